@@ -1,0 +1,6 @@
+"""`python -m tunekit`."""
+
+from tunekit.cli.main import main
+
+if __name__ == "__main__":
+    main()

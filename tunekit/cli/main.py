@@ -1,0 +1,199 @@
+"""The verbs of tunekit. Each verb's own module is imported only when the verb is used."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from tunekit.errors import TunekitError
+
+app = typer.Typer(
+    name="tunekit",
+    help="Tells whether a fine-tuning job fits your machine, how it will run, and runs it with DeepSpeed.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+recipes_app = typer.Typer(help="The recipes that are shipped: list, show, copy, schema.", rich_markup_mode=None)
+hardware_app = typer.Typer(help="The hardware profiles that are shipped: list, show.", rich_markup_mode=None)
+app.add_typer(recipes_app, name="recipes")
+app.add_typer(hardware_app, name="hardware")
+
+RecipeArgument = Annotated[
+    str, typer.Argument(help="A recipe file, or the name of a shipped recipe.", metavar="RECIPE")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="Changes to the recipe, e.g. train.max_seq_length=1024.", metavar="[KEY=VALUE]..."),
+]
+OnHardware = Annotated[
+    str | None,
+    typer.Option("--on", help="Plan for this hardware: a profile, a YAML file, or `local`.", metavar="HARDWARE"),
+]
+TrustOption = Annotated[str, typer.Option("--trust", help="both, model or table: overrule one of the two judges.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+RunArgument = Annotated[str, typer.Argument(help="A run directory, or its name below runs/.", metavar="RUN")]
+
+
+@app.command()
+def plan(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    on: OnHardware = None,
+    trust: TrustOption = "both",
+    json: JsonOption = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Print every memory term with its formula.")] = False,
+) -> None:
+    """Show what would happen: verdict, memory, batch, decisions, fixes. Starts nothing."""
+    from tunekit.cli.plan import show_plan
+
+    show_plan(recipe, overrides or [], on=on, trust=trust, json=json, explain=explain)
+
+
+@app.command()
+def launch(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    on: OnHardware = None,
+    trust: TrustOption = "both",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be started, and start nothing.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Plan, check the machine, run with deepspeed, watch, report."""
+    from tunekit.cli.launch import launch_recipe
+
+    launch_recipe(recipe, overrides or [], on=on, trust=trust, dry_run=dry_run, json=json)
+
+
+@recipes_app.callback(invoke_without_command=True)
+def recipes(context: typer.Context, json: JsonOption = False) -> None:
+    """List the shipped recipes."""
+    if context.invoked_subcommand is None:
+        from tunekit.cli.recipes import list_recipes
+
+        list_recipes(json=json)
+
+
+@recipes_app.command("show")
+def recipes_show(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Print a shipped recipe."""
+    from tunekit.cli.recipes import show_recipe
+
+    show_recipe(name)
+
+
+@recipes_app.command("copy")
+def recipes_copy(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    file: Annotated[Path, typer.Argument(metavar="FILE")],
+) -> None:
+    """Copy a shipped recipe to FILE; an existing file is never overwritten."""
+    from tunekit.cli.recipes import copy_recipe
+
+    copy_recipe(name, file)
+
+
+@recipes_app.command("schema")
+def recipes_schema() -> None:
+    """Print the JSON Schema of recipes, for editors."""
+    from tunekit.cli.recipes import print_schema
+
+    print_schema()
+
+
+@hardware_app.callback(invoke_without_command=True)
+def hardware(context: typer.Context, json: JsonOption = False) -> None:
+    """List the hardware profiles."""
+    if context.invoked_subcommand is None:
+        from tunekit.cli.hardware import list_hardware
+
+        list_hardware(json=json)
+
+
+@hardware_app.command("show")
+def hardware_show(name: Annotated[str, typer.Argument(metavar="NAME")], json: JsonOption = False) -> None:
+    """Print one profile, or `local` for this machine."""
+    from tunekit.cli.hardware import show_hardware
+
+    show_hardware(name, json=json)
+
+
+@app.command()
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Where the run directories lie.", metavar="[FOLDER]")] = Path("runs"),
+    json: JsonOption = False,
+) -> None:
+    """List runs: state, step, loss, when."""
+    from tunekit.cli.runs import list_runs
+
+    list_runs(folder, json=json)
+
+
+@app.command()
+def status(run: RunArgument, json: JsonOption = False) -> None:
+    """Show one run: state, progress, measured against planned."""
+    from tunekit.cli.runs import show_status
+
+    show_status(run, json=json)
+
+
+@app.command()
+def logs(
+    run: RunArgument,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Keep printing until the run ends.")] = False,
+    rank: Annotated[int, typer.Option("--rank", help="Which process.")] = 0,
+) -> None:
+    """Print the log of a run."""
+    from tunekit.cli.runs import print_logs
+
+    print_logs(run, follow=follow, rank=rank)
+
+
+@app.command()
+def stop(run: RunArgument) -> None:
+    """Stop a run; a checkpoint is kept where one was due."""
+    from tunekit.cli.runs import stop_run
+
+    stop_run(run)
+
+
+@app.command()
+def resume(run: RunArgument) -> None:
+    """Go on from the newest complete checkpoint, as a new attempt."""
+    from tunekit.cli.launch import resume_run
+
+    resume_run(run)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from tunekit import __version__
+
+        typer.echo(f"tunekit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Tells whether a fine-tuning job fits your machine, how it will run, and runs it with DeepSpeed."""
+
+
+def main() -> NoReturn:
+    """Run the command line; exit 0 done, 1 failed, 2 wrong use, 3 does not fit, 4 missing, 130 interrupted."""
+    try:
+        app()
+    except TunekitError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)

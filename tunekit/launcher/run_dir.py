@@ -1,0 +1,106 @@
+"""The files of a run, by name. Nothing else in tunekit spells these names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class RunDir:
+    """A run directory. The latest attempt's files lie at the top; earlier attempts in `attempt_1`, `attempt_2`, …"""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The recipe as it was given, overrides appended as comments."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def resolved_recipe(self) -> Path:
+        """The recipe after composition, every key written."""
+        return self.path / "recipe.resolved.yaml"
+
+    @property
+    def plan(self) -> Path:
+        """The plan that is run."""
+        return self.path / "plan.json"
+
+    @property
+    def ds_config(self) -> Path:
+        """DeepSpeed's JSON, without any `auto`."""
+        return self.path / "ds_config.json"
+
+    @property
+    def launch(self) -> Path:
+        """argv, environment and versions of the attempt."""
+        return self.path / "launch.json"
+
+    @property
+    def launch_script(self) -> Path:
+        """The same as a shell script, to rerun by hand."""
+        return self.path / "launch.sh"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of `rank_K.log` and `launcher.log`."""
+        return self.path / "logs"
+
+    def rank_log(self, rank: int) -> Path:
+        """Standard output and error of one rank."""
+        return self.logs / f"rank_{rank}.log"
+
+    @property
+    def launcher_log(self) -> Path:
+        """Standard output and error of the deepspeed command."""
+        return self.logs / "launcher.log"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object per logged step."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def events(self) -> Path:
+        """One JSON object per event of the worker: phase changes, derived values, data warnings."""
+        return self.path / "events.jsonl"
+
+    @property
+    def failure(self) -> Path:
+        """What the first failing rank said."""
+        return self.path / "failure.json"
+
+    @property
+    def measured(self) -> Path:
+        """Measured peaks per rank and phase; written with the success marker."""
+        return self.path / "measured.json"
+
+    @property
+    def success(self) -> Path:
+        """The success marker: exists only when the worker finished and its result was verified."""
+        return self.path / "success.json"
+
+    @property
+    def stop_request(self) -> Path:
+        """When this file appears the ranks save a checkpoint (where one is due) and end together."""
+        return self.path / "stop.request"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of `checkpoint-STEP` folders."""
+        return self.path / "checkpoints"
+
+    @property
+    def final(self) -> Path:
+        """The trained adapter or model with its tokenizer."""
+        return self.path / "final"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard event files."""
+        return self.path / "tensorboard"
+
+    def attempt(self, number: int) -> Path:
+        """Folder of an earlier attempt, counted from 1."""
+        return self.path / f"attempt_{number}"

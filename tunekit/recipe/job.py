@@ -1,0 +1,103 @@
+"""A `Job` is a recipe with every question answered: what the memory model weighs and the worker runs.
+
+Every field that may be `auto` in the recipe stands here with its value. All values are plain, frozen and comparable,
+so that a search can vary them with `dataclasses.replace`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tunekit.recipe.schema import Attention, MethodKind, Offload, Optimizer, Precision
+
+Accelerator = Literal["cuda", "cpu"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """LoRA as it is built: `target_modules` are resolved leaf names, e.g. ("q_proj", "v_proj")."""
+
+    rank: int
+    alpha: int
+    dropout: float
+    target_modules: tuple[str, ...]
+    modules_to_save: tuple[str, ...] = ()
+    use_rslora: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantization:
+    """The 4-bit base: `kind` nf4 or fp4, in blocks of 64."""
+
+    kind: Literal["nf4", "fp4"]
+    double_quant: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zero:
+    """DeepSpeed's ZeRO as it is configured; sizes in elements, as DeepSpeed counts them."""
+
+    preset: str
+    """Name of the preset, or the path of the user's JSON, that this came from."""
+    stage: int
+    offload_optimizer: Offload
+    offload_param: Offload
+    offload_ratio: float
+    bf16_states: bool
+    nvme_path: str | None
+    pin_memory: bool
+    overlap_comm: bool
+    reduce_bucket_size: int
+    allgather_bucket_size: int
+    prefetch_bucket_size: int
+    param_persistence_threshold: int
+    sub_group_size: int
+    max_live_parameters: int
+    max_reuse_distance: int
+    zenflow: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """global_batch_size = micro_batch_size x gradient_accumulation_steps x world_size, always."""
+
+    micro_batch_size: int
+    gradient_accumulation_steps: int
+    world_size: int
+
+    @property
+    def global_batch_size(self) -> int:
+        """Rows per optimizer step over all processes."""
+        return self.micro_batch_size * self.gradient_accumulation_steps * self.world_size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Everything that decides bytes, seconds and the trainer's arguments."""
+
+    accelerator: Accelerator
+    method: MethodKind
+    adapter: Adapter | None
+    quantization: Quantization | None
+    zero: Zero
+    batch: Batch
+    max_seq_length: int
+    packing: bool
+    completion_only_loss: bool | None
+    """None: the worker decides when it has recognised the data format."""
+    precision: Precision
+    attention: Attention
+    optimizer: Optimizer
+    learning_rate: float
+    activation_checkpointing: bool
+    loss: Literal["chunked", "full"]
+    evaluates: bool
+    save_checkpoints: bool
+    keep_checkpoints: int
+    num_workers: int = 0
+
+    @property
+    def tokens_per_device(self) -> int:
+        """Tokens of one micro-batch on one device, rows filled to max_seq_length."""
+        return self.batch.micro_batch_size * self.max_seq_length
