@@ -1,0 +1,116 @@
+"""ZeRO-3's sub-groups: how DeepSpeed cuts a rank's partition into the pieces it steps one after the other.
+
+Source: `DeepSpeedZeroOptimizer_Stage3._create_fp16_sub_groups` of DeepSpeed 0.19.8: whole parameters are appended until
+the running size reaches `sub_group_size`, so a sub-group overshoots by up to its last parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tunekit.hardware.spec import Hardware
+from tunekit.model_shape.shape import ParameterTensor
+from tunekit.recipe.schema import Offload
+from tunekit.units import format_bytes
+
+_CANDIDATES = (1_000_000_000, 500_000_000, 250_000_000, 200_000_000, 100_000_000, 50_000_000)
+_RATIO_CANDIDATES = (*_CANDIDATES[4:], 20_000_000, 10_000_000, 5_000_000, 1_000_000)
+_NVME_BUFFERS = 4
+"""`offload_optimizer.buffer_count`: master, gradient and two moments of Adam, 4 bytes each."""
+
+
+def partition_sizes(tensors: Sequence[ParameterTensor], world_size: int) -> tuple[int, ...]:
+    """Elements that one of `world_size` ranks holds of each tensor, in the order of `named_parameters()`."""
+    return tuple(-(-tensor.numel // world_size) for tensor in _in_order(tensors))
+
+
+def sub_group_elements(partitions: Sequence[int], size: int) -> tuple[int, ...]:
+    """Elements of each sub-group that DeepSpeed makes of these partitions with `sub_group_size` = `size`."""
+    if size >= sum(partitions):
+        return (sum(partitions),)
+    groups, running = [], 0
+    for elements in partitions:
+        running += elements
+        if running >= size:
+            groups.append(running)
+            running = 0
+    return tuple(groups) if not running else (*groups, running)
+
+
+def power_of_two_waste(elements: Sequence[int], bytes_each: int) -> int:
+    """Bytes lost when every block is pinned alone: torch rounds pinned blocks up to a power of two."""
+    return sum((1 << (count * bytes_each - 1).bit_length()) - count * bytes_each for count in elements if count)
+
+
+def sub_group_size(
+    partitions: Sequence[int],
+    hardware: Hardware,
+    *,
+    stage: int,
+    world_size: int,
+    offload_optimizer: Offload,
+    offload_ratio: float,
+) -> tuple[int, str]:
+    """`sub_group_size` in elements and the reason for it."""
+    if stage < 3:
+        return _CANDIDATES[0], "not used below stage 3"
+    if offload_optimizer == "nvme":
+        return _for_nvme(partitions, hardware, world_size)
+    if offload_optimizer == "cpu" and offload_ratio < 1:
+        return _for_ratio(partitions)
+    if not hardware.gpus:
+        return _CANDIDATES[0], "DeepSpeed's default; nothing is page-locked on a CPU"
+    if offload_optimizer == "cpu":
+        return _for_pinning(partitions)
+    return _for_step(partitions, min(gpu.usable_bytes for gpu in hardware.gpus))
+
+
+def _in_order(tensors: Sequence[ParameterTensor]) -> Iterator[ParameterTensor]:
+    """Each tensor once per layer, layer after layer, where the first tensor of the layers stands."""
+    layered = [tensor for tensor in tensors if "{layer}" in tensor.name]
+    last = max((tensor.first_layer + tensor.count for tensor in layered), default=0)
+    done = False
+    for tensor in tensors:
+        if "{layer}" not in tensor.name:
+            yield from (tensor for _ in range(tensor.count))
+        elif not done:
+            done = True
+            for layer in range(last):
+                yield from (each for each in layered if each.first_layer <= layer < each.first_layer + each.count)
+
+
+def _for_step(partitions: Sequence[int], card_bytes: int) -> tuple[int, str]:
+    limit = card_bytes // 16
+    for size in _CANDIDATES:
+        if 12 * max(sub_group_elements(partitions, size)) <= limit:
+            break
+    largest = 12 * max(sub_group_elements(partitions, size))
+    return size, f"the optimizer step needs at most {format_bytes(largest)} of GPU memory at a time"
+
+
+def _for_pinning(partitions: Sequence[int]) -> tuple[int, str]:
+    waste = {size: power_of_two_waste(sub_group_elements(partitions, size), 4) for size in _CANDIDATES}
+    size = min(waste, key=lambda size: (waste[size], -size))
+    return size, f"least rounding of page-locked gradient buffers ({format_bytes(waste[size])} per process)"
+
+
+def _for_ratio(partitions: Sequence[int]) -> tuple[int, str]:
+    for size in _RATIO_CANDIDATES:
+        count = len(sub_group_elements(partitions, size))
+        if count >= 10:
+            break
+    return size, f"{count} sub-groups: the offload ratio moves whole sub-groups"
+
+
+def _for_nvme(partitions: Sequence[int], hardware: Hardware, world_size: int) -> tuple[int, str]:
+    limit = hardware.host.usable_ram_bytes // (16 * world_size)
+    best = _CANDIDATES[-1]
+    for size in _CANDIDATES:
+        if _swap_bytes(partitions, size) <= limit:
+            best = size
+            break
+    return best, f"swap buffers of {format_bytes(_swap_bytes(partitions, best))} per process"
+
+
+def _swap_bytes(partitions: Sequence[int], size: int) -> int:
+    return _NVME_BUFFERS * 4 * max(sub_group_elements(partitions, size))
