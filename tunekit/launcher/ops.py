@@ -1,0 +1,115 @@
+"""DeepSpeed's compiled ops: which ones a job needs, and whether they are built for this machine. Imports no torch."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from tunekit.errors import MissingError
+from tunekit.recipe.job import Job
+from tunekit.units import MIB
+
+BUILD_BYTES = 512 * MIB
+"""Free space asked for before a build: async_io alone leaves 130 MiB of objects (measured, DeepSpeed 0.19.8)."""
+
+EXPECTED_SECONDS = {"deepspeed_shm_comm": 30, "cpu_adam": 50, "cpu_lion": 50, "async_io": 180, "pin_memory": 20}
+"""Build times on two cores, measured with DeepSpeed 0.19.8 and g++ 12; said to the user beforehand."""
+
+_STAMPS = "tunekit_ops.json"
+_LOCK = ".tunekit.lock"
+_FRESH_SECONDS = 20.0
+
+
+def needed_ops(job: Job, *, pins_exactly: bool = False) -> tuple[str, ...]:
+    """Names of the ops, as DeepSpeed names their build folders, in the order they are built."""
+    zero = job.zero
+    nvme = "nvme" in (zero.offload_optimizer, zero.offload_param)
+    wanted = (
+        ("deepspeed_shm_comm", job.accelerator == "cpu" and job.batch.world_size > 1),
+        ("cpu_adam", zero.offload_optimizer != "none" and job.optimizer != "lion"),
+        ("cpu_lion", zero.offload_optimizer != "none" and job.optimizer == "lion"),
+        ("pin_memory", nvme or pins_exactly),
+        ("async_io", nvme),
+    )
+    return tuple(name for name, needed in wanted if needed)
+
+
+def missing_ops(folder: Path, ops: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of `ops` that have no library in `folder`, or one that was not built for this processor."""
+    stamps = _read_stamps(folder)
+    built = {op for op in ops if stamps.get(op) == cpu_fingerprint() and (folder / op / f"{op}.so").is_file()}
+    return tuple(op for op in ops if op not in built)
+
+
+def write_stamp(folder: Path, op: str) -> None:
+    """Record that `op` was built and loaded here; called by the preparation process inside `build_lock`."""
+    stamps = {**_read_stamps(folder), op: cpu_fingerprint()}
+    temporary = folder / f"{_STAMPS}.{os.getpid()}"
+    temporary.write_text(json.dumps(stamps, indent=2, sort_keys=True) + "\n")
+    temporary.replace(folder / _STAMPS)
+
+
+def cpu_fingerprint(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Hash of the processor's instruction sets: ops are built with -march=native and crash on another processor."""
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return sha256(" ".join(sorted(flags.partition(":")[2].split())).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def build_lock(folder: Path) -> Iterator[None]:
+    """Hold the folder for one builder; others wait. The kernel drops the lock when its holder dies.
+
+    MissingError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / _LOCK).open("a")
+    except OSError as error:
+        raise MissingError(
+            f"{folder}: cannot be written ({error.strerror}); set TORCH_EXTENSIONS_DIR to a folder of your own."
+        ) from error
+    with handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def remove_stale_locks(folder: Path, *, now: float | None = None) -> tuple[Path, ...]:
+    """Remove torch's lock files left by builders that were killed; torch would wait for them for ever.
+
+    A lock is stale when no process works in the op's folder (ninja does while it builds) and it is not brand new.
+    Call inside `build_lock`, which keeps other tunekit processes out.
+    """
+    moment = time.time() if now is None else now
+    stale = tuple(lock for lock in sorted(folder.glob("*/lock")) if _is_stale(lock, moment))
+    for lock in stale:
+        lock.unlink(missing_ok=True)
+    return stale
+
+
+def _is_stale(lock: Path, now: float) -> bool:
+    return now - lock.stat().st_mtime > _FRESH_SECONDS and not _someone_works_in(lock.parent)
+
+
+def _someone_works_in(folder: Path) -> bool:
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            if link.resolve() == folder.resolve():
+                return True
+        except OSError:
+            continue  # ended meanwhile, or another user's
+    return False
+
+
+def _read_stamps(folder: Path) -> dict[str, str]:
+    try:
+        stamps = json.loads((folder / _STAMPS).read_text())
+    except (OSError, ValueError):
+        return {}
+    return stamps if isinstance(stamps, dict) else {}
