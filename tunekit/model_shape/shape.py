@@ -14,8 +14,8 @@ Role = Literal["embedding", "head", "linear", "expert", "router", "norm", "bias"
 class ParameterTensor:
     """One parameter, or one per layer.
 
-    `name` holds `{layer}` where the tensor stands once in each of the layers `first_layer` to `first_layer + count - 1`.
-    A `linear` is a weight [out, in] of an nn.Linear inside the layers; an `expert` is a fused 3-D expert weight
+    `name` holds `{layer}` where the tensor stands once in each of the layers `first_layer` to
+    `first_layer + count - 1`. A `linear` is a weight [out, in] of an nn.Linear inside the layers; an `expert` is a fused 3-D expert weight
     [experts, out, in]; `head` is an untied lm_head; a tied head is not listed.
     """
 
@@ -34,6 +34,17 @@ class ParameterTensor:
     def total(self) -> int:
         """Elements of all `count` tensors."""
         return self.numel * self.count
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parameter's full names, one per layer it stands in."""
+        layers = range(self.first_layer, self.first_layer + self.count)
+        return tuple(self.name.format(layer=layer) for layer in layers)
+
+    @property
+    def in_layers(self) -> bool:
+        """Whether it belongs to the decoder layers, not to the ends of the model."""
+        return "{layer}" in self.name
 
 
 @dataclass(frozen=True, kw_only=True)
