@@ -1,0 +1,98 @@
+"""Reads a JSON file and remembers in which line every key stands; faults are reported with line and column."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunekit.errors import Problem, RecipeError, UsageError
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonSource:
+    """A JSON object with the line of every key; `lines` maps dotted keys to line numbers from 1."""
+
+    file: str
+    content: dict[str, Any]
+    lines: Mapping[str, int]
+
+    def where(self, key: str) -> str:
+        """`file:line` of a dotted key, or of the nearest section above it; the file alone when nothing is known."""
+        while key and key not in self.lines:
+            key = key.rpartition(".")[0]
+        return f"{self.file}:{self.lines[key]}" if key else self.file
+
+
+def read_json_source(path: Path, *, name: str) -> JsonSource:
+    """Read an object from `path`; `name` is what messages call the file.
+
+    Raises RecipeError with line and column for text that is not JSON, for a key that stands twice in one section (JSON
+    readers keep the last one silently, DeepSpeed refuses it) and for anything but an object.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{name}: cannot be read ({error}); it must be a UTF-8 JSON file.") from None
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RecipeError([_syntax_problem(error, name)], source=name) from None
+    except RecursionError:
+        raise RecipeError([Problem(key="", where=name, found="objects nested too deep to read")], source=name) from None
+    if not isinstance(content, dict):
+        found = f"found {_kind(content)}"
+        raise RecipeError([Problem(key="", where=name, found=found, allowed="a JSON object { ... }")], source=name)
+    lines, repeated = _lines(text)
+    if repeated:
+        raise RecipeError([_repeated_problem(name, key, line, lines[key]) for key, line in repeated], source=name)
+    return JsonSource(file=name, content=content, lines=lines)
+
+
+def _syntax_problem(error: json.JSONDecodeError, name: str) -> Problem:
+    where = f"{name}:{error.lineno}:{error.colno}"
+    hint = "JSON has no comments, no trailing commas and only double quotes"
+    return Problem(key="", where=where, found=f"this is not JSON: {error.msg}", hint=hint)
+
+
+def _repeated_problem(name: str, key: str, line: int, first: int) -> Problem:
+    found = f"found a second time; it stands in line {first} already"
+    return Problem(key=key, where=f"{name}:{line}", found=found, hint="keep one of the two")
+
+
+def _kind(value: Any) -> str:
+    return "a list" if isinstance(value, list) else "a single value"
+
+
+def _lines(text: str) -> tuple[dict[str, int], list[tuple[str, int]]]:
+    """Line of every key of a text that is known to be JSON, and the keys that stand twice with their second line."""
+    lines: dict[str, int] = {}
+    repeated: list[tuple[str, int]] = []
+    for key, line in _keys(text):
+        if key in lines:
+            repeated.append((key, line))
+        lines.setdefault(key, line)
+    return lines, repeated
+
+
+def _keys(text: str) -> Iterator[tuple[str, int]]:
+    """Dotted key and line of every entry; elements of lists are numbered."""
+    path: list[str | int] = []
+    previous = ""
+    for match in _TOKEN.finditer(text):
+        token = match.group()
+        if token in "{[":
+            path.append("" if token == "{" else 0)
+        elif token in "}]":
+            path.pop()
+        elif token == "," and isinstance(path[-1], int):
+            path[-1] += 1
+        elif token == ":":
+            path[-1] = json.loads(previous)
+            yield ".".join(str(part) for part in path), text.count("\n", 0, match.start()) + 1
+        previous = token
