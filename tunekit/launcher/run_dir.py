@@ -87,6 +87,21 @@ class RunDir:
         return self.path / "stop.request"
 
     @property
+    def process(self) -> Path:
+        """Process id, start time and number of the attempt that was started last."""
+        return self.path / "process.json"
+
+    @property
+    def result(self) -> Path:
+        """How the attempt ended, written by whoever saw its end."""
+        return self.path / "result.json"
+
+    @property
+    def prepare_log(self) -> Path:
+        """Output of the preparation process."""
+        return self.logs / "prepare.log"
+
+    @property
     def checkpoints(self) -> Path:
         """Folder of `checkpoint-STEP` folders."""
         return self.path / "checkpoints"

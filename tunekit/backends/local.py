@@ -1,0 +1,128 @@
+"""This machine as a backend: `deepspeed` in a session of its own, watched, and ended without orphans."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+from tunekit.backends.base import STOP_GRACE
+from tunekit.backends.processes import (
+    ProcessRecord,
+    end_processes,
+    kill_processes,
+    members,
+    ranks,
+    record_process,
+)
+from tunekit.errors import MissingError
+from tunekit.launcher.environment import ATTEMPT_VARIABLE
+from tunekit.launcher.logs import name_rank_logs
+from tunekit.launcher.outcome import Observed
+from tunekit.launcher.request import LaunchRequest
+from tunekit.launcher.run_dir import RunDir
+
+SURVIVOR_SECONDS = 5.0
+"""How long other ranks may go on after one has failed: time to write their own tracebacks, not to wait for it."""
+_FAILURE_LINE = "Killing subprocess"
+"""deepspeed's launcher writes this when the first rank has failed, before it ends the others one by one."""
+
+
+class LocalBackend:
+    """Starts processes on this machine."""
+
+    def start(self, request: LaunchRequest, run_dir: RunDir) -> LocalProcess:
+        """Start the command in a session of its own, its output in the launcher's log.
+
+        MissingError: the command cannot be executed.
+        """
+        import os
+
+        run_dir.logs.mkdir(parents=True, exist_ok=True)
+        with run_dir.launcher_log.open("ab") as log:
+            try:
+                popen = subprocess.Popen(
+                    request.argv,
+                    env=request.environment(os.environ),
+                    cwd=request.cwd,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise MissingError(
+                    f"{request.argv[0]}: {error.strerror}; pip install 'tunekit[train]' in this environment."
+                ) from error
+        record = record_process(run_dir, popen.pid, int(request.env.get(ATTEMPT_VARIABLE, "1")))
+        return LocalProcess(popen, run_dir, record)
+
+
+class LocalProcess:
+    """A run on this machine that this process started."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], run_dir: RunDir, record: ProcessRecord) -> None:
+        self.pid = popen.pid
+        self._popen = popen
+        self._run_dir = run_dir
+        self._record = record
+        self._oom_kills = oom_kills()
+        self._rank_pids: dict[int, int] = {}
+        self._failed_at: float | None = None
+        self._failing_rank: int | None = None
+        self._observed: Observed | None = None
+
+    def poll(self) -> Observed | None:
+        """None while it runs. At the end whatever the launcher left behind is killed before this returns."""
+        if self._observed is None:
+            name_rank_logs(self._run_dir)
+            self._watch_ranks()
+            if self._popen.poll() is not None:
+                self._finish()
+        return self._observed
+
+    def stop(self, *, grace: float = STOP_GRACE) -> None:
+        """Ask the ranks to save and end; after `grace` seconds kill what is left."""
+        end_processes(self._run_dir, self._record, grace=grace)
+        self._popen.wait()
+        self._finish()
+
+    def kill(self) -> None:
+        """End every process now."""
+        kill_processes(self._run_dir, self._record)
+        self._popen.wait()
+        self._finish()
+
+    def _finish(self) -> None:
+        kill_processes(self._run_dir, self._record)
+        name_rank_logs(self._run_dir)
+        self._observed = Observed(
+            exit_code=self._popen.returncode,
+            failing_rank=self._failing_rank,
+            oom_kills=max(0, oom_kills() - self._oom_kills),
+        )
+
+    def _watch_ranks(self) -> None:
+        """Learn the ranks' pids; when one has failed, note which, and do not let the others hang for long."""
+        if self._failed_at is None and self._launcher_saw_failure():
+            self._failed_at = time.monotonic()
+            alive = {process.pid for process in members(self._run_dir, self._record)}
+            self._failing_rank = next((rank for rank, pid in self._rank_pids.items() if pid not in alive), None)
+        elif self._failed_at is None and not self._run_dir.metrics.exists():
+            found = ranks(members(self._run_dir, self._record))
+            self._rank_pids.update({rank: process.pid for rank, process in found.items()})
+        elif self._failed_at is not None and time.monotonic() - self._failed_at > SURVIVOR_SECONDS:
+            for process in ranks(members(self._run_dir, self._record)).values():
+                process.kill()
+
+    def _launcher_saw_failure(self) -> bool:
+        return _FAILURE_LINE in self._run_dir.launcher_log.read_text(errors="replace")
+
+
+def oom_kills(counters: Path = Path("/proc/vmstat")) -> int:
+    """Processes that this machine's out-of-memory killer has ended since boot; 0 where the kernel does not say."""
+    try:
+        lines = counters.read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)

@@ -1,0 +1,60 @@
+"""Reading the logs of a run: which file is whose, and the traceback that came first."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tunekit.launcher.run_dir import RunDir
+
+_DEEPSPEED_NAME = re.compile(r"^\d+_rank(\d+)\.log$")
+_TRACEBACK = "Traceback (most recent call last):"
+
+
+def name_rank_logs(run_dir: RunDir) -> None:
+    """Give deepspeed's `<time>_rank<K>.log` files their plain names; open files go on being written."""
+    for path in sorted(run_dir.logs.glob("*_rank*.log")):
+        if match := _DEEPSPEED_NAME.match(path.name):
+            path.replace(run_dir.rank_log(int(match[1])))
+
+
+def find_rank_log(run_dir: RunDir, rank: int) -> Path | None:
+    """The log of a rank, also where the run was started by launch.sh and nobody renamed it."""
+    if run_dir.rank_log(rank).is_file():
+        return run_dir.rank_log(rank)
+    return max(run_dir.logs.glob(f"*_rank{rank}.log"), default=None)
+
+
+def first_traceback(text: str) -> str | None:
+    """The first Python traceback in a log, up to the line that names the error.
+
+    Later ones are consequences: destructors, other ranks' timeouts, the launcher's own.
+    """
+    start = text.find(_TRACEBACK)
+    if start < 0:
+        return None
+    lines = text[start:].splitlines()
+    for number, line in enumerate(lines[1:], start=1):
+        if line and not line.startswith((" ", "\t")):
+            return "\n".join(lines[: number + 1])
+    return "\n".join(lines)
+
+
+def earliest_traceback(run_dir: RunDir, world_size: int) -> tuple[int, str] | None:
+    """Rank and traceback of the rank that stopped writing first: its error is the cause, the others' follow."""
+    found: list[tuple[float, int, str]] = []
+    for rank in range(world_size):
+        path = find_rank_log(run_dir, rank)
+        traceback = None if path is None else first_traceback(path.read_text(errors="replace"))
+        if path is not None and traceback is not None:
+            found.append((path.stat().st_mtime, rank, traceback))
+    return min(found)[1:] if found else None
+
+
+def tail(path: Path, count: int) -> list[str]:
+    """The last `count` lines that are not blank; [] where there is no file."""
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+    return [line.rstrip() for line in lines if line.strip()][-count:]

@@ -1,0 +1,148 @@
+"""`RunResult`: how an attempt ended. Success is the worker's marker of this attempt, never an exit code alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from tunekit.launcher.advice import advice_for
+from tunekit.launcher.exit_codes import STOPPED, read_exit_code, signal_of
+from tunekit.launcher.json_lines import read_record
+from tunekit.launcher.logs import earliest_traceback, tail
+from tunekit.launcher.run_dir import RunDir
+
+Ending = Literal["done", "failed", "stopped"]
+TRACEBACK_LINES = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What the watcher saw of the processes. `failing_rank`: the first rank that was gone while others lived."""
+
+    exit_code: int | None
+    failing_rank: int | None = None
+    oom_kills: int = 0
+    """Processes that the kernel's out-of-memory killer ended on this machine during the run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """How an attempt ended. `reading` says what the exit code means, `cause` the last lines of the first traceback."""
+
+    state: Ending
+    attempt: int
+    exit_code: int | None
+    signal: int | None = None
+    failing_rank: int | None = None
+    phase: str | None = None
+    reading: str = ""
+    cause: tuple[str, ...] = ()
+    advice: str = ""
+    success: Mapping[str, Any] = field(default_factory=dict)
+    measured: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the run finished and its result was verified."""
+        return self.state == "done"
+
+
+def read_result(run_dir: RunDir, *, attempt: int, world_size: int, observed: Observed) -> RunResult:
+    """Judge an attempt whose processes have all ended, from the files it left."""
+    measured = read_record(run_dir.measured) or {}
+    marker = success_marker(run_dir, attempt)
+    if marker is not None:
+        return RunResult(
+            state="done", attempt=attempt, exit_code=observed.exit_code, success=marker, measured=measured
+        )
+    if run_dir.stop_request.exists() and not _broke_down(run_dir, attempt):
+        return RunResult(
+            state="stopped", attempt=attempt, exit_code=STOPPED, phase=last_phase(run_dir), measured=measured
+        )
+    return _failed(run_dir, attempt, world_size, observed, measured)
+
+
+def success_marker(run_dir: RunDir, attempt: int) -> Mapping[str, Any] | None:
+    """The worker's success marker, if it is whole and of this attempt."""
+    marker = read_record(run_dir.success)
+    return marker if marker is not None and marker.get("attempt", 1) == attempt else None
+
+
+def write_result(run_dir: RunDir, result: RunResult) -> None:
+    """Keep the result beside the run, for `tunekit status` and `runs`."""
+    record = {name: value for name, value in asdict(result).items() if name not in ("success", "measured")}
+    temporary = run_dir.result.with_suffix(".tmp")
+    temporary.write_text(json.dumps(record, indent=2) + "\n")
+    temporary.replace(run_dir.result)
+
+
+def last_phase(run_dir: RunDir) -> str | None:
+    """The last phase the worker announced."""
+    from tunekit.launcher.json_lines import read_lines
+
+    phases = [str(event.get("phase", "")) for event in read_lines(run_dir.events) if event.get("event") == "phase"]
+    return phases[-1] if phases else None
+
+
+def _broke_down(run_dir: RunDir, attempt: int) -> bool:
+    failure = read_record(run_dir.failure)
+    return failure is not None and failure.get("attempt", 1) == attempt
+
+
+def _failed(
+    run_dir: RunDir, attempt: int, world_size: int, observed: Observed, measured: Mapping[str, Any]
+) -> RunResult:
+    failure = read_record(run_dir.failure) or {}
+    rank, cause = _cause(run_dir, failure, world_size, observed)
+    reading = _reading(observed)
+    phase = str(failure["phase"]) if failure.get("phase") else last_phase(run_dir)
+    evidence = "\n".join([*cause, reading, *tail(run_dir.launcher_log, 20)])
+    code = observed.exit_code
+    return RunResult(
+        state="failed",
+        attempt=attempt,
+        exit_code=code,
+        signal=None if code is None else signal_of(code),
+        failing_rank=rank,
+        phase=phase,
+        reading=reading,
+        cause=cause,
+        advice=advice_for(evidence, phase=phase),
+        measured=measured,
+    )
+
+
+def _cause(
+    run_dir: RunDir, failure: Mapping[str, Any], world_size: int, observed: Observed
+) -> tuple[int | None, tuple[str, ...]]:
+    """Rank and last lines of what it said: its failure record, else the earliest traceback of the logs."""
+    if failure.get("traceback") or failure.get("message"):
+        text = str(failure.get("traceback") or f"{failure.get('type', 'Error')}: {failure['message']}")
+        rank = failure.get("rank")
+        return (rank if isinstance(rank, int) else None), _last_lines(text)
+    found = earliest_traceback(run_dir, world_size)
+    if found is not None:
+        return found[0], _last_lines(found[1])
+    if observed.failing_rank is not None:
+        return observed.failing_rank, ()
+    return None, tuple(_without_noise(tail(run_dir.launcher_log, 40)))[-TRACEBACK_LINES:]
+
+
+def _last_lines(text: str) -> tuple[str, ...]:
+    return tuple(line.rstrip() for line in text.splitlines() if line.strip())[-TRACEBACK_LINES:]
+
+
+def _without_noise(lines: list[str]) -> list[str]:
+    """The launcher's own narration says nothing about the cause."""
+    return [line for line in lines if "[INFO]" not in line and "Unable to find hostfile" not in line]
+
+
+def _reading(observed: Observed) -> str:
+    if observed.exit_code is None:
+        return "the processes ended while nobody was watching; their exit code is not known"
+    text = read_exit_code(observed.exit_code).text
+    if observed.oom_kills:
+        text += f"; the kernel counted {observed.oom_kills} out-of-memory kill(s) during the run"
+    return text

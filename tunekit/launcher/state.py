@@ -1,0 +1,70 @@
+"""The state of a run, told from its files and from whether its processes live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tunekit.launcher.attempts import last_attempt
+from tunekit.launcher.json_lines import read_lines, read_record
+from tunekit.launcher.outcome import success_marker
+from tunekit.launcher.run_dir import RunDir
+
+State = Literal["preparing", "running", "done", "failed", "stopped", "lost"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStatus:
+    """One line about a run. `changed` is when its files changed last, in seconds since 1970."""
+
+    name: str
+    path: str
+    state: State
+    attempt: int
+    step: int | None = None
+    max_steps: int | None = None
+    loss: float | None = None
+    phase: str | None = None
+    changed: float = 0.0
+
+
+def is_run(run_dir: RunDir) -> bool:
+    """Whether the folder is a run directory."""
+    return run_dir.plan.is_file() and run_dir.launch.is_file()
+
+
+def read_status(run_dir: RunDir, *, alive: bool) -> RunStatus:
+    """`alive`: whether any process of the latest attempt lives."""
+    metrics = [record for record in read_lines(run_dir.metrics) if "loss" in record]
+    last = metrics[-1] if metrics else {}
+    phases = [record for record in read_lines(run_dir.events) if record.get("event") == "phase"]
+    return RunStatus(
+        name=run_dir.path.name,
+        path=str(run_dir.path),
+        state=read_state(run_dir, alive=alive),
+        attempt=last_attempt(run_dir),
+        step=last.get("step"),
+        max_steps=last.get("max_steps"),
+        loss=last.get("loss"),
+        phase=str(phases[-1]["phase"]) if phases and "phase" in phases[-1] else None,
+        changed=_changed(run_dir),
+    )
+
+
+def read_state(run_dir: RunDir, *, alive: bool) -> State:
+    """done by the marker; running or preparing while a process lives; else by what was recorded; else lost."""
+    if alive:
+        return "running" if run_dir.metrics.exists() else "preparing"
+    if success_marker(run_dir, last_attempt(run_dir)) is not None:
+        return "done"
+    recorded = (read_record(run_dir.result) or {}).get("state")
+    if recorded in ("failed", "stopped"):
+        return "failed" if recorded == "failed" else "stopped"
+    if run_dir.failure.exists():
+        return "failed"
+    return "stopped" if run_dir.stop_request.exists() else "lost"
+
+
+def _changed(run_dir: RunDir) -> float:
+    files = (run_dir.launch, run_dir.metrics, run_dir.events, run_dir.success, run_dir.result)
+    return max((path.stat().st_mtime for path in files if path.exists()), default=0.0)
