@@ -40,14 +40,16 @@ Auto = Annotated[
 class Section(BaseModel):
     """A part of a recipe: frozen, and closed to unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
 
 
 class ModelSection(Section):
     """Which model is trained."""
 
     path: str = Field(
-        description="Hub id (`owner/name`), a local folder with config.json, or a .gguf file.", min_length=1
+        description="Hub id (`owner/name`), a local folder with config.json, or a .gguf file.",
+        min_length=1,
+        examples=["HuggingFaceTB/SmolLM2-135M-Instruct"],
     )
     revision: str | None = Field(None, description="Branch, tag or commit on the hub. Not set: the default branch.")
     attention: Auto[Attention] = Field(
@@ -94,7 +96,7 @@ class ZeroSection(Section):
     )
     bf16_states: Auto[bool] = Field(
         None,
-        description="Master weights and optimizer states in bf16 instead of fp32: 10 instead of 18 bytes per parameter.",
+        description="Master weights and optimizer states in bf16: 10 instead of 18 bytes per parameter.",
     )
     nvme_path: str | None = Field(
         None, description="Folder on a local NVMe drive for swap files; needed by nvme offload."
@@ -119,7 +121,11 @@ class ZeroSection(Section):
 class DataSection(Section):
     """What is learned from."""
 
-    path: str = Field(description="Hub id, folder, or a .json, .jsonl, .csv or .parquet file.", min_length=1)
+    path: str = Field(
+        description="Hub id, folder, or a .json, .jsonl, .csv or .parquet file.",
+        min_length=1,
+        examples=["examples/data/finetuning_qa.jsonl"],
+    )
     name: str | None = Field(None, description="Configuration name of a hub data set.")
     split: str = Field("train", description="Split of a hub data set or folder.")
     format: Auto[DataFormat] = Field(
@@ -164,6 +170,7 @@ class TrainSection(Section):
         None,
         description="Peak learning rate. auto: 1e-5 full, 1e-4 lora, 2e-4 qlora up to 14B parameters (1e-4 above).",
         gt=0,
+        le=1,
     )
     scheduler: Scheduler = Field("cosine", description="cosine, linear, constant or constant_with_warmup.")
     warmup_ratio: float = Field(0.03, description="Share of the steps that warms up, 0 to below 1.", ge=0.0, lt=1.0)
@@ -183,13 +190,15 @@ class TrainSection(Section):
         None, description="Evaluate every so many optimizer steps. Not set: at the end.", ge=1
     )
     logging_steps: int = Field(1, description="Report every so many optimizer steps.", ge=1)
-    seed: int = Field(42, description="Seed of weights, order and dropout.", ge=0)
+    seed: int = Field(42, description="Seed of weights, order and dropout.", ge=0, le=2**32 - 1)
 
 
 class OutputSection(Section):
     """What is kept."""
 
-    dir: str = Field(description="The run directory. It must be new or empty.", min_length=1)
+    dir: str = Field(
+        description="The run directory. It must be new or empty.", min_length=1, examples=["runs/my_first_run"]
+    )
     save_steps: int | None = Field(
         None, description="Checkpoint every so many optimizer steps. Not set: none but the final model.", ge=1
     )
@@ -210,4 +219,6 @@ class Recipe(Section):
     train: TrainSection = TrainSection()
     output: OutputSection
     tracking: tuple[Tracker, ...] = Field(("tensorboard",), description="tensorboard, wandb, both, or [].")
-    hardware: str = Field("local", description="A shipped profile, a YAML file of your own, or `local` (this machine).")
+    hardware: str = Field(
+        "local", description="A shipped profile, a YAML file of your own, or `local` (this machine).", min_length=1
+    )

@@ -1,0 +1,86 @@
+"""Loads a recipe: file, shipped name or mapping, with `key=value` changes, into a `Recipe` that holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tunekit.errors import RecipeError
+from tunekit.recipe.composing import Composed, compose, compose_mapping, plain
+from tunekit.recipe.finding import find_recipe
+from tunekit.recipe.overrides import parse_overrides
+from tunekit.recipe.precedence import applies
+from tunekit.recipe.schema import Recipe
+from tunekit.recipe.source_map import RecipeDumper
+from tunekit.recipe.validation import validate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedRecipe:
+    """A recipe and what it was loaded from: the text as given, its path (None for a mapping), the overrides."""
+
+    recipe: Recipe
+    text: str
+    path: str | None
+    overrides: tuple[str, ...]
+
+
+def load_recipe(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> LoadedRecipe:
+    """Load a file, a shipped recipe by name, or a mapping; `overrides` are `key=value` texts that stand over it.
+
+    Raises RecipeError with every problem at once, UsageError when there is no such recipe.
+    """
+    if isinstance(source, Mapping):
+        text = dump_yaml(plain(source))
+        return _load(source, text=text, name="the mapping", path=None, overrides=overrides)
+    found = find_recipe(str(source))
+    return _load(found.text, text=found.text, name=found.name, path=found.path, overrides=overrides)
+
+
+def load_text(text: str, *, name: str = "recipe.yaml", overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe from YAML text; `name` is what messages call it. Raises RecipeError with every problem at once."""
+    return _load(text, text=text, name=name, path=None, overrides=overrides).recipe
+
+
+def resolved_yaml(recipe: Recipe) -> str:
+    """The whole recipe as YAML, every key that applies written out; loading it gives an equal recipe."""
+    values, kind = recipe.model_dump(mode="json"), recipe.method.kind
+    for section, content in values.items():
+        if isinstance(content, dict):
+            values[section] = {
+                key: value for key, value in content.items() if section != "method" or applies(key, kind)
+            }
+    return dump_yaml(_escaped(values))
+
+
+def dump_yaml(values: Any) -> str:
+    """Plain values as YAML in their own order, so that `load_text` reads the same values."""
+    return yaml.dump(values, Dumper=RecipeDumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _load(
+    source: str | Mapping[str, Any], *, text: str, name: str, path: Path | None, overrides: Sequence[str]
+) -> LoadedRecipe:
+    typed, malformed = parse_overrides(overrides)
+    composed: Composed
+    if isinstance(source, str):
+        composed = compose(source, name=name, path=path, overrides=typed)
+    else:
+        composed = compose_mapping(source, name=name, overrides=typed)
+    recipe, problems = validate(composed)
+    if recipe is None or malformed:
+        raise RecipeError([*problems, *malformed], source=name)
+    return LoadedRecipe(recipe=recipe, text=text, path=str(path) if path else None, overrides=tuple(overrides))
+
+
+def _escaped(value: Any) -> Any:
+    # A text that holds `${` is meant literally once it is resolved.
+    if isinstance(value, dict):
+        return {key: _escaped(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_escaped(inner) for inner in value]
+    return value.replace("${", "\\${") if isinstance(value, str) else value

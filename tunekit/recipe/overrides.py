@@ -1,0 +1,90 @@
+"""`key=value` words of the command line as values with a key path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from tunekit.errors import Problem
+from tunekit.recipe.keys import all_keys
+from tunekit.recipe.source_map import KeyPath, RecipeLoader
+
+COMMAND_LINE = "command line"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """One `key=value`: the path of the key, the text after the `=`, and the value it means."""
+
+    path: KeyPath
+    raw: str
+    value: Any
+
+    @property
+    def key(self) -> str:
+        """The dotted key."""
+        return ".".join(self.path)
+
+
+def parse_overrides(words: Sequence[str]) -> tuple[tuple[Override, ...], tuple[Problem, ...]]:
+    """Read every word; a malformed one, or a key given twice with different values, is a problem."""
+    overrides: dict[KeyPath, Override] = {}
+    problems = []
+    for word in words:
+        read = _parse(word)
+        if isinstance(read, Override) and overrides.get(read.path, read).value != read.value:
+            problems.append(_given_twice(overrides[read.path], read))
+        elif isinstance(read, Override):
+            overrides[read.path] = read
+        else:
+            problems.append(read)
+    return tuple(overrides.values()), tuple(problems)
+
+
+def _parse(word: str) -> Override | Problem:
+    key, equals, raw = word.partition("=")
+    path = tuple(key.split("."))
+    if not equals:
+        return _malformed(word, "there is no `=`", f"{word}=VALUE" if word in all_keys() else "train.max_steps=10")
+    if key.startswith(("+", "-", "~")):
+        return _malformed(word, "keys carry no sign in front", word.lstrip("+-~"))
+    if not all(part and part == part.strip() for part in path):
+        return _malformed(word, "the key has an empty part or a space", "train.max_steps=10")
+    if path == ("base",):
+        return Problem(
+            key="base", where=COMMAND_LINE, found="found on the command line", allowed="base: in the file only"
+        )
+    try:
+        return Override(path=path, raw=raw, value=_value(key, raw))
+    except yaml.YAMLError:
+        return _malformed(word, "the value is not YAML", f"{key}='[a, b]' with the brackets and quotes closed")
+
+
+def _value(key: str, raw: str) -> Any:
+    # Quotes do not survive the shell: what is typed for a text key is the text, so 1.10 stays 1.10.
+    known = all_keys().get(key)
+    try:
+        value = yaml.load(raw, Loader=RecipeLoader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError:
+        if known and known.takes_text and not raw.startswith("["):
+            return raw
+        raise
+    return raw if known and known.takes_text and not isinstance(value, (str, list, dict, type(None))) else value
+
+
+def _malformed(word: str, why: str, instead: str) -> Problem:
+    return Problem(
+        key="", where=COMMAND_LINE, found=f"found `{word}`: {why}", allowed="key=value", hint=f"e.g. {instead}"
+    )
+
+
+def _given_twice(first: Override, second: Override) -> Problem:
+    return Problem(
+        key=second.key,
+        where=COMMAND_LINE,
+        found=f"given twice: {first.raw} and {second.raw}",
+        hint="keep one of the two",
+    )
