@@ -15,8 +15,8 @@ class ParameterTensor:
     """One parameter, or one per layer.
 
     `name` holds `{layer}` where the tensor stands once in each of the layers `first_layer` to
-    `first_layer + count - 1`. A `linear` is a weight [out, in] of an nn.Linear inside the layers; an `expert` is a fused 3-D expert weight
-    [experts, out, in]; `head` is an untied lm_head; a tied head is not listed.
+    `first_layer + count - 1`. A `linear` is a weight [out, in] of an nn.Linear inside the layers; an `expert` is a
+    fused 3-D expert weight [experts, out, in]; `head` is an untied lm_head; a tied head is not listed.
     """
 
     name: str
