@@ -1,0 +1,143 @@
+"""A look at a data file before anything is started: is it readable, is it recognised, do its rows hold together?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tunekit.errors import UsageError
+from tunekit.recipe.data_formats import Layout, RowError, conversation, plain_text, recognise
+from tunekit.recipe.data_rows import Row, data_files, read_rows
+from tunekit.recipe.schema import DataSection
+from tunekit.recipe.shipped import existing_path
+
+PEEKED_ROWS = 1000
+"""Rows that are looked at before a start."""
+
+Placed = tuple[str, Row]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataPeek:
+    """What the first rows of a data file say. `whole` is true when there are no more rows than `rows`."""
+
+    layout: Layout
+    columns: tuple[str, ...]
+    rows: int
+    empty_rows: int
+    whole: bool
+
+
+def check_data(data: DataSection) -> tuple[DataPeek, ...]:
+    """Look at the training and evaluation data that lie on this machine; hub data and parquet wait for the worker.
+
+    Raises UsageError (RecipeError for columns).
+    """
+    named = [existing_path(path) for path in (data.path, data.eval_path) if path]
+    return tuple(peek for path in named if path is not None if (peek := check_data_file(path, data)) is not None)
+
+
+def check_data_file(path: str | Path, data: DataSection, *, limit: int | None = PEEKED_ROWS) -> DataPeek | None:
+    """Read the first `limit` rows of a file, or of the first file of a folder; None for parquet.
+
+    Raises UsageError when the file is empty or broken or its rows do not hold together, with the lines concerned, and
+    RecipeError when no format fits its columns, with the override that would help.
+    """
+    path = Path(path)
+    first = data_files(path, data.split)[0] if path.is_dir() else path
+    if first.suffix == ".parquet" or _saved_by_datasets(path):
+        return None
+    rows = list(islice(read_rows(first), None if limit is None else limit + 1))
+    shown = rows[:limit]
+    if not rows:
+        raise UsageError(f"{first}: the data set holds no rows; {_expected_file(first)}")
+    columns = tuple(dict.fromkeys(name for _, row in shown for name in row))
+    layout = recognise(columns, data, source=str(first))
+    _refuse_faults(first, shown, layout, columns)
+    empty = sum(_is_empty(row, layout) for _, row in shown)
+    if empty == len(rows):
+        raise UsageError(f"{first}: all {empty} rows are empty: {_needed(layout)} hold nothing to learn")
+    return DataPeek(
+        layout=layout, columns=columns, rows=len(shown), empty_rows=empty, whole=limit is None or len(rows) <= limit
+    )
+
+
+def _saved_by_datasets(path: Path) -> bool:
+    return (path / "state.json").is_file()
+
+
+def _expected_file(path: Path) -> str:
+    shape = {".csv": "a line of column names and one line per row", ".jsonl": "one object per line"}
+    return f"expected {shape.get(path.suffix, 'a list of objects')}"
+
+
+def _needed(layout: Layout) -> str:
+    return " and ".join(f"`{theirs}`" for theirs in layout.needed.values())
+
+
+def _refuse_faults(path: Path, rows: Sequence[Placed], layout: Layout, columns: Sequence[str]) -> None:
+    said = [*_missing(rows, layout), *_mixed(rows, layout), *_unreadable(rows, layout)]
+    if said:
+        found = f"found the columns {', '.join(columns)} and read them as {layout.format}"
+        raise UsageError("\n".join([f"{path}: {text}" for text in said] + [f"{path}: {found}; nothing was started."]))
+
+
+def _missing(rows: Sequence[Placed], layout: Layout) -> Iterable[str]:
+    for theirs in layout.needed.values():
+        places = [place for place, row in rows if theirs not in row]
+        if places:
+            yield f"column `{theirs}` is missing in {_places(places)}"
+
+
+def _mixed(rows: Sequence[Placed], layout: Layout) -> Iterable[str]:
+    for theirs in layout.columns.values():
+        kinds = [(place, _kind(row.get(theirs))) for place, row in rows if row.get(theirs) is not None]
+        count = Counter(kind for _, kind in kinds)
+        if len(count) > 1:
+            usual = count.most_common(1)[0][0]
+            for other in (kind for kind in count if kind != usual):
+                places = [place for place, kind in kinds if kind == other]
+                yield f"column `{theirs}` is {usual} in {count[usual]} rows but {other} in {_places(places)}"
+
+
+def _unreadable(rows: Sequence[Placed], layout: Layout) -> Iterable[str]:
+    faults: dict[str, list[str]] = {}
+    for place, row in rows:
+        try:
+            _read(row, layout)
+        except RowError as error:
+            faults.setdefault(str(error), []).append(place)
+    for text, places in faults.items():
+        yield f"{_places(places)}: {text}"
+
+
+def _is_empty(row: Row, layout: Layout) -> bool:
+    return not _read(row, layout)
+
+
+def _read(row: Row, layout: Layout) -> Any:
+    return plain_text(row, layout).strip() if layout.format == "text" else conversation(row, layout)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, (int, float)):
+        return "a number"
+    return "text" if isinstance(value, str) else "a list" if isinstance(value, list) else "an object"
+
+
+def _places(places: Sequence[str]) -> str:
+    """`line 3`, `lines 3, 4 and 9`, `lines 3, 4, 9, 12, 15 and 20 more`."""
+    word = places[0].split()[0]
+    numbers = [place.split()[1] for place in places]
+    if len(numbers) == 1:
+        return places[0]
+    rest = len(numbers) - 5
+    if rest > 0:
+        return f"{word}s {', '.join(numbers[:5])} and {rest} more"
+    return f"{word}s {', '.join(numbers[:-1])} and {numbers[-1]}"

@@ -1,0 +1,223 @@
+"""Rows of a local data file with the standard library alone, one after the other, each with the place it stands at.
+
+A file larger than RAM can be looked at: only what is asked for is read. Parquet is read by the worker.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from tunekit.errors import UsageError
+from tunekit.recipe.keys import join_words
+
+Row = dict[str, Any]
+
+READABLE = (".jsonl", ".json", ".csv")
+"""Suffixes that `read_rows` reads."""
+SUFFIXES = (*READABLE, ".parquet")
+"""Suffixes of data files that tunekit trains on."""
+
+_CHUNK = 1 << 20
+_DECODER = json.JSONDecoder()
+_SPACE = re.compile(r"\s*")
+
+
+def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
+    """Each row with its place (`line 3` or `row 3`, counted from 1).
+
+    Raises UsageError for a row that is no object, for broken JSON and for bytes that are not UTF-8.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield from _reader(path)(path, file)
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{path}: the file is not UTF-8 text (byte {error.start}); save it as UTF-8, "
+            f"e.g. iconv -f latin1 -t utf-8 {path.name}"
+        ) from error
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def data_files(folder: Path, split: str = "train") -> tuple[Path, ...]:
+    """Data files of one kind in `folder`, sorted; those named after `split` where there are any.
+
+    Raises UsageError when there is none, or when kinds are mixed.
+    """
+    visible = (path for path in sorted(folder.rglob("*")) if not _hidden(path.relative_to(folder)))
+    found = [path for path in visible if path.suffix in SUFFIXES and path.is_file() and not _metadata(path)]
+    if not found:
+        raise UsageError(f"{folder}: the folder holds no data file; a data file ends with {join_words(SUFFIXES)}")
+    named = [path for path in found if path.stem.startswith(split) or split in path.relative_to(folder).parts[:-1]]
+    if not named and split != "train":
+        raise UsageError(f"{folder}: no data file is named after the split {split}; found {', '.join(map(str, found))}")
+    chosen = named or found
+    kinds = sorted({path.suffix for path in chosen})
+    if len(kinds) > 1:
+        raise UsageError(
+            f"{folder}: the folder mixes {join_words(kinds).replace(' or ', ' and ')} files; "
+            "name one file in data.path, or keep one kind in the folder"
+        )
+    return tuple(chosen)
+
+
+def _hidden(relative: Path) -> bool:
+    return any(part.startswith((".", "_")) for part in relative.parts)
+
+
+def _metadata(path: Path) -> bool:
+    # Beside the data of hub repositories and saved data sets.
+    return path.name in {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
+
+
+def _reader(path: Path) -> Any:
+    readers = {".jsonl": _json_lines, ".json": _json, ".csv": _csv}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise UsageError(f"{path}: data.path takes a hub id, a folder, or a file that ends with {join_words(SUFFIXES)}")
+    return reader
+
+
+def _json_lines(path: Path, file: TextIO) -> Iterator[tuple[str, Row]]:
+    for number, line in enumerate(file, start=1):
+        if line.strip():
+            place = f"line {number}"
+            try:
+                value = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise UsageError(
+                    f"{path}:{number}: broken JSON at column {error.colno}: {error.msg}; "
+                    "JSON Lines holds one whole object per line"
+                ) from error
+            yield place, _row(value, path, place)
+
+
+def _json(path: Path, file: TextIO) -> Iterator[tuple[str, Row]]:
+    text = _Text(path, file)
+    start = text.peek()
+    if start == "[":
+        yield from _elements(path, text)
+    elif start == "{" and _is_whole(_first_line(path)):
+        file.seek(0)
+        yield from _json_lines(path, file)
+    elif start == "{":
+        yield from _under_data(path, text)
+    elif start:
+        raise UsageError(f"{path}: {_EXPECTED}")
+
+
+_EXPECTED = 'expected a list of objects, an object with a list in "data", or one object per line'
+
+
+def _elements(path: Path, text: _Text) -> Iterator[tuple[str, Row]]:
+    text.skip()
+    number = 0
+    while (start := text.peek()) != "]":
+        number += 1
+        place = f"row {number}"
+        if number > 1:
+            if start != ",":
+                raise text.broken("expected a comma or the end of the list", place)
+            text.skip()
+        yield place, _row(text.value(place), path, place)
+
+
+def _first_line(path: Path) -> str:
+    with path.open(encoding="utf-8-sig") as file:
+        return next((line for line in file if line.strip()), "")
+
+
+def _is_whole(line: str) -> bool:
+    """True where a line is an object by itself and holds no list of rows."""
+    try:
+        return not isinstance(json.loads(line).get("data"), list)
+    except json.JSONDecodeError:
+        return False
+
+
+def _under_data(path: Path, text: _Text) -> Iterator[tuple[str, Row]]:
+    rows = text.value("the object").get("data")
+    if not isinstance(rows, list):
+        raise UsageError(f'{path}: one object without a list in "data"; {_EXPECTED}')
+    for number, row in enumerate(rows, start=1):
+        yield f"row {number}", _row(row, path, f"row {number}")
+
+
+def _csv(path: Path, file: TextIO) -> Iterator[tuple[str, Row]]:
+    csv.field_size_limit(1 << 30)
+    reader = csv.DictReader(file)
+    for row in reader:
+        place = f"line {reader.line_num}"
+        if None in row:
+            wide = len(row) - 1 + len(row[None])
+            raise UsageError(
+                f"{path}:{reader.line_num}: {wide} values under {len(row) - 1} column names; "
+                "put quotes around a value that holds a comma"
+            )
+        yield place, dict(row)
+
+
+def _row(value: Any, path: Path, place: str) -> Row:
+    if not isinstance(value, dict):
+        raise UsageError(f"{path}: {place} is {_kind(value)}, expected an object with named columns")
+    return value
+
+
+def _kind(value: Any) -> str:
+    kinds = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    return kinds.get(type(value), "null")
+
+
+class _Text:
+    """JSON values out of a text file, read in pieces of a megabyte."""
+
+    def __init__(self, path: Path, file: TextIO) -> None:
+        self.path = path
+        self.file = file
+        self.buffer = ""
+        self.at = 0
+        self.ended = False
+
+    def peek(self) -> str:
+        """The next character that is no space; empty at the end of the file."""
+        while True:
+            self.at = _SPACE.match(self.buffer, self.at).end()  # type: ignore[union-attr]
+            if self.at < len(self.buffer) or self.ended:
+                return self.buffer[self.at : self.at + 1]
+            self._more()
+
+    def skip(self) -> None:
+        """Go past the character that `peek` has just seen."""
+        self.at += 1
+
+    def value(self, place: str) -> Any:
+        """The next JSON value, reading on until it is whole; raises UsageError where it is broken."""
+        self.peek()
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self.buffer, self.at)
+            except json.JSONDecodeError as error:
+                if self.ended:
+                    raise self.broken(error.msg, place) from error
+            else:
+                # A number at the very end may go on in the next piece.
+                if end < len(self.buffer) or self.ended:
+                    self.at = end
+                    return value
+            self._more()
+
+    def broken(self, message: str, place: str) -> UsageError:
+        """The error for JSON that cannot be read."""
+        return UsageError(f"{self.path}: {place}: broken JSON: {message}")
+
+    def _more(self) -> None:
+        rest = self.buffer[self.at :]
+        # Doubling keeps one large value from being parsed again for every megabyte.
+        piece = self.file.read(max(_CHUNK, len(rest)))
+        self.ended = not piece
+        self.buffer, self.at = rest + piece, 0
