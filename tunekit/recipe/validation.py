@@ -94,7 +94,7 @@ def _missing(key: Key, composed: Composed) -> Problem:
         key=key.path,
         where=_where(_parts(key.path), composed),
         found="missing",
-        allowed=key.description.rstrip("."),
+        allowed=f"required: {key.description.partition('. ')[0].rstrip('.')}",
         hint=f"write e.g. {key.name}: {key.example}",
     )
 

@@ -1,0 +1,101 @@
+"""`tunekit recipes`: list, show, copy, schema."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from tunekit.errors import UsageError
+from tunekit.recipe.listing import Listed, listed_recipes, shipped_text
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_WIDE = 220
+
+
+def list_recipes(*, json: bool) -> None:
+    """Print the shipped recipes as a table, or as JSON."""
+    listed = listed_recipes()
+    if json:
+        typer.echo(jsonlib.dumps([entry.as_dict() for entry in listed], indent=2))
+    else:
+        _print_table(listed)
+
+
+def show_recipe(name: str) -> None:
+    """Print a shipped recipe as it is; raises UsageError with the nearest names."""
+    typer.echo(_text(name), nl=False)
+
+
+def copy_recipe(name: str, file: Path) -> None:
+    """Write a shipped recipe to a new file; raises UsageError and changes nothing when the file exists."""
+    text = _text(name)
+    target = file / f"{name}.yaml" if file.is_dir() else file
+    if target.exists():
+        raise UsageError(f"{target} exists and is not overwritten. Choose another name, or remove it first.")
+    made = not target.parent.exists()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # "x" never replaces a file that appeared in the meantime.
+        with target.open("x", encoding="utf-8") as copy:
+            copy.write(text)
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written: {error.strerror}. Choose another place.") from None
+    folder = f" (the folder {target.parent} was created)" if made else ""
+    typer.echo(f"Copied {name} to {target}{folder}. Next: tunekit plan {target}")
+
+
+def print_schema() -> None:
+    """Print the JSON Schema of recipes."""
+    from tunekit.recipe.json_schema import json_schema
+
+    typer.echo(jsonlib.dumps(json_schema(), indent=2))
+
+
+def _text(name: str) -> str:
+    try:
+        return shipped_text(name)
+    except KeyError:
+        from tunekit.recipe.finding import unknown_name
+
+        raise unknown_name(name) from None
+
+
+def _print_table(listed: tuple[Listed, ...]) -> None:
+    from rich.console import Console
+
+    # A pipe gets whole lines; a terminal gets what it is wide enough for.
+    console = Console(width=None if sys.stdout.isatty() else _WIDE)
+    console.print(_wide_table(listed) if console.width >= _WIDE else _narrow_table(listed))
+    console.print("tunekit recipes show NAME   tunekit recipes copy NAME FILE   tunekit plan NAME", highlight=False)
+
+
+def _wide_table(listed: tuple[Listed, ...]) -> Table:
+    table = _table("recipe", "model", "method", "ZeRO preset", "hardware", "verdict", "what it is for")
+    for entry in listed:
+        facts = (entry.model, entry.method, entry.zero, entry.hardware, entry.verdict)
+        table.add_row(entry.name, *facts, entry.purpose)
+    return table
+
+
+def _narrow_table(listed: tuple[Listed, ...]) -> Table:
+    table = _table("recipe", "what it is for")
+    for entry in listed:
+        facts = f"{entry.model} · {entry.method} · {entry.zero} · {entry.hardware}: {entry.verdict}"
+        table.add_row(entry.name, f"{entry.purpose}\n[dim]{facts}[/dim]")
+    return table
+
+
+def _table(*titles: str) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for title in titles:
+        table.add_column(title, no_wrap=title == "recipe")
+    return table
