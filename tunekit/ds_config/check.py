@@ -1,0 +1,113 @@
+"""Checks a DeepSpeed configuration before anything is started; DeepSpeed itself ignores half of these faults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from tunekit.ds_config.accepted import DEEPSPEED_VERSION, REMOVED, SECTIONS, TOP_LEVEL
+from tunekit.ds_config.combinations import combination_problems
+from tunekit.errors import Problem
+from tunekit.recipe.keys import nearest_name
+
+BATCH_KEYS = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps")
+
+
+def check_ds_config(
+    config: Mapping[str, Any],
+    *,
+    source: str,
+    lines: Mapping[str, int] | None = None,
+    world_size: int | None = None,
+    auto_allowed: bool = False,
+) -> tuple[Problem, ...]:
+    """Every fault of a configuration, in the order of the keys where possible.
+
+    `source` is the file or preset that messages name, `lines` the line of each dotted key where known. With
+    `world_size` the batch identity is checked exactly, without it for any whole number of processes. `auto_allowed` is
+    for a file that still has to be filled from a plan.
+    """
+    found = (
+        *_unknown_keys(config),
+        *(() if auto_allowed else _autos(config)),
+        *_batch(config, world_size),
+        *combination_problems(config),
+    )
+    return tuple(replace(problem, where=_where(problem.key, source, lines or {})) for problem in found)
+
+
+def dotted_items(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value that is not a section, under its dotted key."""
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from dotted_items(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _unknown_keys(config: Mapping[str, Any]) -> Iterator[Problem]:
+    yield from _unknown_in(config, TOP_LEVEL, "")
+    for name, accepted in SECTIONS.items():
+        section = _dig(config, name)
+        if isinstance(section, Mapping):
+            yield from _unknown_in(section, accepted, f"{name}.")
+        elif section is not None:
+            yield Problem(key=name, found=f"found {section!r}", allowed="a section { ... }")
+
+
+def _unknown_in(section: Mapping[str, Any], accepted: frozenset[str], prefix: str) -> Iterator[Problem]:
+    for key in section:
+        full = f"{prefix}{key}"
+        if full in REMOVED:
+            yield Problem(key=full, found=f"removed from DeepSpeed {DEEPSPEED_VERSION}", hint=REMOVED[full])
+        elif key not in accepted:
+            nearest = nearest_name(key, accepted)
+            hint = f"did you mean {prefix}{nearest}?" if nearest else "delete it"
+            yield Problem(key=full, found=f"unknown to DeepSpeed {DEEPSPEED_VERSION}{_fate(prefix)}", hint=hint)
+
+
+def _fate(prefix: str) -> str:
+    return ", which would ignore it silently" if prefix in ("", "aio.", "optimizer.", "scheduler.") else ""
+
+
+def _autos(config: Mapping[str, Any]) -> Iterator[Problem]:
+    for key, value in dotted_items(config):
+        if value == "auto":
+            yield Problem(key=key, found='"auto" is left', allowed="a value; only the Hugging Face Trainer fills auto")
+
+
+def _batch(config: Mapping[str, Any], world_size: int | None) -> Iterator[Problem]:
+    values = {key: config[key] for key in BATCH_KEYS if config.get(key) not in (None, "auto")}
+    numbers = {key: int(value) for key, value in values.items() if _is_count(value)}
+    for key, value in values.items():
+        if key not in numbers:
+            yield Problem(key=key, found=f"found {value!r}", allowed="a whole number, 1 or more")
+    if len(numbers) < len(BATCH_KEYS):
+        return
+    total, micro, steps = (numbers[key] for key in BATCH_KEYS)
+    per_step = micro * steps
+    wrong = total % per_step if world_size is None else total - per_step * world_size
+    if wrong:
+        processes = "processes" if world_size is None else str(world_size)
+        allowed = "train_batch_size = train_micro_batch_size_per_gpu x gradient_accumulation_steps x processes"
+        yield Problem(key="train_batch_size", found=f"{total} is not {micro} x {steps} x {processes}", allowed=allowed)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _dig(config: Mapping[str, Any], dotted: str) -> Any:
+    value: Any = config
+    for part in dotted.split("."):
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(part)
+    return value
+
+
+def _where(key: str, source: str, lines: Mapping[str, int]) -> str:
+    while key and key not in lines:
+        key = key.rpartition(".")[0]
+    return f"{source}:{lines[key]}" if key else source
