@@ -1,0 +1,143 @@
+"""Peaks per rank and phase, and the shard each rank holds, in bytes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tunekit.memory.terms import Phase
+from tunekit.units import KIB
+from tunekit.worker.adapters import numel
+from tunekit.worker.world import World
+
+STATUS = Path("/proc/self/status")
+CLEAR_REFS = Path("/proc/self/clear_refs")
+RESET_PEAK = "5"
+"""Written to clear_refs it sets VmHWM, the peak resident set, to the present one (proc(5))."""
+
+
+class Meter:
+    """Watches one rank: enter a phase, and the peaks of the phase before are kept.
+
+    A phase entered twice keeps the larger peak and the sum of its seconds.
+    """
+
+    def __init__(self, world: World, status: Path = STATUS, clear_refs: Path = CLEAR_REFS) -> None:
+        self.world = world
+        self.status = status
+        self.clear_refs = clear_refs
+        self.phase: Phase | None = None
+        self.since = time.monotonic()
+        self.peaks: dict[str, dict[str, float]] = {}
+
+    def enter(self, phase: Phase) -> Phase | None:
+        """Begin `phase`; gives the one that ended, so that the caller can go back to it."""
+        ended = self.phase
+        self.close()
+        self.phase = phase
+        return ended
+
+    def close(self) -> None:
+        """End the present phase and keep its peaks."""
+        if self.phase is not None:
+            self._keep(self.phase, self.read())
+        self._reset()
+        self.phase = None
+        self.since = time.monotonic()
+
+    def read(self) -> dict[str, float]:
+        """Peaks since the phase began."""
+        allocated, reserved = device_peaks(self.world.device)
+        return {
+            "device_allocated_bytes": allocated,
+            "device_reserved_bytes": reserved,
+            "host_bytes": memory_field(self.status, "VmHWM"),
+            "host_anonymous_bytes": memory_field(self.status, "RssAnon"),
+            "seconds": time.monotonic() - self.since,
+        }
+
+    def resident_bytes(self) -> int:
+        """RAM of this process now."""
+        return memory_field(self.status, "VmRSS")
+
+    def _keep(self, phase: Phase, now: dict[str, float]) -> None:
+        before = self.peaks.get(phase, dict.fromkeys(now, 0.0))
+        merged = {name: max(before[name], value) for name, value in now.items()}
+        self.peaks[phase] = {**merged, "seconds": round(before["seconds"] + now["seconds"], 3)}
+
+    def _reset(self) -> None:
+        if self.world.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.world.device)
+        try:
+            self.clear_refs.write_text(RESET_PEAK)
+        except OSError:
+            return  # a container may forbid it; the peak is then the peak since the start
+
+
+def device_peaks(device: torch.device) -> tuple[int, int]:
+    """Peak of allocated and of reserved bytes on the device; zeros on a CPU, where the host holds everything."""
+    if device.type != "cuda":
+        return 0, 0
+    return torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)
+
+
+def device_used_bytes(device: torch.device) -> int:
+    """What the driver says is used on the card, by everyone, CUDA context included; 0 on a CPU."""
+    if device.type != "cuda":
+        return 0
+    free, total = torch.cuda.mem_get_info(device)
+    return total - free
+
+
+def memory_field(status: Path, name: str) -> int:
+    """One field of /proc/PID/status in bytes (the kernel writes kB, meaning KiB); 0 where there is none."""
+    try:
+        lines = status.read_text().splitlines()
+    except OSError:
+        return 0
+    value = next((line.split()[1] for line in lines if line.startswith(f"{name}:")), "0")
+    return int(value) * KIB
+
+
+def shard_sizes(engine: Any) -> dict[str, int]:
+    """What this rank holds of the model and of the optimizer.
+
+    `parameter_bytes` on this rank and `whole_parameter_bytes` in all; the same for 4-bit weights alone, and the
+    elements of the fp32 (or bf16) master copies in this rank's optimizer.
+    """
+    parameters = list(engine.module.parameters())
+    packed = [parameter for parameter in parameters if is_packed(parameter)]
+    return {
+        "parameter_bytes": sum(map(held_bytes, parameters)),
+        "whole_parameter_bytes": sum(map(whole_bytes, parameters)),
+        "packed_bytes": sum(map(held_bytes, packed)),
+        "whole_packed_bytes": sum(map(whole_bytes, packed)),
+        "optimizer_elements": optimizer_elements(engine.optimizer),
+    }
+
+
+def is_packed(parameter: torch.nn.Parameter) -> bool:
+    """Whether these are packed 4-bit weights of bitsandbytes."""
+    return getattr(parameter, "quant_state", None) is not None
+
+
+def held_bytes(parameter: torch.nn.Parameter) -> int:
+    """Bytes of `parameter` on this rank: its partition under ZeRO-3, else all of it."""
+    part = getattr(parameter, "ds_tensor", None)
+    held = parameter if part is None else part
+    return int(getattr(held, "ds_numel", held.numel())) * held.element_size()
+
+
+def whole_bytes(parameter: torch.nn.Parameter) -> int:
+    """Bytes of the whole parameter."""
+    return numel(parameter) * parameter.element_size()
+
+
+def optimizer_elements(optimizer: Any) -> int:
+    """Elements of the master copies that this rank steps, whatever the stage calls them."""
+    names = ("fp32_partitioned_groups_flat", "single_partition_of_fp32_groups", "fp32_groups_flat_partition")
+    groups = next((found for name in names if (found := getattr(optimizer, name, None))), [])
+    return sum(int(group.numel()) for group in groups)

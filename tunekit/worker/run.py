@@ -1,0 +1,198 @@
+"""One training run on one rank, top to bottom."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+from tunekit.launcher.run_dir import RunDir
+from tunekit.planner.plan import Plan
+from tunekit.worker.adapters import add_adapters, count_trainable, numel
+from tunekit.worker.arguments import training_arguments
+from tunekit.worker.callbacks import StartCallback, StepCallback, TensorBoardCallback, note_samples
+from tunekit.worker.data import PreparedData, load_datasets
+from tunekit.worker.journal import Journal, write_json
+from tunekit.worker.measuring import Meter
+from tunekit.worker.model import load_model, load_tokenizer, model_folder
+from tunekit.worker.samples import answer_samples
+from tunekit.worker.saving import save_model_files
+from tunekit.worker.stopping import StopRequest, Stopped
+from tunekit.worker.trainer import WorkerTrainer
+from tunekit.worker.verifying import verify_final
+from tunekit.worker.world import World, first_rank_first, gather_objects, join_world
+
+FINISHED = 0
+STOPPED = 130
+
+
+def run(plan: Plan, run_dir: RunDir, journal: Journal, *, resume_from: Path | None = None) -> int:
+    """Train, save, verify. 0: success.json is written; 130: the ranks ended together on request."""
+    stop = StopRequest(run_dir)
+    with stop.listening():
+        try:
+            return train_and_save(plan, run_dir, journal, stop, resume_from)
+        except Stopped:
+            journal.enter("stopped")
+            return STOPPED
+
+
+def train_and_save(plan: Plan, run_dir: RunDir, journal: Journal, stop: StopRequest, resume_from: Path | None) -> int:
+    """The run itself; raises Stopped between phases, and whatever goes wrong."""
+    journal.enter("process group")
+    world = join_world(plan)
+    journal.derived("world", f"{world.size} ranks on {world.device.type}")
+    meter = Meter(world)
+    meter.enter("load")
+    steps = StepCallback(journal, meter, stop)
+    start = StartCallback(journal, meter)
+    board = TensorBoardCallback(str(run_dir.tensorboard), steps)
+    callbacks = [start, steps, *([board] if "tensorboard" in plan.recipe.tracking else [])]
+    trainer = build_trainer(plan, run_dir, journal, world, callbacks)
+    start.trainer = steps.trainer = trainer
+    stop.check()
+
+    trainer.train(resume_from_checkpoint=str(resume_from) if resume_from is not None else None)
+    stop.stepping = False
+    board.close()
+    if stop.agreed:
+        journal.enter("stopped")
+        return STOPPED
+    eval_loss = evaluate(trainer, journal, meter)
+    result = save_final(trainer, run_dir, journal, meter)
+    after = answer_after(trainer, journal)
+    meter.close()
+    write_measured(trainer, run_dir, meter, start)
+    if world.is_first:
+        write_json(run_dir.success, success_record(plan, trainer, steps, start, result, after, eval_loss))
+    dist.barrier()
+    journal.enter("done")
+    release(trainer)
+    return FINISHED
+
+
+def build_trainer(plan: Plan, run_dir: RunDir, journal: Journal, world: World, callbacks: list[Any]) -> WorkerTrainer:
+    """Arguments, tokenizer, data, model, adapters, in this order; see each step for why."""
+    # First: from_pretrained looks for DeepSpeed's settings, which live as long as these arguments.
+    arguments = training_arguments(plan, run_dir, json.loads(run_dir.ds_config.read_text()))
+    folder = model_folder(plan)
+    journal.derived("model_folder", str(folder))
+    tokenizer = load_tokenizer(plan, folder)
+
+    journal.enter("data")
+    data = load_data(plan, tokenizer, journal, world)
+    if data.completion_only_loss is not None:
+        arguments.completion_only_loss = data.completion_only_loss
+
+    journal.enter("model")
+    model = load_model(plan, folder, world)
+    journal.derived("parameters", sum(map(numel, model.parameters())))
+
+    journal.enter("adapters" if plan.job.adapter is not None else "trainer")
+    model = add_adapters(model, plan)
+    journal.derived("trainable_parameters", count_trainable(model))
+    return WorkerTrainer(
+        plan=plan,
+        world=world,
+        model=model,
+        args=arguments,
+        train_dataset=data.train,
+        eval_dataset=data.eval,
+        processing_class=tokenizer,
+        callbacks=callbacks,
+    )
+
+
+def load_data(plan: Plan, tokenizer: Any, journal: Journal, world: World) -> PreparedData:
+    """The data sets; rank 0 reads and tokenises them, the others find its cache."""
+
+    def report(kind: str, fields: dict[str, Any]) -> None:
+        journal.event(kind, **fields)
+        journal.say(f"            {kind}: " + ", ".join(f"{name} {value}" for name, value in fields.items()))
+
+    with first_rank_first(world):
+        return load_datasets(plan.recipe, plan.job, tokenizer, report=report)
+
+
+def evaluate(trainer: WorkerTrainer, journal: Journal, meter: Meter) -> float | None:
+    """Loss on the held-out rows after the last step; None where nothing is held out."""
+    if trainer.eval_dataset is None:
+        return None
+    journal.enter("eval")
+    meter.enter("eval")
+    found = trainer.evaluate().get("eval_loss")
+    return None if found is None else float(found)
+
+
+def save_final(trainer: WorkerTrainer, run_dir: RunDir, journal: Journal, meter: Meter) -> dict[str, Any]:
+    """Write final/, then read it back. TunekitError, on rank 0: what was written is not what was trained."""
+    journal.enter("save")
+    meter.enter("save")
+    save_model_files(trainer, run_dir.final, trainer.world)
+    journal.enter("verify")
+    result = verify_final(run_dir.final, trainer.plan) if trainer.world.is_first else {}
+    for name, value in result.items():
+        journal.derived(f"final_{name}", value)
+    return result
+
+
+def answer_after(trainer: WorkerTrainer, journal: Journal) -> tuple[str, ...]:
+    """The recipe's questions once more."""
+    prompts = trainer.plan.recipe.output.sample_prompts
+    if prompts:
+        journal.enter("samples after")
+    answers = answer_samples(trainer.model, trainer.processing_class, trainer.plan, trainer.world)
+    note_samples(journal, "after", prompts, answers)
+    return answers
+
+
+def write_measured(trainer: WorkerTrainer, run_dir: RunDir, meter: Meter, start: StartCallback) -> None:
+    """measured.json: what every rank saw, beside what the plan expected."""
+    mine = {"rank": trainer.world.rank, "phases": meter.peaks, "shards": start.shards}
+    ranks = gather_objects(mine, trainer.world)
+    if not trainer.world.is_first:
+        return
+    expected = [
+        {"phase": peak.phase, "device_bytes": peak.device_bytes, "host_bytes": peak.host_bytes}
+        for peak in trainer.plan.memory.peaks
+    ]
+    write_json(run_dir.measured, {"engine": start.engine, "ranks": ranks, "expected": expected})
+
+
+def success_record(
+    plan: Plan,
+    trainer: WorkerTrainer,
+    steps: StepCallback,
+    start: StartCallback,
+    result: dict[str, Any],
+    after: tuple[str, ...],
+    eval_loss: float | None,
+) -> dict[str, Any]:
+    """success.json: the marker, and what the summary shows."""
+    prompts = plan.recipe.output.sample_prompts
+    before = start.samples or ("",) * len(prompts)
+    return {
+        "steps": trainer.state.global_step,
+        "loss_first": steps.losses[0] if steps.losses else None,
+        "loss_last": steps.losses[-1] if steps.losses else None,
+        "eval_loss": eval_loss,
+        "tokens_per_second": round(steps.tokens_per_second, 3),
+        "seconds_to_first_step": steps.first_step_seconds,
+        "seconds": round(start.journal.seconds, 3),
+        "final": result,
+        "engine": start.engine,
+        "samples": [
+            {"prompt": prompt, "before": old, "after": new}
+            for prompt, old, new in zip(prompts, before, after, strict=True)
+        ],
+    }
+
+
+def release(trainer: WorkerTrainer) -> None:
+    """Let go of the engine and of transformers' global settings, so that a process can run another plan."""
+    trainer.deepspeed.destroy()
+    trainer.accelerator.free_memory()
+    unset_hf_deepspeed_config()

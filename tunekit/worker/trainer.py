@@ -1,0 +1,88 @@
+"""TRL's SFTTrainer without what it computes for nothing, and with saves that do not copy the base."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import Trainer
+from trl import SFTTrainer
+from trl.trainer.utils import add_fused_lm_head
+
+from tunekit.planner.plan import Plan
+from tunekit.worker.saving import checkpoint_folder, save_model_files, seal_checkpoint
+from tunekit.worker.world import World
+
+
+class WorkerTrainer(SFTTrainer):
+    """SFTTrainer that computes the loss and nothing else.
+
+    SFTTrainer also computes the entropy and the accuracy of every token, gathers three numbers per micro-batch, and
+    counts floating point operations by walking over all modules: a third of the step on a CPU (measured).
+    """
+
+    def __init__(self, *, plan: Plan, world: World, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.plan = plan
+        self.world = world
+        self.tokens_in_step = 0
+        if plan.job.loss == "chunked":
+            # The newest head wins: this one computes log-probabilities only.
+            add_fused_lm_head(base_model(self.model), outputs=("log_probs",))
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | None = None,
+    ) -> Any:
+        """Sum of the tokens' losses over all ranks' tokens of the step; DeepSpeed then averages over ranks."""
+        inputs["use_cache"] = False
+        fused = {"fused_lm_head": True} if self.plan.job.loss == "chunked" else {}
+        outputs = model(**inputs, **fused, num_items_in_batch=num_items_in_batch)
+        loss = outputs.loss
+        if num_items_in_batch is not None:
+            loss = loss * self.world.size
+        return (loss, outputs) if return_outputs else loss
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """The plain step: activations are not offloaded."""
+        return Trainer.training_step(self, *args, **kwargs)
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Any]:
+        """The step's micro-batches; their real tokens, without padding, are counted on the way."""
+        batches, items = super().get_batch_samples(*args, **kwargs)
+        self.tokens_in_step = sum(real_tokens(batch) for batch in batches)
+        return batches, items
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Nobody reads them, and counting walks over every module at every micro-batch."""
+        return 0
+
+    def store_flos(self) -> None:
+        """Nothing to sum over the ranks."""
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """The logs as they are, without SFTTrainer's metrics."""
+        Trainer.log(self, logs, start_time)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Only what was trained, gathered and written by rank 0; transformers would copy the base on every rank."""
+        save_model_files(self, output_dir or self.args.output_dir, self.world)
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        Trainer._save_checkpoint(self, model, trial)
+        folder = checkpoint_folder(self.args.output_dir, self.state.global_step)
+        seal_checkpoint(folder, self.world, keep=self.plan.recipe.output.keep_checkpoints)
+
+
+def base_model(model: Any) -> Any:
+    """The transformers model inside a PEFT model, or the model itself."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def real_tokens(batch: dict[str, Any]) -> int:
+    """Tokens of a batch that are not padding; packed rows have none."""
+    mask = batch.get("attention_mask")
+    return int(mask.sum()) if mask is not None else int(batch["input_ids"].numel())
