@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 import psutil
@@ -97,7 +98,7 @@ def _wait_until(done: Callable[[], bool], seconds: float) -> None:
 
 
 def _pid_was_reused(record: ProcessRecord) -> bool:
-    """Whether another process has the leader's pid now. A dead leader's pid is not given out while its session lives."""
+    """Whether another process has the leader's pid now; it is not given out again while the session lives."""
     try:
         return abs(psutil.Process(record.pid).create_time() - record.started) > 1.0
     except psutil.NoSuchProcess:
@@ -150,7 +151,6 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    try:
+    # It may have ended meanwhile.
+    with suppress(psutil.Error):
         process.send_signal(number)
-    except psutil.Error:
-        pass  # ended meanwhile

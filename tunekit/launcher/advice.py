@@ -37,7 +37,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     ),
     (
         r"failed to build/load|ninja: build stopped|fatal error: \S+: No such file|Unable to JIT load",
-        "an op could not be built: `apt install g++ python3-dev ninja-build` (and libaio-dev for nvme), then start again",
+        "an op could not be built: apt install g++ python3-dev ninja-build (and libaio-dev for nvme), then start again",
     ),
     (
         r"loss is nan|grad_norm.{0,4}nan|loss scale already at minimum",

@@ -8,14 +8,18 @@ from tunekit.launcher.json_lines import Record, read_lines, read_record
 from tunekit.launcher.run_dir import RunDir
 
 
-def archive_attempt(run_dir: RunDir) -> int:
-    """Move what the last attempt wrote into its folder; returns the number of the attempt that comes next."""
-    number = last_attempt(run_dir)
-    present = [path for path in _attempt_files(run_dir) if path.exists()]
+def archive_attempt(run_dir: RunDir, *, with_plan: bool = False) -> int:
+    """Move what the last attempt wrote into its folder; returns the number of the attempt that comes next.
+
+    `with_plan`: the recipe and the plan too, because the next attempt has others.
+    """
+    files = (*_attempt_files(run_dir), *(_plan_files(run_dir) if with_plan else ()))
+    present = [path for path in files if path.exists()]
     if present:
-        run_dir.attempt(number).mkdir(parents=True)
+        folder = run_dir.attempt(last_attempt(run_dir))
+        folder.mkdir(parents=True)
         for path in present:
-            path.replace(run_dir.attempt(number) / path.name)
+            path.replace(folder / path.name)
     return next_attempt(run_dir)
 
 
@@ -64,3 +68,7 @@ def _attempt_files(run_dir: RunDir) -> tuple[Path, ...]:
         run_dir.process,
         run_dir.result,
     )
+
+
+def _plan_files(run_dir: RunDir) -> tuple[Path, ...]:
+    return (run_dir.recipe, run_dir.resolved_recipe, run_dir.plan, run_dir.ds_config)

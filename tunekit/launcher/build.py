@@ -46,9 +46,7 @@ def build_request(plan: Plan, *, recipe_text: str, run_dir: RunDir, caller: Call
     RecipeError: the DeepSpeed JSON that follows from the recipe would not be accepted, or part of it ignored.
     """
     argv = deepspeed_argv(plan, run_dir=run_dir, caller=caller, attempt=attempt)
-    env = worker_environment(
-        plan, caller, run_dir=str(run_dir.path), attempt=attempt.number, offline=attempt.offline
-    )
+    env = worker_environment(plan, caller, run_dir=str(run_dir.path), attempt=attempt.number, offline=attempt.offline)
     unset = stray_variables(caller.environ)
     files = {
         run_dir.recipe: recipe_text,
@@ -110,12 +108,12 @@ def launch_script(argv: Sequence[str], env: Mapping[str, str], unset: Sequence[s
         f"cd {shlex.quote(cwd)}",
         f"unset {' '.join(unset)}",
         *(f"export {name}={shlex.quote(value)}" for name, value in env.items()),
-        "exec " + " \\\n  ".join(_words_by_option(argv)),
+        "exec " + " \\\n  ".join(command_lines(argv)),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _words_by_option(argv: Sequence[str]) -> list[str]:
+def command_lines(argv: Sequence[str]) -> list[str]:
     """Quoted words, an option and its value together."""
     groups: list[list[str]] = []
     for word in argv:

@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunekit.launcher.json_lines import read_record
+
 SENTINEL = "checkpoint-is-incomplete.txt"
 """transformers leaves this in a checkpoint whose save was cut short."""
+SEAL = "complete.json"
+"""The worker writes this last into a checkpoint, when every rank has written its part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +49,9 @@ def find_fault(checkpoint: Path, *, world_size: int) -> str | None:
     """The first thing that keeps this checkpoint from being resumed by `world_size` processes, or None."""
     if (checkpoint / SENTINEL).exists():
         return f"{SENTINEL} is there: the save was cut short"
-    if not _is_json(checkpoint / "trainer_state.json"):
-        return "trainer_state.json is missing or cut off: the save was cut short"
+    for name in ("trainer_state.json", SEAL):
+        if read_record(checkpoint / name) is None:
+            return f"{name} is missing or cut off: the save was cut short"
     return _engine_fault(checkpoint, world_size) or _rng_fault(checkpoint, world_size) or _torn_file(checkpoint)
 
 
@@ -94,19 +99,12 @@ def safetensors_is_whole(path: Path) -> bool:
     if not isinstance(header, dict):
         return False
     ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    return size == 8 + length + max(ends, default=0)
+    return bool(size == 8 + length + max(ends, default=0))
 
 
 def _step(path: Path) -> int | None:
     number = path.name.removeprefix("checkpoint-")
     return int(number) if number.isdigit() else None
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        return isinstance(_parsed(path.read_bytes()), dict)
-    except OSError:
-        return False
 
 
 def _parsed(text: bytes) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from tunekit.launcher.advice import advice_for
 from tunekit.launcher.exit_codes import STOPPED, read_exit_code, signal_of
-from tunekit.launcher.json_lines import read_record
+from tunekit.launcher.json_lines import read_lines, read_record
 from tunekit.launcher.logs import earliest_traceback, tail
 from tunekit.launcher.run_dir import RunDir
 
@@ -54,10 +54,8 @@ def read_result(run_dir: RunDir, *, attempt: int, world_size: int, observed: Obs
     measured = read_record(run_dir.measured) or {}
     marker = success_marker(run_dir, attempt)
     if marker is not None:
-        return RunResult(
-            state="done", attempt=attempt, exit_code=observed.exit_code, success=marker, measured=measured
-        )
-    if run_dir.stop_request.exists() and not _broke_down(run_dir, attempt):
+        return RunResult(state="done", attempt=attempt, exit_code=observed.exit_code, success=marker, measured=measured)
+    if run_dir.stop_request.exists() and not _failed_before_stop(run_dir):
         return RunResult(
             state="stopped", attempt=attempt, exit_code=STOPPED, phase=last_phase(run_dir), measured=measured
         )
@@ -67,7 +65,7 @@ def read_result(run_dir: RunDir, *, attempt: int, world_size: int, observed: Obs
 def success_marker(run_dir: RunDir, attempt: int) -> Mapping[str, Any] | None:
     """The worker's success marker, if it is whole and of this attempt."""
     marker = read_record(run_dir.success)
-    return marker if marker is not None and marker.get("attempt", 1) == attempt else None
+    return marker if marker is not None and marker.get("attempt", attempt) == attempt else None
 
 
 def write_result(run_dir: RunDir, result: RunResult) -> None:
@@ -80,15 +78,15 @@ def write_result(run_dir: RunDir, result: RunResult) -> None:
 
 def last_phase(run_dir: RunDir) -> str | None:
     """The last phase the worker announced."""
-    from tunekit.launcher.json_lines import read_lines
-
     phases = [str(event.get("phase", "")) for event in read_lines(run_dir.events) if event.get("event") == "phase"]
     return phases[-1] if phases else None
 
 
-def _broke_down(run_dir: RunDir, attempt: int) -> bool:
-    failure = read_record(run_dir.failure)
-    return failure is not None and failure.get("attempt", 1) == attempt
+def _failed_before_stop(run_dir: RunDir) -> bool:
+    """A rank that fails after the stop request fails because the others have ended."""
+    if not run_dir.failure.exists():
+        return False
+    return run_dir.failure.stat().st_mtime <= run_dir.stop_request.stat().st_mtime
 
 
 def _failed(

@@ -68,3 +68,8 @@ def read_state(run_dir: RunDir, *, alive: bool) -> State:
 def _changed(run_dir: RunDir) -> float:
     files = (run_dir.launch, run_dir.metrics, run_dir.events, run_dir.success, run_dir.result)
     return max((path.stat().st_mtime for path in files if path.exists()), default=0.0)
+
+
+def holds_work(run_dir: RunDir) -> bool:
+    """Whether anything was trained in it: steps, checkpoints or a result."""
+    return any(path.exists() for path in (run_dir.metrics, run_dir.checkpoints, run_dir.final, run_dir.success))

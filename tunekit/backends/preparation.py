@@ -1,0 +1,97 @@
+"""Before the ranks start: one process builds ops and converts files, its progress shown, never two at once."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable
+
+from tunekit.backends.processes import POLL_SECONDS, ProcessRecord, kill_processes, record_process
+from tunekit.errors import MissingError, RunFailed, TunekitError
+from tunekit.launcher.environment import ATTEMPT_VARIABLE
+from tunekit.launcher.logs import first_traceback, tail
+from tunekit.launcher.ops import EXPECTED_SECONDS
+from tunekit.launcher.request import LaunchRequest
+from tunekit.launcher.run_dir import RunDir
+from tunekit.units import format_seconds
+
+Report = Callable[[str], None]
+"""Called with what is being done now; often, with the same text while nothing changes."""
+
+_CURES: tuple[tuple[str, str], ...] = (
+    (r"Python\.h: No such file", "the headers of Python are missing: apt install python3-dev"),
+    (r"libaio|laio", "libaio's headers are missing: apt install libaio-dev"),
+    (r"ninja", "ninja is missing in this environment: pip install ninja"),
+    (r"C\+\+\d\d|GCC \d+ or later|std=c\+\+", "the C++ compiler is too old: apt install g++-12 and set CXX=g++-12"),
+    (r"(c\+\+|g\+\+)[^\n]*(not found|No such file)", "there is no C++ compiler: apt install g++"),
+    (r"No space left on device", "the drive of ~/.cache is full: free 1 GiB"),
+)
+
+
+def prepare(request: LaunchRequest, argv: tuple[str, ...], run_dir: RunDir, *, what: str, report: Report) -> None:
+    """Run the preparation process to its end; its last line is reported while it works.
+
+    MissingError with the cure when something of the machine is missing, RunFailed otherwise. KeyboardInterrupt ends
+    the process first.
+    """
+    run_dir.logs.mkdir(parents=True, exist_ok=True)
+    with run_dir.prepare_log.open("wb") as log:
+        popen = subprocess.Popen(
+            argv,
+            env=request.environment(os.environ),
+            cwd=request.cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    record = record_process(run_dir, popen.pid, int(request.env[ATTEMPT_VARIABLE]))
+    _watch(popen, run_dir, record, what=what, report=report)
+    if popen.returncode != 0:
+        raise preparation_error(run_dir, popen.returncode)
+
+
+def describe_work(ops: tuple[str, ...], convert: str | None) -> str:
+    """What the preparation will do, and for how long, in words."""
+    parts = []
+    if ops:
+        seconds = format_seconds(sum(EXPECTED_SECONDS.get(op, 60) for op in ops))
+        parts.append(f"compiling DeepSpeed's {', '.join(ops)} once for this machine (about {seconds} on two cores)")
+    if convert is not None:
+        parts.append(f"converting {convert} once")
+    return " and ".join(parts)
+
+
+def preparation_error(run_dir: RunDir, code: int) -> TunekitError:
+    """The first cause in the preparation's log, with its cure where one is known."""
+    text = run_dir.prepare_log.read_text(errors="replace")
+    cause = _cause(text) or "\n".join(tail(run_dir.prepare_log, 5)) or f"exit code {code}"
+    message = f"preparing the run failed: {cause}\n"
+    cure = next((cure for signature, cure in _CURES if re.search(signature, text)), None)
+    where = f"The whole log: {run_dir.prepare_log}"
+    if cure is None:
+        return RunFailed(f"{message}{where}")
+    return MissingError(f"{message}{cure}; then start again.\n{where}")
+
+
+def _watch(
+    popen: subprocess.Popen[bytes], run_dir: RunDir, record: ProcessRecord, *, what: str, report: Report
+) -> None:
+    try:
+        while popen.poll() is None:
+            last = tail(run_dir.prepare_log, 1)
+            report(f"{what}: {last[0][:100]}" if last else what)
+            time.sleep(POLL_SECONDS)
+    finally:
+        kill_processes(run_dir, record)
+        popen.wait()
+
+
+def _cause(text: str) -> str | None:
+    """The compiler's first error, else the last line of the first traceback."""
+    if match := re.search(r"^.*(?:fatal error|error): .*$", text, re.MULTILINE):
+        return match[0].strip()
+    traceback = first_traceback(text)
+    return None if traceback is None else traceback.splitlines()[-1]

@@ -1,0 +1,193 @@
+"""From a plan that fits to running processes: look, fetch, write the run directory, prepare, start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tunekit import hub
+from tunekit.backends.base import Backend, Process
+from tunekit.backends.facts import gather_facts, ops_to_build
+from tunekit.backends.preparation import Report, describe_work, prepare
+from tunekit.backends.processes import is_alive
+from tunekit.errors import UsageError
+from tunekit.launcher.attempts import archive_attempt
+from tunekit.launcher.build import Attempt, build_request, prepare_argv
+from tunekit.launcher.caller import Caller
+from tunekit.launcher.checkpoints import Checkpoint, list_checkpoints
+from tunekit.launcher.devices import VARIABLE, chosen_devices
+from tunekit.launcher.exit_codes import STOPPED
+from tunekit.launcher.json_lines import read_record
+from tunekit.launcher.outcome import RunResult, write_result
+from tunekit.launcher.ports import choose_port
+from tunekit.launcher.preflight import Machine, check
+from tunekit.launcher.request import LaunchRequest
+from tunekit.launcher.run_dir import RunDir
+from tunekit.launcher.state import is_run, read_state
+from tunekit.planner.plan import Plan
+from tunekit.planner.plan_json import plan_from_json
+
+BYTES_PER_WEIGHT = 2
+"""Of the files on the hub: 16-bit weights."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """One start of a plan: `resume_from` is the checkpoint to go on from, `wanted_port` the user's own port."""
+
+    plan: Plan
+    recipe_text: str
+    run_dir: RunDir
+    wanted_port: int | None = None
+    resume_from: Path | None = None
+
+
+def start_run(
+    start: Start, *, caller: Caller, machine: Machine, backend: Backend, report: Report
+) -> tuple[Process, int]:
+    """Start the processes; returns them and the number of the attempt.
+
+    UsageError or MissingError with every reason, before anything is written, when the run cannot be started here.
+    """
+    plan, run_dir = start.plan, start.run_dir
+    report("looking at this machine")
+    resumes = start.resume_from is not None
+    facts = gather_facts(
+        plan,
+        run_dir=run_dir,
+        caller=caller,
+        machine=machine,
+        model_bytes_to_fetch=bytes_to_fetch(plan),
+        resumes=resumes,
+    )
+    check(plan, facts)
+    port = choose_port(plan.recipe.output.dir, wanted=start.wanted_port)
+    devices = _devices(plan, caller, machine)
+    fetch(plan, report)
+    number = archive_attempt(run_dir, with_plan=not resumes)
+    attempt = Attempt(
+        number=number,
+        master_port=port,
+        resume_from=start.resume_from,
+        devices=devices,
+        offline=reads_only_this_disk(plan),
+    )
+    request = build_request(plan, recipe_text=start.recipe_text, run_dir=run_dir, caller=caller, attempt=attempt)
+    write_files(request)
+    with _recorded(run_dir, number):
+        prepare_what_is_missing(plan, request, run_dir, caller, report)
+        report("starting deepspeed")
+        return backend.start(request, run_dir), number
+
+
+def resumable(run_dir: RunDir, caller: Caller) -> tuple[Start, Caller]:
+    """What `resume` starts: the stored plan from its newest complete checkpoint, in the folder it was started in.
+
+    UsageError: not a run, going on, done, or without a complete checkpoint; with what to type instead.
+    """
+    if not is_run(run_dir):
+        raise UsageError(f"{run_dir.path} is not a run directory; `tunekit runs` lists the runs.")
+    state = read_state(run_dir, alive=is_alive(run_dir))
+    if state in ("running", "preparing"):
+        raise UsageError(f"{run_dir.path} is {state}; `tunekit stop {run_dir.path}` ends it.")
+    if state == "done":
+        raise UsageError(f"{run_dir.path} is done; its result lies in {run_dir.final}.")
+    plan = plan_from_json(run_dir.plan.read_text())
+    checkpoint = _checkpoint_to_resume(run_dir, plan)
+    cwd = str((read_record(run_dir.launch) or {}).get("cwd", caller.cwd))
+    start = Start(plan=plan, recipe_text=run_dir.recipe.read_text(), run_dir=run_dir, resume_from=checkpoint.path)
+    return start, replace(caller, cwd=cwd)
+
+
+def fetch(plan: Plan, report: Report) -> None:
+    """Bring model and data to this disk, once, before the ranks start."""
+    model, data = plan.recipe.model, plan.recipe.data
+    if hub.local_model_dir(model.path, model.revision) is None:
+        report(f"fetching {model.path}")
+        hub.fetch_model(model.path, model.revision)
+    if reads_only_this_disk(plan):
+        for path in (data.path, data.eval_path):
+            if path is not None:
+                hub.fetch_data(path, name=data.name)
+
+
+def bytes_to_fetch(plan: Plan) -> int:
+    """Bytes of the model that are not on this disk yet."""
+    model = plan.recipe.model
+    here = hub.local_model_dir(model.path, model.revision) or hub.gguf_source(model.path)
+    return 0 if here is not None else plan.model_shape.num_parameters * BYTES_PER_WEIGHT
+
+
+def reads_only_this_disk(plan: Plan) -> bool:
+    """Whether the ranks need no network: data that is streamed from the hub is read while training."""
+    from tunekit.recipe.shipped import existing_path
+
+    return not plan.recipe.data.streaming or existing_path(plan.recipe.data.path) is not None
+
+
+def model_to_convert(plan: Plan) -> str | None:
+    """The .gguf that must be converted before transformers can load it, or None."""
+    model = plan.recipe.model
+    if hub.local_model_dir(model.path, model.revision) is not None:
+        return None
+    gguf = hub.gguf_source(model.path)
+    return None if gguf is None else gguf.name
+
+
+def prepare_what_is_missing(
+    plan: Plan, request: LaunchRequest, run_dir: RunDir, caller: Caller, report: Report
+) -> None:
+    """Run the preparation process only where something is missing, so that a warm start costs nothing."""
+    ops, convert = ops_to_build(plan, caller), model_to_convert(plan)
+    if ops or convert is not None:
+        work = describe_work(ops, convert)
+        prepare(request, prepare_argv(run_dir, caller), run_dir, what=work, report=report)
+
+
+def write_files(request: LaunchRequest) -> None:
+    """Write the files of the run directory."""
+    for name, text in request.files.items():
+        path = Path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        if path.suffix == ".sh":
+            path.chmod(0o755)
+
+
+def _checkpoint_to_resume(run_dir: RunDir, plan: Plan) -> Checkpoint:
+    found = list_checkpoints(run_dir.checkpoints, world_size=plan.job.batch.world_size)
+    complete = next((checkpoint for checkpoint in found if checkpoint.complete), None)
+    if complete is not None:
+        return complete
+    broken = [f"  {checkpoint.path.name}: {checkpoint.fault}" for checkpoint in found]
+    again = f"tunekit launch {run_dir.recipe} output.dir={run_dir.path}-2"
+    saving = "" if plan.recipe.output.save_steps else " output.save_steps=50"
+    raise UsageError(
+        "\n".join(
+            [f"{run_dir.path} has no complete checkpoint to go on from.", *broken, f"Start anew: {again}{saving}"]
+        )
+    )
+
+
+def _devices(plan: Plan, caller: Caller, machine: Machine) -> tuple[int, ...]:
+    if plan.job.accelerator == "cpu":
+        return ()
+    return chosen_devices(caller.environ.get(VARIABLE), plan.job.batch.world_size, machine.gpu_uuids)
+
+
+@contextmanager
+def _recorded(run_dir: RunDir, attempt: int) -> Iterator[None]:
+    """A preparation that fails or is interrupted leaves its ending in the run directory."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        write_result(run_dir, RunResult(state="stopped", attempt=attempt, exit_code=STOPPED, phase="preparing"))
+        raise
+    except Exception as error:
+        cause = tuple(str(error).splitlines())
+        write_result(
+            run_dir, RunResult(state="failed", attempt=attempt, exit_code=None, phase="preparing", cause=cause)
+        )
+        raise

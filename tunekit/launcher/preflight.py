@@ -1,0 +1,149 @@
+"""What must be so before anything is started, checked all at once on facts that were gathered before. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from tunekit.errors import MissingError, TunekitError, UsageError
+from tunekit.hardware.spec import Hardware
+from tunekit.planner.plan import Plan
+from tunekit.units import GIB, format_bytes
+
+SHM_BYTES = 1 * GIB
+"""NCCL without peer access and the data loaders live in /dev/shm; containers give 64 MB unless told otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A place on disk: the path asked for, the device it lies on, and what is free there."""
+
+    path: str
+    device: int
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """Bytes that will be written to a mount, and what for."""
+
+    what: str
+    mount: Mount
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """This machine now. `gpu_free_bytes` and `gpu_uuids` are in driver order; empty where there is no GPU."""
+
+    hardware: Hardware
+    gpu_free_bytes: tuple[int, ...] = ()
+    gpu_uuids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is here now; each `…_fault` says why something cannot be used, or is None."""
+
+    machine: Machine
+    missing_modules: tuple[str, ...] = ()
+    output_fault: str | None = None
+    needs: tuple[Need, ...] = ()
+    shm_free_bytes: int = SHM_BYTES
+    nvme_fault: str | None = None
+    data_fault: str | None = None
+    build_fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """A reason not to start. usage: what was typed is wrong (exit 2); missing: the machine lacks something (exit 4)."""
+
+    kind: Literal["usage", "missing"]
+    text: str
+
+
+def check(plan: Plan, facts: Facts) -> None:
+    """UsageError or MissingError with every fault, one a line, when the run must not be started."""
+    faults = tuple(find_faults(plan, facts))
+    if not faults:
+        return
+    lines = [fault.text for fault in faults]
+    if len(faults) > 1:
+        lines.append(f"{len(faults)} things stand in the way; nothing was started.")
+    kind: type[TunekitError] = UsageError if any(fault.kind == "usage" for fault in faults) else MissingError
+    raise kind("\n".join(lines))
+
+
+def find_faults(plan: Plan, facts: Facts) -> Iterator[Fault]:
+    """Every reason not to start, what was typed first."""
+    for fault in (facts.output_fault, facts.data_fault):
+        if fault is not None:
+            yield Fault(kind="usage", text=fault)
+    yield from _packages(facts)
+    yield from _machine(plan, facts)
+    yield from _free_gpu_memory(plan, facts)
+    yield from _shared_memory(plan, facts)
+    yield from _disks(facts)
+    for fault in (facts.nvme_fault, facts.build_fault):
+        if fault is not None:
+            yield Fault(kind="missing", text=fault)
+
+
+def _packages(facts: Facts) -> Iterator[Fault]:
+    if facts.missing_modules:
+        names = ", ".join(facts.missing_modules)
+        hint = "pip install wandb" if facts.missing_modules == ("wandb",) else "pip install 'tunekit[train]'"
+        yield Fault(kind="missing", text=f"packages that training needs are not installed: {names}; {hint}.")
+
+
+def _machine(plan: Plan, facts: Facts) -> Iterator[Fault]:
+    planned, here = len(plan.hardware.gpus), len(facts.machine.hardware.gpus)
+    if planned > here:
+        seen = f"{here} GPU{'s' if here != 1 else ''}" if here else "no GPU"
+        yield Fault(
+            kind="missing",
+            text=f"planned for {plan.hardware.name} ({_cards(plan.hardware)}), but this machine has {seen}; "
+            "add --on local to plan and run on this machine, or --dry-run to see what would be started there.",
+        )
+
+
+def _cards(hardware: Hardware) -> str:
+    names = sorted({gpu.name for gpu in hardware.gpus})
+    return f"{len(hardware.gpus)} x {' / '.join(names)}"
+
+
+def _free_gpu_memory(plan: Plan, facts: Facts) -> Iterator[Fault]:
+    needed = plan.memory.device.expected_bytes
+    for index, free in enumerate(facts.machine.gpu_free_bytes[: len(plan.hardware.gpus)]):
+        if free < needed:
+            yield Fault(
+                kind="missing",
+                text=f"GPU {index} has {format_bytes(free)} free, the plan needs {format_bytes(needed)}: "
+                "another program holds the rest (nvidia-smi shows which).",
+            )
+
+
+def _shared_memory(plan: Plan, facts: Facts) -> Iterator[Fault]:
+    if len(plan.hardware.gpus) > 1 and facts.shm_free_bytes < SHM_BYTES:
+        yield Fault(
+            kind="missing",
+            text=f"/dev/shm has {format_bytes(facts.shm_free_bytes)} free, "
+            f"several GPUs need {format_bytes(SHM_BYTES)}; in a container start it with --shm-size=16g.",
+        )
+
+
+def _disks(facts: Facts) -> Iterator[Fault]:
+    by_device: dict[int, list[Need]] = {}
+    for need in facts.needs:
+        by_device.setdefault(need.mount.device, []).append(need)
+    for needs in by_device.values():
+        total, free = sum(need.bytes for need in needs), needs[0].mount.free_bytes
+        if total > free:
+            parts = " + ".join(f"{need.what} {format_bytes(need.bytes)}" for need in needs if need.bytes)
+            yield Fault(
+                kind="missing",
+                text=f"the drive of {needs[0].mount.path} has {format_bytes(free)} free, the run writes "
+                f"{format_bytes(total)} ({parts}); free space, or set output.dir or HF_HOME to another drive.",
+            )

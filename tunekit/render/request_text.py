@@ -1,0 +1,82 @@
+"""What `--dry-run` shows: the command, its environment, DeepSpeed's JSON and the files, as text or JSON."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from tunekit.launcher.build import command_lines
+from tunekit.launcher.request import LaunchRequest
+from tunekit.launcher.run_dir import RunDir
+from tunekit.planner.plan import Plan
+from tunekit.render.summary import short_path
+from tunekit.units import format_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """What would happen before the ranks start: bytes of the model to fetch, ops to compile, a file to convert."""
+
+    fetch_bytes: int = 0
+    ops: tuple[str, ...] = ()
+    convert: str | None = None
+
+
+def print_request(console: Console, plan: Plan, request: LaunchRequest, run_dir: RunDir, before: Before) -> None:
+    """The whole request, section by section; nothing is started and nothing written."""
+    sections = (
+        ("Would be started", ["cd " + shlex.quote(request.cwd), " \\\n  ".join(command_lines(request.argv))]),
+        ("Environment, beside yours", [f"{name}={shlex.quote(value)}" for name, value in request.env.items()]),
+        ("Removed from the environment", [" ".join(request.unset)]),
+        ("DeepSpeed configuration", [request.files[str(run_dir.ds_config)].rstrip()]),
+        (f"Files of {short_path(run_dir.path)}", _files(request)),
+        ("Before the start", before_lines(plan, before)),
+    )
+    for title, lines in sections:
+        console.print(Text(title, style="bold"))
+        for line in lines:
+            console.print(Text("\n".join("  " + part for part in line.splitlines())), soft_wrap=True)
+        console.print()
+    console.print("Dry run: nothing was started and nothing was written.")
+
+
+def request_json(plan: Plan, request: LaunchRequest, run_dir: RunDir, before: Before) -> dict[str, Any]:
+    """The same for scripts. `files` maps the name in the run directory to its text."""
+    return {
+        "format_version": 1,
+        "verdict": plan.verdict,
+        "run_dir": str(run_dir.path),
+        "cwd": request.cwd,
+        "argv": list(request.argv),
+        "env": dict(request.env),
+        "unset": list(request.unset),
+        "files": {Path(path).name: text for path, text in request.files.items()},
+        "before": {
+            "fetch_bytes": before.fetch_bytes,
+            "compile": list(before.ops),
+            "convert": before.convert,
+        },
+    }
+
+
+def before_lines(plan: Plan, before: Before) -> Sequence[str]:
+    """What must be fetched, compiled and converted, one line each."""
+    lines = []
+    if before.fetch_bytes:
+        lines.append(f"fetch {plan.recipe.model.path} (about {format_bytes(before.fetch_bytes)})")
+    if before.ops:
+        lines.append(f"compile DeepSpeed's {', '.join(before.ops)}, once for the machine")
+    if before.convert is not None:
+        lines.append(f"convert {before.convert}, once for the machine")
+    return lines or ["nothing: model and compiled ops are here"]
+
+
+def _files(request: LaunchRequest) -> list[str]:
+    width = max(len(Path(path).name) for path in request.files)
+    return [f"{Path(path).name:<{width}}  {format_bytes(len(text.encode()))}" for path, text in request.files.items()]

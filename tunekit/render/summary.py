@@ -1,0 +1,165 @@
+"""What a run says at its end: the result with what was measured against the plan, or the failure with its cause."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tunekit.launcher.outcome import RunResult
+from tunekit.launcher.run_dir import RunDir
+from tunekit.memory.terms import PlaceEstimate
+from tunekit.planner.plan import Plan
+from tunekit.render.live import PHASE_WORDS, sparkline
+from tunekit.units import format_bytes, format_seconds
+
+_CURVE = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredPeak:
+    """One place: the measured peak in bytes with the phase it was in, beside the estimate."""
+
+    place: str
+    bytes: int
+    phase: str
+    estimate: PlaceEstimate
+
+
+def print_summary(
+    console: Console, plan: Plan, result: RunResult, run_dir: RunDir, metrics: Sequence[Mapping[str, Any]]
+) -> None:
+    """The end of a run that is done."""
+    console.print(Text(headline(result, metrics), style="bold green"))
+    peaks = measured_peaks(plan, result.measured)
+    if peaks:
+        console.print(_peaks_table(peaks))
+    for sample in result.success.get("samples", ()):
+        console.print(_sample_table(sample))
+    for line in closing_lines(plan, result, run_dir):
+        console.print(Text(line), soft_wrap=True)
+
+
+def headline(result: RunResult, metrics: Sequence[Mapping[str, Any]]) -> str:
+    """Time, steps, loss first to last, and speed."""
+    success = result.success
+    losses = tuple(float(record["loss"]) for record in metrics if "loss" in record)
+    parts = [f"Done: {success.get('steps', len(losses))} steps in {format_seconds(float(success.get('seconds', 0)))}"]
+    if losses:
+        parts.append(f"loss {losses[0]:.4f} → {losses[-1]:.4f} {sparkline(thinned(losses, _CURVE))}")
+    if success.get("eval_loss") is not None:
+        parts.append(f"eval loss {success['eval_loss']:.4f}")
+    if success.get("tokens_per_second"):
+        parts.append(f"{success['tokens_per_second']:,.0f} tokens/s")
+    return ", ".join(parts) + "."
+
+
+def thinned(values: tuple[float, ...], count: int) -> tuple[float, ...]:
+    """At most `count` of the values, evenly spaced, the first and the last among them."""
+    if len(values) <= count:
+        return values
+    return tuple(values[round(index * (len(values) - 1) / (count - 1))] for index in range(count))
+
+
+def measured_peaks(plan: Plan, measured: Mapping[str, Any]) -> tuple[MeasuredPeak, ...]:
+    """The worst phase of each place: on a device the worst rank, on the host all ranks together."""
+    phases = [rank.get("phases", {}) for rank in measured.get("ranks", ())]
+    names = list(dict.fromkeys(name for phase in phases for name in phase))
+    found = []
+    for place, field, over_ranks, estimate in (
+        ("GPU", "device_reserved_bytes", max, plan.memory.device),
+        ("host", "host_bytes", sum, plan.memory.host),
+    ):
+        peaks = [(over_ranks(_values(phases, name, field)), name) for name in names]
+        worst = max(peaks, default=(0, ""))
+        if worst[0]:
+            found.append(MeasuredPeak(place=place, bytes=int(worst[0]), phase=worst[1], estimate=estimate))
+    return tuple(found)
+
+
+def _values(phases: Sequence[Mapping[str, Any]], name: str, field: str) -> list[float]:
+    return [float(phase.get(name, {}).get(field, 0)) for phase in phases]
+
+
+def closing_lines(plan: Plan, result: RunResult, run_dir: RunDir) -> list[str]:
+    """Where the result lies and what to type next."""
+    final = result.success.get("final")
+    held = final if isinstance(final, Mapping) else {}
+    kind = "adapter" if plan.job.adapter is not None else "model"
+    size = f", {format_bytes(int(held['bytes']))}" if held.get("bytes") else ""
+    where = shlex.quote(short_path(run_dir.path))
+    lines = [f"Result: {short_path(run_dir.final)} ({kind}{size})", f"Again:  tunekit status {where}"]
+    if "tensorboard" in plan.recipe.tracking:
+        lines.append(f"Next:   tensorboard --logdir {shlex.quote(short_path(run_dir.tensorboard))}")
+    return lines
+
+
+def stopped_text(run_dir: RunDir, *, resumable_step: int | None) -> str:
+    """The end of a run that was stopped, with how to go on."""
+    where = shlex.quote(short_path(run_dir.path))
+    if resumable_step is None:
+        return f"Stopped; {where} holds no complete checkpoint (output.save_steps sets when they are saved)."
+    return f"Stopped; the newest checkpoint is of step {resumable_step}. To go on: tunekit resume {where}"
+
+
+def failure_text(result: RunResult, run_dir: RunDir, *, world_size: int, resumable_step: int | None) -> str:
+    """The end of a run that failed: where, the first cause, what the exit code means, the logs, what to try."""
+    lines = [_failed_where(result)]
+    lines += [f"  {line}" for line in result.cause]
+    lines += [f"{result.reading}."] if result.reading else []
+    lines += [f"Logs:   {path}" for path in _logs(result, run_dir, world_size)]
+    lines += [f"Try:    {result.advice}"] if result.advice else []
+    if resumable_step is not None:
+        lines.append(f"Go on:  tunekit resume {shlex.quote(short_path(run_dir.path))} (from step {resumable_step})")
+    return "\n".join(lines)
+
+
+def _failed_where(result: RunResult) -> str:
+    rank = "" if result.failing_rank is None else f" on rank {result.failing_rank}"
+    phase = "" if not result.phase else f" while {PHASE_WORDS.get(result.phase, result.phase)}"
+    return f"The run failed{rank}{phase}."
+
+
+def _logs(result: RunResult, run_dir: RunDir, world_size: int) -> Iterable[str]:
+    ranks = range(world_size) if result.failing_rank is None else (result.failing_rank,)
+    paths = [*(run_dir.rank_log(rank) for rank in ranks), run_dir.launcher_log]
+    return [short_path(path) for path in paths if path.exists()] or [short_path(run_dir.logs)]
+
+
+def short_path(path: Path) -> str:
+    """The path as a person would type it here: relative where it lies below the current folder."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def _peaks_table(peaks: Sequence[MeasuredPeak]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title_justify="left")
+    for heading in ("memory peak", "measured", "in phase", "planned", "low to high", "usable"):
+        table.add_column(heading)
+    for peak in peaks:
+        estimate = peak.estimate
+        planned = estimate.expected_bytes
+        share = f" ({peak.bytes / planned:.0%})" if planned else ""
+        table.add_row(
+            peak.place,
+            format_bytes(peak.bytes) + share,
+            peak.phase,
+            format_bytes(planned),
+            f"{format_bytes(estimate.low_bytes)} to {format_bytes(estimate.high_bytes)}",
+            format_bytes(estimate.usable_bytes),
+        )
+    return table
+
+
+def _sample_table(sample: Mapping[str, Any]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title=Text(str(sample.get("prompt", ""))), title_justify="left", expand=True)
+    table.add_column("before", ratio=1)
+    table.add_column("after", ratio=1)
+    table.add_row(Text(str(sample.get("before", ""))), Text(str(sample.get("after", ""))))
+    return table
