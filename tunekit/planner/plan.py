@@ -1,4 +1,4 @@
-"""`Plan`: what will happen, in bytes and decisions. It is shown, launched, kept in the run directory and read by the worker."""
+"""`Plan`: what will happen, in bytes and decisions. It is shown, launched, kept with the run and read by the worker."""
 
 from __future__ import annotations
 

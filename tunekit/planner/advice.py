@@ -1,0 +1,126 @@
+"""What is allowed but slow, wasteful or risky on this machine: warnings with their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TypeAlias
+
+from tunekit.planner.plan import Trust
+from tunekit.planner.search import Settled, Trial, leanest
+from tunekit.planner.zero import WHY, ladder
+from tunekit.recipe.checks import remarks
+from tunekit.units import GB, GIB, format_bytes, format_seconds
+
+BF16_FAMILIES = ("llama", "mistral", "mixtral", "qwen2", "qwen3", "gemma", "gemma2", "phi3", "olmo", "olmo2")
+"""Families whose weights were trained in bf16 and may overflow in fp16."""
+EAGER_TOKENS = 2048
+LARGE_BUCKET = 500_000_000
+CPU_ADAM_RATE = {False: 1.0e9, True: 2.0e9}
+"""Parameters per second that DeepSpeed's CPU Adam steps on a desktop: fp32 states (0.6 to 1.4 seen), bf16 states."""
+
+Advice: TypeAlias = Callable[[Settled, Trial], Iterator[str]]
+
+
+def warnings_of(settled: Settled, trial: Trial, trust: Trust) -> tuple[str, ...]:
+    """Every warning about a job, most important first."""
+    found = [text for advise in ADVICE for text in advise(settled, trial)]
+    return (*_faster_rung(settled, trial, trust), *found, *remarks(settled.recipe))
+
+
+def _faster_rung(settled: Settled, trial: Trial, trust: Trust) -> Iterator[str]:
+    """The recipe names a slower way to spread the states than the machine needs."""
+    if trial.rung.auto or not trial.fits:
+        return
+    link = settled.hardware.link
+    if trial.job.zero.stage == 3 and not trial.rung.offloads and link is not None and link.nvlink:
+        # Over NVLink the gathers hide behind the computation.
+        return
+    for rung in ladder(settled.recipe.method.kind, settled.hardware):
+        if rung.facts == trial.rung.facts:
+            return
+        if leanest(settled, replace(rung, auto=False), trust).fits:
+            yield f"zero.preset={rung.preset} fits too and is faster than {trial.rung.preset}: {WHY[rung.preset]}."
+            return
+
+
+def _rows_beyond_the_model(settled: Settled, trial: Trial) -> Iterator[str]:
+    positions = settled.shape.max_positions
+    if trial.job.max_seq_length > positions:
+        yield (
+            f"train.max_seq_length is {trial.job.max_seq_length:,}, but {settled.shape.name} was made for "
+            f"{positions:,} positions: expect nonsense beyond them."
+        )
+
+
+def _fp16_for_bf16_models(settled: Settled, trial: Trial) -> Iterator[str]:
+    if trial.job.precision == "fp16" and settled.shape.family in BF16_FAMILIES:
+        yield (
+            f"{settled.shape.family} models were trained in bf16; in fp16 (largest number 65,504) their activations "
+            "may overflow: watch for skipped steps and a loss of nan."
+        )
+
+
+def _eager_scores(settled: Settled, trial: Trial) -> Iterator[str]:
+    length, heads = trial.job.max_seq_length, settled.shape.num_heads
+    if trial.job.attention == "eager" and length > EAGER_TOKENS:
+        scores = trial.job.batch.micro_batch_size * heads * length * length * 6
+        yield f"eager attention holds {format_bytes(scores)} of scores per layer at {length:,} tokens per row."
+
+
+def _wasted_boundary(settled: Settled, trial: Trial) -> Iterator[str]:
+    zero, batch = trial.job.zero, trial.job.batch
+    if zero.offload_optimizer == "none" or trial.job.accelerator == "cpu":
+        return
+    seconds = _trainable(settled) / CPU_ADAM_RATE[zero.bf16_states]
+    if batch.gradient_accumulation_steps < 4 and seconds >= 1:
+        yield (
+            f"The CPU steps the optimizer for about {format_seconds(seconds)} after every "
+            f"{batch.gradient_accumulation_steps} passes; a larger train.global_batch_size pays it less often."
+        )
+
+
+def _swapping(settled: Settled, trial: Trial) -> Iterator[str]:
+    zero = trial.job.zero
+    if zero.offload_optimizer != "nvme" or not settled.hardware.disks:
+        return
+    moved, seconds = nvme_traffic(settled)
+    yield (
+        f"Every optimizer step reads and writes {moved / GB:,.0f} GB on NVMe, about {format_seconds(seconds)}; "
+        f"1,000 steps write {moved / GB:,.0f} TB: compare that with the endurance your drive is rated for."
+    )
+
+
+def nvme_traffic(settled: Settled) -> tuple[int, float]:
+    """Bytes read and again written per optimizer step (16 per trained parameter), and seconds on the fastest drive."""
+    moved = 16 * _trainable(settled)
+    disk = max(settled.hardware.disks, key=lambda disk: disk.write_rate)
+    return moved, moved / disk.read_rate + moved / disk.write_rate
+
+
+def _large_buckets(settled: Settled, trial: Trial) -> Iterator[str]:
+    zero = trial.job.zero
+    small_card = min((gpu.usable_bytes for gpu in settled.hardware.gpus), default=0) < 32 * GIB
+    if settled.hardware.gpus and small_card and zero.stage and zero.reduce_bucket_size >= LARGE_BUCKET:
+        size = format_bytes(2 * zero.reduce_bucket_size * (2 if zero.overlap_comm else 1))
+        yield f"zero.reduce_bucket_size {zero.reduce_bucket_size:,} takes {size} of every card; auto takes less."
+
+
+def _fp4(settled: Settled, trial: Trial) -> Iterator[str]:
+    if trial.job.quantization and trial.job.quantization.kind == "fp4":
+        yield "method.quantization fp4 loses more than nf4 at the same size: weights are not spread evenly."
+
+
+def _trainable(settled: Settled) -> int:
+    return sum(tensor.total for tensor in settled.trainable)
+
+
+ADVICE: tuple[Advice, ...] = (
+    _rows_beyond_the_model,
+    _fp16_for_bf16_models,
+    _eager_scores,
+    _swapping,
+    _wasted_boundary,
+    _large_buckets,
+    _fp4,
+)

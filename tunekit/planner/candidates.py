@@ -1,0 +1,214 @@
+"""What might make a plan smaller: families of changes, mild to severe, with what each costs and where that was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeAlias
+
+from tunekit.planner.advice import CPU_ADAM_RATE, nvme_traffic
+from tunekit.planner.change import Change, Setting, set_preset
+from tunekit.planner.resolve import Resolved
+from tunekit.planner.zero import ladder
+from tunekit.recipe.schema import MethodKind
+from tunekit.units import GB, format_bytes, format_seconds
+
+Family: TypeAlias = tuple[Change, ...]
+"""Alternatives of one kind: the mildest that is enough is offered."""
+SHORTEST_ROW = 256
+SMALLEST_RANK = 8
+SLOWNESS: Mapping[str, float] = {
+    "z0": 0.0,
+    "z1": 0.0,
+    "z2": 0.0,
+    "z3": 0.3,
+    "z3_qlora": 0.3,
+    "z2_offload": 0.6,
+    "z3_offload_optim": 0.8,
+    "z3_offload_param": 0.8,
+    "z2_offload_bf16": 0.9,
+    "z3_offload": 1.0,
+    "z3_offload_bf16": 1.2,
+    "z3_offload_nvme": 4.0,
+}
+"""Order of speed of the presets on cards without NVLink; only differences are used."""
+
+
+def families(found: Resolved) -> tuple[Family, ...]:
+    """Every family that applies to the job, mild members first."""
+    return tuple(family for make in FAMILIES if (family := tuple(make(found))))
+
+
+def _precision(found: Resolved) -> Iterator[Change]:
+    if found.asked.train.precision == "fp32":
+        yield Change(
+            settings=(("train.precision", "bf16"),),
+            cost=0.02,
+            note="half the bytes and faster; what models are trained in",
+        )
+
+
+def _attention(found: Resolved) -> Iterator[Change]:
+    if found.asked.model.attention == "eager":
+        yield Change(settings=(("model.attention", "sdpa"),), cost=0.0, note="same result, scores are never held")
+
+
+def _chunked_loss(found: Resolved) -> Iterator[Change]:
+    if found.trial.job.loss == "full":
+        yield Change(settings=(("train.loss", "chunked"),), cost=0.01, note="same result; logits come in pieces")
+
+
+def _double_quant(found: Resolved) -> Iterator[Change]:
+    quantization = found.trial.job.quantization
+    if quantization and not quantization.double_quant:
+        note = "0.13 ms more per billion parameters and pass (bitsandbytes, RTX 4090)"
+        yield Change(settings=(("method.double_quant", True),), cost=0.01, note=note)
+
+
+def _loader_processes(found: Resolved) -> Iterator[Change]:
+    if found.trial.job.num_workers:
+        yield Change(settings=(("data.num_workers", 0),), cost=0.02, note="rows are prepared by the training process")
+
+
+def _checkpoints(found: Resolved) -> Iterator[Change]:
+    job = found.trial.job
+    if job.save_checkpoints and job.keep_checkpoints > 1:
+        note = f"one checkpoint instead of {job.keep_checkpoints} to go back to"
+        yield Change(settings=(("output.keep_checkpoints", 1),), cost=0.05, note=note)
+    if job.save_checkpoints:
+        yield Change(
+            settings=(("output.save_steps", "null"),), cost=0.5, note="a run that dies starts from the beginning"
+        )
+
+
+def _smaller_micro_batch(found: Resolved) -> Iterator[Change]:
+    job, train = found.trial.job, found.asked.train
+    micro, steps = job.batch.micro_batch_size, job.batch.gradient_accumulation_steps
+    if micro == 1:
+        return
+    settings: tuple[Setting, ...] = (("train.micro_batch_size", 1),)
+    if train.gradient_accumulation_steps is not None:
+        settings += (("train.gradient_accumulation_steps", micro * steps),)
+    short = job.max_seq_length < 2048
+    slower = "up to 20 % slower under 2,048 tokens a pass (RTX 4090)" if short else "a few percent slower"
+    note = f"same global batch in {micro * steps} passes instead of {steps}; {slower}"
+    yield Change(settings=settings, cost=0.2 if short else 0.08, note=note)
+
+
+def _recompute(found: Resolved) -> Iterator[Change]:
+    job = found.trial.job
+    if not job.activation_checkpointing:
+        full = job.method == "full"
+        slower = "33 % slower: 8 instead of 6" if full else "50 % slower: 6 instead of 4"
+        note = f"{slower} FLOP per parameter and token"
+        yield Change(settings=(("train.activation_checkpointing", True),), cost=0.33 if full else 0.5, note=note)
+
+
+def _eight_bit_states(found: Resolved) -> Iterator[Change]:
+    job = found.trial.job
+    if job.optimizer == "adamw" and job.zero.offload_optimizer == "none" and not job.zero.bf16_states:
+        note = "2 instead of 8 bytes of moments per trained parameter; 6 % slower (7B, bitsandbytes)"
+        yield Change(settings=(("train.optimizer", "adamw_8bit"),), cost=0.15, note=note)
+
+
+def _lower_rank(found: Resolved) -> Iterator[Change]:
+    adapter = found.trial.job.adapter
+    rank = adapter.rank // 2 if adapter else 0
+    while adapter and rank >= SMALLEST_RANK:
+        settings: tuple[Setting, ...] = (("method.rank", rank),)
+        if found.asked.method.alpha is not None:
+            # The same scale alpha / rank, so that the learning rate still suits.
+            settings += (("method.alpha", max(1, adapter.alpha * rank // adapter.rank)),)
+        yield Change(
+            settings=settings, cost=0.3, note=f"the adapter learns less: rank {rank} instead of {adapter.rank}"
+        )
+        rank //= 2
+
+
+def _shorter_rows(found: Resolved) -> Iterator[Change]:
+    whole = found.trial.job.max_seq_length
+    length, cost = whole // 2, 0.4
+    while length >= SHORTEST_ROW:
+        note = f"rows over {length:,} tokens are cut (now {whole:,})"
+        yield Change(settings=(("train.max_seq_length", length),), cost=cost, note=note)
+        length, cost = length // 2, cost + 0.2
+
+
+def _unpinned(found: Resolved) -> Iterator[Change]:
+    if found.trial.rung.offloads and found.trial.job.zero.pin_memory:
+        note = "no rounding to powers of two in RAM; copies to the card about half as fast"
+        yield Change(settings=(("zero.pin_memory", False),), cost=0.3, note=note)
+
+
+def _presets(found: Resolved) -> Iterator[Change]:
+    recipe = found.asked
+    now = found.trial.job.zero
+    for rung in ladder(recipe.method.kind, found.settled.hardware):
+        if rung.preset != now.preset:
+            yield _preset_change(found, rung.preset)
+
+
+def _preset_change(found: Resolved, preset: str) -> Change:
+    recipe, now = found.asked, found.trial.job.zero.preset
+    settings = set_preset(recipe, preset)
+    if preset == "z3_offload_nvme" and recipe.zero.nvme_path is None:
+        settings += (("zero.nvme_path", "/mnt/nvme"),)
+    cost = max(0.0, SLOWNESS[preset] - SLOWNESS.get(now, 0.0)) + 0.02
+    return Change(settings=settings, cost=cost, note=_preset_note(found, preset))
+
+
+def _preset_note(found: Resolved, preset: str) -> str:
+    num_trainable = sum(tensor.total for tensor in found.settled.trainable)
+    if preset in ("z0", "z1", "z2"):
+        return "each card holds the weights whole: faster"
+    if preset in ("z3", "z3_qlora"):
+        return "shards are gathered in every pass: 10 to 36 % slower than whole weights (fsdp_qlora, PCIe)"
+    if preset == "z3_offload_param":
+        streamed = format_bytes(2 * found.settled.shape.num_parameters)
+        return f"{streamed} of weights cross PCIe in every pass; 0.77 k tokens/s for a 34B on two RTX 4090"
+    if preset == "z3_offload_nvme":
+        moved, seconds = nvme_traffic(found.settled)
+        return f"{moved / GB:,.0f} GB read and written per step: {format_seconds(seconds)}; put your own drive's folder"
+    bf16 = preset.endswith("bf16")
+    seconds = num_trainable / CPU_ADAM_RATE[bf16]
+    note = f"the CPU steps the optimizer: about {format_seconds(seconds)} per step"
+    return note + ("; bf16 states, loss 3.12 instead of 3.09 (DeepSpeed, 6.9B)" if bf16 else "")
+
+
+def _methods(found: Resolved) -> Iterator[Change]:
+    kind = found.asked.method.kind
+    if kind == "full":
+        note = "trains an adapter instead of every weight: enough for most instruction tuning"
+        yield from _method_changes(found, "lora", 1.0, note)
+    if kind != "qlora":
+        note = "4-bit base: 3 % slower than lora (7B, two RTX 4090), slightly less exact"
+        if kind == "full":
+            note = f"trains an adapter on a 4-bit base; {note.split(':')[1].strip()}"
+        yield from _method_changes(found, "qlora", 1.1 if kind == "full" else 0.35, note)
+
+
+def _method_changes(found: Resolved, kind: MethodKind, cost: float, note: str) -> Iterator[Change]:
+    recipe = found.asked
+    for rung in ladder(kind, found.settled.hardware):
+        settings: tuple[Setting, ...] = (("method.kind", kind), *set_preset(recipe, rung.preset))
+        if recipe.method.kind == "full" and recipe.train.learning_rate is not None:
+            # What suits every weight is about ten times too small for an adapter.
+            settings += (("train.learning_rate", "auto"),)
+        yield Change(settings=settings, cost=cost + SLOWNESS[rung.preset], note=note)
+
+
+FAMILIES: tuple[Callable[[Resolved], Iterator[Change]], ...] = (
+    _precision,
+    _attention,
+    _chunked_loss,
+    _double_quant,
+    _loader_processes,
+    _checkpoints,
+    _smaller_micro_batch,
+    _eight_bit_states,
+    _lower_rank,
+    _unpinned,
+    _recompute,
+    _shorter_rows,
+    _presets,
+    _methods,
+)

@@ -1,0 +1,174 @@
+"""Ranked fixes for a plan that is rejected or tight: every one is planned again, for real, before it is offered.
+
+Of each family the mildest member that is enough is taken. When no single change is enough, changes are joined greedily,
+three at most. Fixes that are enough come first, cheapest in speed and quality first; then the smallest shipped machine
+that runs the job as it is; then, where little is enough, what helps most without being enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from tunekit.errors import RecipeError
+from tunekit.hardware.profiles import load_profile, profile_names
+from tunekit.hardware.spec import Hardware
+from tunekit.planner.candidates import Family, families
+from tunekit.planner.change import Change, applied, joined
+from tunekit.planner.plan import Fix, Trust, Verdict
+from tunekit.planner.resolve import Resolved, resolve
+from tunekit.planner.verdict import Demand
+from tunekit.units import GIB, format_bytes
+
+_ORDER: dict[Verdict, int] = {"fits": 0, "tight": 1, "rejected": 2}
+_TIGHT_COST = 0.1
+"""A tight plan counts as this much dearer than one that surely fits."""
+MOST_SHOWN = 6
+MOST_JOINED = 3
+STARTS = 4
+FEW = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """A change that was planned. `saved` are bytes at the place where the first plan is worst."""
+
+    change: Change
+    found: Resolved
+    saved: int
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict after the change."""
+        return self.found.trial.judgement.verdict
+
+    @property
+    def rank(self) -> tuple[float, int]:
+        """Cheapest first, then the most bytes."""
+        return self.change.cost + (_TIGHT_COST if self.verdict == "tight" else 0.0), -self.saved
+
+
+def find_fixes(found: Resolved, trust: Trust) -> tuple[Fix, ...]:
+    """The fixes of a plan that does not surely fit, best first."""
+    wanted = _ORDER[found.trial.judgement.verdict]
+    singles = _options(found, found, (), trust)
+    enough = _ranked(option for option in singles if _ORDER[option.verdict] < wanted)
+    if found.trial.judgement.verdict == "tight":
+        return tuple(_fix(option) for option in enough[:MOST_SHOWN])
+    if not enough:
+        enough = _ranked(_combinations(found, singles, trust))
+    fixes = [_fix(option) for option in enough[:MOST_SHOWN]]
+    fixes += _other_machines(found, trust, last=not fixes)
+    if len(enough) < FEW:
+        helpful = sorted(singles, key=lambda option: -option.saved)
+        fixes += [_fix(option) for option in helpful[:FEW] if option.verdict == "rejected"]
+    return tuple(fixes)
+
+
+def _options(first: Resolved, now: Resolved, before: tuple[Change, ...], trust: Trust) -> tuple[Option, ...]:
+    """One option per family: its mildest member that is enough, or the one that saves most."""
+    picked = (_pick(first, now, before, family, trust) for family in families(now))
+    return tuple(option for option in picked if option is not None)
+
+
+def _pick(first: Resolved, now: Resolved, before: tuple[Change, ...], family: Family, trust: Trust) -> Option | None:
+    wanted = _ORDER[first.trial.judgement.verdict]
+    best: Option | None = None
+    for change in sorted(family, key=lambda change: change.cost):
+        option = _plan_again(first, joined((*before, change)), trust)
+        if option is None or option.saved <= 0:
+            continue
+        if _ORDER[option.verdict] < wanted:
+            return option
+        if best is None or option.saved > best.saved:
+            best = option
+    return best
+
+
+def _plan_again(first: Resolved, change: Change, trust: Trust) -> Option | None:
+    settled = first.settled
+    recipe = applied(first.asked, change)
+    if recipe is None:
+        return None
+    try:
+        found = resolve(recipe, settled.shape, settled.hardware, trust)
+    except RecipeError:
+        return None
+    return Option(change=change, found=found, saved=_saved(first, found))
+
+
+def _saved(first: Resolved, after: Resolved) -> int:
+    worst = first.trial.judgement.worst
+    return worst.expected_bytes - _same_place(worst, after).expected_bytes
+
+
+def _same_place(worst: Demand, after: Resolved) -> Demand:
+    return next(
+        (each for each in after.trial.judgement.demands if (each.judge, each.place) == (worst.judge, worst.place)),
+        after.trial.judgement.worst,
+    )
+
+
+def _combinations(first: Resolved, singles: tuple[Option, ...], trust: Trust) -> Iterator[Option]:
+    """From the changes that come nearest, add what is enough, or what helps most, until it is enough."""
+    for start in sorted(singles, key=lambda option: option.found.trial.preference)[:STARTS]:
+        option = start
+        for _ in range(MOST_JOINED - 1):
+            more = _options(first, option.found, (option.change,), trust)
+            enough = _ranked(each for each in more if each.verdict != "rejected")
+            if enough:
+                yield enough[0]
+                break
+            nearest = min(more, key=lambda each: each.found.trial.preference, default=None)
+            if nearest is None:
+                break
+            option = nearest
+
+
+def _ranked(options: Iterable[Option]) -> list[Option]:
+    unique = {option.change.typed: option for option in options}
+    return sorted(unique.values(), key=lambda option: option.rank)
+
+
+def _fix(option: Option) -> Fix:
+    return Fix(
+        set=option.change.typed,
+        saves_bytes=max(0, option.saved),
+        note=option.change.note,
+        verdict=option.verdict,
+    )
+
+
+def _other_machines(first: Resolved, trust: Trust, *, last: bool) -> Iterator[Fix]:
+    """The smallest shipped machine that runs the recipe; with `last`, said to be the only way."""
+    settled = first.settled
+    machines = (load_profile(name) for name in profile_names() if name != settled.hardware.name)
+    for hardware in sorted(machines, key=_size):
+        change = Change(settings=(("hardware", hardware.name),), cost=10.0, note=_machine_note(hardware, last))
+        option = _on(first, hardware, change, trust)
+        if option is not None and option.verdict != "rejected":
+            yield _fix(option)
+            return
+
+
+def _size(hardware: Hardware) -> tuple[int, int, str]:
+    cards = sum(gpu.usable_bytes for gpu in hardware.gpus)
+    return cards, hardware.host.usable_ram_bytes, hardware.name
+
+
+def _on(first: Resolved, hardware: Hardware, change: Change, trust: Trust) -> Option | None:
+    recipe = applied(first.asked, change)
+    if recipe is None:
+        return None
+    try:
+        found = resolve(recipe, first.settled.shape, hardware, trust)
+    except RecipeError:
+        return None
+    return Option(change=change, found=found, saved=_saved(first, found))
+
+
+def _machine_note(hardware: Hardware, last: bool) -> str:
+    cards = f"{len(hardware.gpus)} x {hardware.gpus[0].name}" if hardware.gpus else "no GPU"
+    ram = format_bytes(hardware.host.ram_bytes // GIB * GIB)
+    head = "no change of the recipe is enough here; the smallest" if last else "the smallest"
+    return f"{head} shipped machine that runs it as it is: {cards}, {ram} of RAM"

@@ -1,0 +1,54 @@
+"""`make_plan`: recipe, model and machine become a plan with its verdict and, where it is needed, its fixes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import get_args
+
+from tunekit.errors import UsageError
+from tunekit.hardware.spec import Hardware
+from tunekit.model_shape.shape import ModelShape
+from tunekit.planner.advice import warnings_of
+from tunekit.planner.fixes import find_fixes
+from tunekit.planner.plan import Plan, Trust
+from tunekit.planner.resolve import Resolved, decisions_of, resolve
+from tunekit.planner.verdict import explain_verdict
+from tunekit.recipe.schema import Recipe
+
+
+def make_plan(recipe: Recipe, shape: ModelShape, hardware: Hardware, *, trust: Trust = "both") -> Plan:
+    """The whole plan; a rejected one is returned like any other.
+
+    Raises RecipeError for combinations that cannot work here, UsageError for an unknown `trust`.
+    """
+    check_trust(trust)
+    found = resolve(recipe, shape, hardware, trust)
+    plan = _plan(found, trust)
+    if plan.verdict == "fits":
+        return plan
+    return replace(plan, fixes=find_fixes(found, trust))
+
+
+def check_trust(trust: str) -> None:
+    """Raise UsageError when `trust` names no judge."""
+    allowed = get_args(Trust)
+    if trust not in allowed:
+        raise UsageError(f"--trust {trust}: there is no such judge; allowed: {', '.join(allowed)}.")
+
+
+def _plan(found: Resolved, trust: Trust) -> Plan:
+    settled, trial = found.settled, found.trial
+    return Plan(
+        verdict=trial.judgement.verdict,
+        reason=explain_verdict(trial.judgement, trial.memory, trial.table, trust),
+        trust=trust,
+        recipe=settled.recipe,
+        job=trial.job,
+        model_shape=settled.shape,
+        num_trainable_parameters=sum(tensor.total for tensor in settled.trainable),
+        hardware=settled.hardware,
+        memory=trial.memory,
+        table=trial.table,
+        decisions=decisions_of(found),
+        warnings=warnings_of(settled, trial, trust),
+    )

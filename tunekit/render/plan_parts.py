@@ -1,0 +1,244 @@
+"""What a plan has to say, in words and numbers but without any layout: used by the text and the HTML view alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tunekit.memory.terms import PHASES, MemoryTerm, Phase, Place, PlaceEstimate
+from tunekit.planner.plan import Decision, Plan, Verdict
+from tunekit.planner.verdict import terms_of
+from tunekit.units import GIB, format_bytes, format_count
+
+METHOD_NAMES = {"full": "full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
+SIZE_KEYS = (
+    "zero.overlap_comm",
+    "zero.reduce_bucket_size",
+    "zero.allgather_bucket_size",
+    "zero.prefetch_bucket_size",
+    "zero.param_persistence_threshold",
+    "zero.sub_group_size",
+    "zero.max_live_parameters",
+    "zero.max_reuse_distance",
+)
+"""Decisions that only experts read; the short view says them in one line."""
+_LONG_VALUE = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """Expected bytes of one phase in one place. `share` is of the usable bytes, `verdict` that of the place."""
+
+    bytes: int
+    share: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryColumn:
+    """One place with its phases, worst phase marked by name."""
+
+    place: Place
+    title: str
+    cells: tuple[tuple[Phase, Cell], ...]
+    estimate: PlaceEstimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeRow:
+    """What one judge says: the bytes per place in words, and its verdict."""
+
+    name: str
+    device: str
+    host: str
+    verdict: str
+
+
+def machine(plan: Plan) -> str:
+    """`2 x NVIDIA GeForce RTX 4090 (dual_rtx4090)`, or the processes of a machine without cards."""
+    gpus = plan.hardware.gpus
+    if not gpus:
+        return f"{plan.job.batch.world_size} CPU processes ({plan.hardware.name})"
+    return f"{len(gpus)} x {gpus[0].name} ({plan.hardware.name})"
+
+
+def title(plan: Plan) -> str:
+    """What is planned, in one line without the verdict."""
+    return f"{METHOD_NAMES[plan.job.method]} of {plan.model_shape.name} on {machine(plan)}"
+
+
+def facts(plan: Plan) -> tuple[tuple[str, str], ...]:
+    """Labelled lines: model, method, ZeRO, batch, training."""
+    return (
+        ("Model", _model_line(plan)),
+        ("Method", _method_line(plan)),
+        ("ZeRO", zero_line(plan)),
+        ("Batch", batch_line(plan)),
+        ("Train", _train_line(plan)),
+    )
+
+
+def _model_line(plan: Plan) -> str:
+    total, trained = plan.model_shape.num_parameters, plan.num_trainable_parameters
+    share = f"{100 * trained / total:.2f} %"
+    return f"{format_count(total)} parameters, {format_count(trained)} trainable ({share}); {plan.model_shape.family}"
+
+
+def _method_line(plan: Plan) -> str:
+    adapter, quantization = plan.job.adapter, plan.job.quantization
+    words = [METHOD_NAMES[plan.job.method]]
+    if quantization:
+        words.append(f"{quantization.kind}{' with double quantisation' if quantization.double_quant else ''}")
+    if adapter:
+        words.append(f"rank {adapter.rank}, alpha {adapter.alpha}, dropout {adapter.dropout:g}")
+        words.append(f"on {', '.join(adapter.target_modules)}")
+    return "; ".join(words)
+
+
+def zero_line(plan: Plan) -> str:
+    """The preset in words: stage, what is offloaded where."""
+    zero = plan.job.zero
+    words = [f"{zero.preset}: stage {zero.stage}"]
+    offloads = (("optimizer", zero.offload_optimizer), ("parameters", zero.offload_param))
+    words += [f"{what} on {where.upper()}" for what, where in offloads if where != "none"]
+    if zero.offload_ratio < 1:
+        words.append(f"{zero.offload_ratio:.0%} of the optimizer offloaded")
+    if zero.bf16_states:
+        words.append("bf16 states")
+    if len(words) == 1:
+        words.append("no offload")
+    return ", ".join(words)
+
+
+def batch_line(plan: Plan) -> str:
+    """The batch identity with its numbers, and the tokens of a step."""
+    batch, length = plan.job.batch, plan.job.max_seq_length
+    unit = "GPU" if plan.hardware.gpus else "process"
+    plural = "" if batch.world_size == 1 else "s" if unit == "GPU" else "es"
+    return (
+        f"{batch.global_batch_size} rows a step = {batch.micro_batch_size} micro x "
+        f"{batch.gradient_accumulation_steps} accumulation x {batch.world_size} {unit}{plural}; "
+        f"{length:,} tokens a row, {batch.global_batch_size * length:,} a step"
+    )
+
+
+def _train_line(plan: Plan) -> str:
+    job = plan.job
+    words = [
+        job.precision,
+        job.attention,
+        job.optimizer,
+        f"learning rate {job.learning_rate:g}",
+        f"{job.loss} loss",
+        "activations recomputed" if job.activation_checkpointing else "activations kept",
+        "packed rows" if job.packing else "one sample a row",
+    ]
+    return ", ".join(words)
+
+
+def memory_columns(plan: Plan) -> tuple[MemoryColumn, ...]:
+    """The places that the machine has, each with its phases."""
+    count = len(plan.hardware.gpus)
+    titles: tuple[tuple[Place, str], ...] = (
+        ("device", f"GPU (each of {count})" if count > 1 else "GPU"),
+        ("host", "host RAM"),
+        ("disk", "disk"),
+    )
+    return tuple(_column(plan, place, text) for place, text in titles if place != "device" or count)
+
+
+def _column(plan: Plan, place: Place, text: str) -> MemoryColumn:
+    estimate: PlaceEstimate = getattr(plan.memory, place)
+    amounts = {peak.phase: getattr(peak, f"{place}_bytes") for peak in plan.memory.peaks}
+    cells = tuple((phase, _cell(amounts[phase], estimate)) for phase in shown_phases(plan))
+    return MemoryColumn(place=place, title=text, cells=cells, estimate=estimate)
+
+
+def shown_phases(plan: Plan) -> tuple[Phase, ...]:
+    """The phases the job goes through."""
+    present = {peak.phase for peak in plan.memory.peaks}
+    return tuple(phase for phase in PHASES if phase in present and (phase != "eval" or plan.job.evaluates))
+
+
+def _cell(amount: int, estimate: PlaceEstimate) -> Cell:
+    factor = estimate.high_bytes / estimate.expected_bytes if estimate.expected_bytes else 1.0
+    verdict: Verdict = "fits"
+    if amount > estimate.usable_bytes:
+        verdict = "rejected"
+    elif amount * factor > estimate.usable_bytes:
+        verdict = "tight"
+    return Cell(bytes=amount, share=amount / max(1, estimate.usable_bytes), verdict=verdict)
+
+
+def judge_rows(plan: Plan) -> tuple[JudgeRow, ...]:
+    """Both judges, one row each; the overruled one is marked."""
+    memory, table = plan.memory, plan.table
+    model = JudgeRow(
+        name="memory model",
+        device=_band(memory.device),
+        host=_band(memory.host),
+        verdict=_model_verdict(plan) + _overruled(plan, "model"),
+    )
+    factory = JudgeRow(
+        name="LLaMA-Factory table",
+        device=_of(table.device_demand_bytes, table.device_usable_bytes),
+        host=_of(table.host_demand_bytes, table.host_usable_bytes),
+        verdict=("passes" if table.passes else "fails") + _overruled(plan, "table"),
+    )
+    return model, factory
+
+
+def _band(estimate: PlaceEstimate) -> str:
+    if not estimate.usable_bytes and not estimate.high_bytes:
+        return "none"
+    low, high, usable = (count / GIB for count in (estimate.low_bytes, estimate.high_bytes, estimate.usable_bytes))
+    return f"{low:,.1f} to {high:,.1f} of {usable:,.1f} GiB"
+
+
+def _of(asked: int, usable: int) -> str:
+    return f"{asked / GIB:,.1f} of {usable / GIB:,.1f} GiB" if usable or asked else "none"
+
+
+def _model_verdict(plan: Plan) -> Verdict:
+    places = (plan.memory.device, plan.memory.host, plan.memory.disk)
+    if any(place.expected_bytes > place.usable_bytes for place in places):
+        return "rejected"
+    return "tight" if any(place.high_bytes > place.usable_bytes for place in places) else "fits"
+
+
+def _overruled(plan: Plan, judge: str) -> str:
+    return "" if plan.trust in ("both", judge) else " (overruled)"
+
+
+def largest_terms(plan: Plan, place: Place, count: int) -> tuple[MemoryTerm, ...]:
+    """The largest terms in the place's worst phase."""
+    return terms_of(plan.memory, place)[:count]
+
+
+def table_line(plan: Plan) -> str:
+    """The row and cell of the table that was read, and how."""
+    table = plan.table
+    return f"{table.row}, {table.cell_gb:g} GB (edition {table.edition}): {table.reading}"
+
+
+def short_decisions(plan: Plan) -> Iterator[tuple[str, str, str]]:
+    """(key, value, reason) of every decision but the sizes, which become one line."""
+    sizes = [decision for decision in plan.decisions if decision.key in SIZE_KEYS]
+    for decision in plan.decisions:
+        if decision.key not in SIZE_KEYS:
+            yield decision.key, shortened(decision), decision.reason
+        elif decision is sizes[0]:
+            yield "zero.*", f"{len(sizes)} sizes", "from the hidden size and the card; --explain lists them"
+
+
+def shortened(decision: Decision) -> str:
+    """The value, a long list by its length."""
+    if len(decision.value) > _LONG_VALUE and decision.value.startswith("["):
+        return f"{decision.value.count(',') + 1} modules"
+    return decision.value
+
+
+def places_of(term: MemoryTerm) -> str:
+    """`GPU 9.1 GiB` and the like, for every place the term stands in."""
+    named = (("GPU", term.device_bytes), ("host", term.host_bytes), ("disk", term.disk_bytes))
+    return ", ".join(f"{name} {format_bytes(count)}" for name, count in named if count) or "0 B"

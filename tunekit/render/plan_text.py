@@ -1,0 +1,200 @@
+"""The plan as text: verdict first, then what it costs where, who says so, what was decided, and what to change.
+
+Colours only on a terminal; without one the text is plain ASCII. Written for 80 columns and more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from tunekit.memory.terms import MemoryTerm
+from tunekit.planner.plan import Fix, Plan
+from tunekit.render.plan_parts import (
+    Cell,
+    MemoryColumn,
+    facts,
+    judge_rows,
+    largest_terms,
+    memory_columns,
+    places_of,
+    short_decisions,
+    shown_phases,
+    table_line,
+    title,
+)
+from tunekit.units import GIB, format_bytes
+
+STYLES = {"fits": "green", "tight": "yellow", "rejected": "red", "passes": "green", "fails": "red"}
+_TERMS_SHOWN = 5
+_WIDEST_BAR = 20
+
+
+def render_plan(plan: Plan, console: Console, *, explain: bool = False) -> None:
+    """Print the plan; `explain` adds every memory term with its formula and every alternative that was not taken."""
+    for part in _parts(plan, console, explain=explain):
+        console.print(part, highlight=False)
+
+
+def _parts(plan: Plan, console: Console, *, explain: bool) -> Iterator[RenderableType]:
+    yield _headline(plan)
+    yield Text(plan.reason + "\n")
+    yield _grid(facts(plan))
+    yield from _section("Memory", _memory(plan, console))
+    yield from _section("Judges", _judges(plan))
+    yield from _section("Largest parts", _terms(plan))
+    if plan.decisions:
+        decisions = _decisions_in_full(plan) if explain else _decisions(plan)
+        yield from _section("Decided for you (write the key to overrule)", decisions)
+    if plan.warnings:
+        yield from _section("Warnings", _list(plan.warnings))
+    if plan.fixes:
+        yield from _section(_fixes_title(plan), _fixes(plan.fixes))
+    elif plan.verdict == "rejected":
+        yield from _section("What to change", Text("Nothing that tunekit knows makes this fit a shipped machine."))
+    if explain:
+        yield from _section("Every term", _every_term(plan))
+
+
+def _headline(plan: Plan) -> Text:
+    return Text.assemble((plan.verdict.upper(), f"bold {STYLES[plan.verdict]}"), "  ", (title(plan), "bold"))
+
+
+def _section(name: str, body: RenderableType) -> Iterator[RenderableType]:
+    yield Text(f"\n{name}", style="bold")
+    yield Padding(body, (0, 0, 0, 2))
+
+
+def _grid(rows: tuple[tuple[str, str], ...]) -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, text in rows:
+        grid.add_row(label, text)
+    return grid
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def _memory(plan: Plan, console: Console) -> Table:
+    columns = memory_columns(plan)
+    table = _table("", *(column.title for column in columns))
+    width = min(_WIDEST_BAR, max(0, (console.width - 11) // len(columns) - 17))
+    for index, phase in enumerate(shown_phases(plan)):
+        table.add_row(phase, *(_amount(column, index, width, console) for column in columns))
+    table.add_row(
+        Text("usable", "dim"), *(Text(f"{column.estimate.usable_bytes / GIB:8,.1f} GiB", "dim") for column in columns)
+    )
+    return table
+
+
+def _amount(column: MemoryColumn, index: int, width: int, console: Console) -> Text:
+    phase, cell = column.cells[index]
+    worst = "bold" if phase == column.estimate.worst_phase else ""
+    text = Text(f"{cell.bytes / GIB:8,.1f} ", style=worst)
+    text.append(_bar(cell, width, console), style=STYLES[cell.verdict])
+    return text.append(f" {cell.share:4.0%}", style=worst)
+
+
+def _bar(cell: Cell, width: int, console: Console) -> str:
+    fancy = console.is_terminal and not console.options.ascii_only
+    full, empty, over = ("█", "░", "▶") if fancy else ("#", ".", ">")
+    filled = min(width, round(cell.share * width))
+    bar = full * filled + empty * (width - filled)
+    return bar[:-1] + over if bar and cell.share > 1 else bar
+
+
+def _judges(plan: Plan) -> Table:
+    with_gpu = bool(plan.hardware.gpus)
+    table = _table("", *(["GPU, each"] if with_gpu else []), "host RAM", "says")
+    for row in judge_rows(plan):
+        style = STYLES.get(row.verdict, "dim")
+        table.add_row(row.name, *([row.device] if with_gpu else []), row.host, Text(row.verdict, style))
+    outer = Table.grid()
+    outer.add_row(table)
+    outer.add_row(Text(table_line(plan), style="dim"))
+    return outer
+
+
+def _terms(plan: Plan) -> Table:
+    places = tuple(column for column in memory_columns(plan) if column.place != "disk")
+    lists = [largest_terms(plan, column.place, _TERMS_SHOWN) for column in places]
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for column in places:
+        table.add_column(f"{column.title}, {column.estimate.worst_phase}", overflow="fold")
+        table.add_column("GiB", justify="right")
+    for row in range(max(map(len, lists), default=0)):
+        cells: list[str] = []
+        for column, terms in zip(places, lists, strict=True):
+            term = terms[row] if row < len(terms) else None
+            cells += [term.name, f"{term.bytes_in(column.place) / GIB:.1f}"] if term else ["", ""]
+        table.add_row(*cells)
+    return table
+
+
+def _decisions(plan: Plan) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold", style="dim")
+    for key, value, reason in short_decisions(plan):
+        table.add_row(Text.assemble(f"{key}=" if "*" not in key else f"{key}: ", (value, "bold")), reason)
+    return table
+
+
+def _decisions_in_full(plan: Plan) -> Table:
+    table = Table.grid()
+    table.add_column(overflow="fold")
+    for decision in plan.decisions:
+        table.add_row(Text.assemble(f"{decision.key}=", (decision.value, "bold")))
+        table.add_row(Padding(Text(decision.reason), (0, 0, 0, 4)))
+        for alternative in decision.rejected:
+            table.add_row(Padding(Text(f"not {alternative}", style="dim"), (0, 0, 0, 4)))
+    return table
+
+
+def _list(lines: tuple[str, ...]) -> Table:
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column(style="yellow")
+    grid.add_column(overflow="fold")
+    for line in lines:
+        grid.add_row("!", line)
+    return grid
+
+
+def _fixes_title(plan: Plan) -> str:
+    return "What to change" if plan.verdict == "rejected" else "To be sure that it fits"
+
+
+def _fixes(fixes: tuple[Fix, ...]) -> Table:
+    table = _table("then", "saves", "type this, and what it costs")
+    table.columns[1].justify = "right"
+    for fix in fixes:
+        verdict = Text("not enough" if fix.verdict == "rejected" else fix.verdict, STYLES[fix.verdict])
+        saves = format_bytes(fix.saves_bytes) if fix.saves_bytes else "-"
+        table.add_row(verdict, saves, Text.assemble((fix.set, "bold"), "\n", (fix.note, "dim")))
+    return table
+
+
+def _every_term(plan: Plan) -> Table:
+    table = Table.grid()
+    table.add_column(overflow="fold")
+    for term in plan.memory.terms:
+        table.add_row(Text.assemble((term.name, "bold"), f"  {places_of(term)}  ", (_kind(term), "dim")))
+        table.add_row(Padding(Text(term.formula), (0, 0, 0, 4)))
+        table.add_row(Padding(Text(term.source, style="dim"), (0, 0, 0, 4)))
+    return table
+
+
+def _kind(term: MemoryTerm) -> str:
+    band = "" if term.low == term.high == 1.0 else f", x{term.low:g} to x{term.high:g}"
+    phases = ", ".join(term.phases) or "never at a peak"
+    return f"[{term.kind}{band}; {phases}]"
