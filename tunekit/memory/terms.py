@@ -11,17 +11,32 @@ Place = Literal["device", "host", "disk"]
 PHASES: tuple[Phase, ...] = ("load", "step", "eval", "save")
 PLACES: tuple[Place, ...] = ("device", "host", "disk")
 
+Moment = Literal["read", "convert", "flatten", "loss", "backward start", "backward end", "optimizer"]
+"""What cannot happen at the same time inside a phase."""
+MOMENTS: dict[Phase, tuple[Moment, ...]] = {
+    "load": ("read", "convert", "flatten"),
+    "step": ("loss", "backward start", "backward end", "optimizer"),
+    "eval": (),
+    "save": (),
+}
+"""load: weights are read from disk; a .gguf was converted before; DeepSpeed builds its flat copy after.
+step: the loss and its backward; backward of the last layer, then of the first and the embedding; the optimizer step.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryTerm:
     """One named amount of memory: bytes per device, bytes per host (all ranks together), bytes on disk.
 
-    `formula` is the formula with its numbers put in, `source` where the formula comes from. `low` and `high` are
-    factors on the expected bytes: 1.0 for an exact term.
+    A term stands in one place only. `formula` is the formula with its numbers put in, `source` where the formula comes
+    from. `low` and `high` are factors on the expected bytes: 1.0 for an exact term.
     """
 
     name: str
     phases: tuple[Phase, ...]
+    """The phases at whose peak it stands; empty when its moments are never the largest of their phase."""
+    moments: tuple[Moment, ...] = ()
+    """Within a phase that has moments it stands in these only; in a phase of which none is named, throughout."""
     device_bytes: int = 0
     host_bytes: int = 0
     disk_bytes: int = 0
@@ -30,11 +45,17 @@ class MemoryTerm:
     kind: Kind
     low: float = 1.0
     high: float = 1.0
+    pooled: bool = True
+    """Allocated through torch's caching allocator, so that the allocator's margin applies to it on the device."""
+
+    def bytes_in(self, place: Place) -> int:
+        """Expected bytes in one place."""
+        return {"device": self.device_bytes, "host": self.host_bytes, "disk": self.disk_bytes}[place]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhasePeak:
-    """Expected bytes of one phase in each place."""
+    """Expected bytes of one phase in each place: the sum of the terms that name the phase."""
 
     phase: Phase
     device_bytes: int
@@ -67,3 +88,5 @@ class MemoryEstimate:
     device: PlaceEstimate
     host: PlaceEstimate
     disk: PlaceEstimate
+    allocator_margin: float = 0.0
+    """Share of the allocator's own bytes that `high` adds for fragmentation: of the device, or of the host without GPUs."""

@@ -1,0 +1,102 @@
+"""The language-model head and the loss: often the largest single allocation of a step."""
+
+from __future__ import annotations
+
+from tunekit.memory.case import Case
+from tunekit.memory.terms import MemoryTerm
+
+TOKEN_TILE = 4096
+"""Tokens per tile: `TOKEN_CHUNK_SIZE` in trl 1.16 kernels/chunked_logprob.py."""
+VOCABULARY_TILE = 32768
+"""Columns per tile: `_CHUNKED_LOGPROB_CHUNK_SIZE` in trl 1.16 trainer/utils.py."""
+_CHUNKED = "trl 1.16 kernels/chunked_logprob.py `ChunkedLogProbFunction`, trainer/utils.py `add_fused_lm_head`"
+_FULL = "transformers 5.23 loss/loss_utils.py `ForCausalLMLoss`: logits in 32 bits, softmax and its gradient"
+
+
+def tile_tokens(case: Case) -> int:
+    """Tokens that one tile of the chunked loss holds."""
+    return min(case.tokens, TOKEN_TILE)
+
+
+def loss(case: Case) -> MemoryTerm:
+    """The loss and its backward; see `chunked_loss` and `full_loss`."""
+    return chunked_loss(case) if case.job.loss == "chunked" else full_loss(case)
+
+
+def full_loss(case: Case) -> MemoryTerm:
+    """12 V + 6 h bytes per token: float32 log-softmax, its gradient and the gradient of the logits; the final norm.
+
+    14 V when the trainer keeps the model's outputs alive.
+    """
+    each = 12 * case.shape.vocab_size + 6 * case.shape.hidden_size
+    return MemoryTerm(
+        name="logits and loss",
+        phases=("step",),
+        moments=("loss",),
+        device_bytes=each * case.tokens,
+        formula=f"(12 B x {case.shape.vocab_size:,} vocabulary + 6 B x {case.shape.hidden_size:,}) x {case.tokens:,} tokens",
+        source=_FULL,
+        kind="calibrated",
+        low=10 / 12,
+        high=14 / 12,
+    )
+
+
+def chunked_loss(case: Case) -> MemoryTerm:
+    """One tile b x min(T, 4096) x 32768, per token 6 h of the final norm and 8 h of hidden states and their gradient.
+
+    The gradient of the hidden states is summed in float32 (4 h) and cast (2 h); the scored positions are copied (2 h).
+    Without Triton the tile is folded by torch operations, 28 bytes per element more.
+    """
+    columns = min(case.shape.vocab_size, VOCABULARY_TILE) if case.on_cpu else VOCABULARY_TILE
+    each = case.weight_bytes + (28 if case.on_cpu else 0)
+    tile = each * tile_tokens(case) * columns
+    flow = 14 * case.shape.hidden_size * case.tokens * case.weight_bytes // 2
+    return MemoryTerm(
+        name="chunked loss",
+        phases=("step",),
+        moments=("loss",),
+        device_bytes=tile + flow,
+        formula=(
+            f"{each} B x {tile_tokens(case):,} tokens x {columns:,} columns"
+            f" + {14 * case.weight_bytes // 2} B x {case.shape.hidden_size:,} x {case.tokens:,} tokens"
+        ),
+        source=_CHUNKED,
+        kind="bound",
+        low=0.8,
+    )
+
+
+def head_gradient(case: Case) -> MemoryTerm:
+    """4 V h: the chunked loss sums a trained head's gradient in float32 before it is cast."""
+    used = case.job.loss == "chunked" and case.inventory.head_is_trained
+    return MemoryTerm(
+        name="float32 gradient of the head",
+        phases=("step",),
+        moments=("loss",),
+        device_bytes=4 * case.inventory.head if used else 0,
+        formula=f"4 B x {case.inventory.head:,}",
+        source=_CHUNKED,
+        kind="exact",
+    )
+
+
+def evaluation_loss(case: Case) -> MemoryTerm:
+    """Without gradients: a tile and the hidden states, or 10 V per token of full logits in 16, 32 and 32 bits."""
+    if case.job.loss == "chunked":
+        columns = min(case.shape.vocab_size, VOCABULARY_TILE) if case.on_cpu else VOCABULARY_TILE
+        each = case.weight_bytes + (20 if case.on_cpu else 0)
+        size = each * tile_tokens(case) * columns + 4 * case.shape.hidden_size * case.tokens
+        formula = f"{each} B x {tile_tokens(case):,} tokens x {columns:,} columns + 4 B x {case.shape.hidden_size:,} x {case.tokens:,}"
+    else:
+        size = 10 * case.shape.vocab_size * case.tokens
+        formula = f"10 B x {case.shape.vocab_size:,} vocabulary x {case.tokens:,} tokens"
+    return MemoryTerm(
+        name="logits and loss of evaluation",
+        phases=("eval",),
+        device_bytes=size,
+        formula=formula,
+        source=_CHUNKED if case.job.loss == "chunked" else _FULL,
+        kind="bound",
+        low=0.6,
+    )

@@ -1,0 +1,307 @@
+"""Model states on one device: weights, gradients, master copies and optimizer states, as DeepSpeed 0.19.8 allocates them.
+
+Symbols: N parameters, Nt trained ones, n a rank's share of the trained ones, P ranks. What offload moves is in host.py.
+"""
+
+from __future__ import annotations
+
+from tunekit.memory.case import Case
+from tunekit.memory.terms import MemoryTerm, Moment, Phase
+from tunekit.recipe.schema import Optimizer
+
+ALWAYS: tuple[Phase, ...] = ("load", "step", "eval", "save")
+TRAINING: tuple[Phase, ...] = ("step", "eval", "save")
+BACKWARD: tuple[Moment, ...] = ("loss", "backward start", "backward end")
+
+_STAGE_1_2 = "deepspeed 0.19.8 runtime/zero/stage_1_and_2.py"
+_STAGE_3 = "deepspeed 0.19.8 runtime/zero/stage3.py"
+_STAGE_0 = "deepspeed 0.19.8 runtime/fp16/unfused_optimizer.py"
+_BNB = "bitsandbytes 0.50.2 functional.py: blocks of 64, absmax in float32, nested blocks of 256"
+
+STATE_BYTES: dict[Optimizer, tuple[float, float]] = {
+    "adamw": (8.0, 4.0),
+    "adamw_8bit": (2 * (1 + 4 / 256), 2 * (1 + 4 / 256)),
+    "paged_adamw_8bit": (2 * (1 + 4 / 256), 2 * (1 + 4 / 256)),
+    "adafactor": (4.0, 4.0),
+    "lion": (4.0, 2.0),
+    "sgd": (0.0, 0.0),
+}
+"""Bytes of state per trained parameter, with 32-bit and with 16-bit states. Adam keeps two moments, Lion one.
+
+8-bit Adam: 1 byte and a float32 scale per 256, twice. Adafactor cannot factor DeepSpeed's flat vectors: one moment.
+"""
+_UNFUSED_TEMPORARIES: dict[Optimizer, int] = {"adafactor": 2, "lion": 1}
+"""Whole-partition temporaries, in copies of the master, of optimizers that do not update in place."""
+
+
+def stage_source(case: Case) -> str:
+    """The DeepSpeed file that allocates the states of this stage."""
+    return {0: _STAGE_0, 3: _STAGE_3}.get(case.stage, _STAGE_1_2)
+
+
+def state_bytes(case: Case) -> float:
+    """Bytes of optimizer state per trained parameter."""
+    return STATE_BYTES[case.job.optimizer][1 if case.master_bytes == 2 else 0]
+
+
+def share(case: Case) -> str:
+    """How a count was divided, for formulas."""
+    return f" / {case.world_size} ranks" if case.world_size > 1 else ""
+
+
+def trained_weights(case: Case) -> MemoryTerm:
+    """b N_t bytes, whole in stages 0 to 2 and b n in stage 3 (b = 2 for bf16 and fp16, 4 for fp32).
+
+    DeepSpeed's engine casts adapters to the engine's type, so they are 16-bit like the base. With offload_param they
+    rest in RAM.
+    """
+    sharded = case.shards_weights
+    elements = case.partition if sharded else case.inventory.num_trainable
+    elements = 0 if case.offloads_param else elements
+    return MemoryTerm(
+        name="weights" if case.job.method == "full" else "adapter weights",
+        phases=ALWAYS,
+        device_bytes=case.weight_bytes * elements,
+        formula=f"{case.weight_bytes} B x {case.inventory.num_trainable:,}{share(case) if sharded else ''}",
+        source=stage_source(case),
+        kind="exact",
+    )
+
+
+def frozen_base(case: Case) -> MemoryTerm:
+    """b N_f bytes of frozen weights in their own type: whole in stages 0 to 2, a share in stage 3, none with offload_param."""
+    count = case.inventory.num_frozen
+    elements = _resting(case, count)
+    return MemoryTerm(
+        name="frozen base" if case.job.method == "lora" else "16-bit part of the base",
+        phases=TRAINING if _loads_whole(case) else ALWAYS,
+        device_bytes=case.weight_bytes * elements,
+        formula=f"{case.weight_bytes} B x {count:,}{share(case) if case.shards_weights else ''}",
+        source="transformers 5.23 loads it in the engine's type; deepspeed partition_parameters.py shares it in stage 3",
+        kind="exact",
+    )
+
+
+def four_bit_base(case: Case) -> MemoryTerm:
+    """N_q / 2 bytes of packed 4-bit weights: whole in stages 0 to 2, a share in stage 3, none with offload_param."""
+    count = case.inventory.num_quantized
+    return MemoryTerm(
+        name="4-bit base",
+        phases=TRAINING if _loads_whole(case) else ALWAYS,
+        device_bytes=_resting(case, count) // 2,
+        formula=f"0.5 B x {count:,}{share(case) if case.shards_weights else ''}",
+        source=f"{_BNB}; bf16 storage, so that stage 3 can share it",
+        kind="exact",
+    )
+
+
+def four_bit_scales(case: Case) -> MemoryTerm:
+    """Scales of the 4-bit base: 4/64 byte per parameter, or 1/64 + 4/(64 x 256) with double quantisation.
+
+    They are no parameters, so stage 3 does not share them and offload_param does not move them.
+    """
+    count = case.inventory.num_quantized
+    double = case.job.quantization is None or case.job.quantization.double_quant
+    size = count // 64 + 4 * count // (64 * 256) if double else 4 * count // 64
+    return MemoryTerm(
+        name="scales of the 4-bit base",
+        phases=ALWAYS,
+        device_bytes=size,
+        formula=f"({'1/64 + 4/16384' if double else '4/64'}) B x {count:,}, whole on every rank",
+        source=_BNB,
+        kind="exact",
+    )
+
+
+def whole_base_while_loading(case: Case) -> MemoryTerm:
+    """The quantised base before stage 3 shares it: N_q / 2 + b N_f bytes on every rank.
+
+    zero.Init is not used for quantised models, so each rank builds the whole model on its own device first.
+    """
+    packed, rest = case.inventory.num_quantized // 2, case.weight_bytes * case.inventory.num_frozen
+    return MemoryTerm(
+        name="whole 4-bit base while loading",
+        phases=("load",),
+        device_bytes=packed + rest if _loads_whole(case) else 0,
+        formula=f"0.5 B x {case.inventory.num_quantized:,} + {case.weight_bytes} B x {case.inventory.num_frozen:,}, every rank",
+        source="transformers 5.23 quantizers/quantizer_bnb_4bit.py; modeling_utils.py (`not is_quantized`)",
+        kind="exact",
+    )
+
+
+def tensor_in_transit(case: Case) -> MemoryTerm:
+    """While loading: the 16-bit weight being quantised, or in stage 3 the tensor being shared out; b x the largest."""
+    inventory = case.inventory
+    largest = inventory.largest_quantized if inventory.num_quantized else inventory.largest_model_tensor
+    needed = bool(inventory.num_quantized) or case.gathers
+    return MemoryTerm(
+        name="tensor being quantised" if inventory.num_quantized else "tensor being shared out",
+        phases=("load",),
+        moments=("read",),
+        device_bytes=case.weight_bytes * largest if needed else 0,
+        formula=f"{case.weight_bytes} B x {largest:,} of the largest tensor",
+        source="transformers 5.23 modeling_utils.py; deepspeed partition_parameters.py",
+        kind="bound",
+        low=0.5,
+    )
+
+
+def gradients(case: Case) -> MemoryTerm:
+    """b N_t in stages 0 and 1, b n in stages 2 and 3; none on the device with offload.
+
+    In stage 3 one flat buffer lives for ever; before, gradients are there from backward to the step, and with
+    accumulation from the first micro-batch on.
+    """
+    elements = case.inventory.num_trainable if case.stage < 2 else case.partition
+    lasting = case.stage == 3
+    early: tuple[Moment, ...] = ("loss", "backward start") if case.accumulates else ()
+    return MemoryTerm(
+        name="gradients",
+        phases=TRAINING if lasting else ("step",),
+        moments=() if lasting else (*early, "backward end", "optimizer"),
+        device_bytes=0 if case.offloads_optimizer else case.weight_bytes * elements,
+        formula=f"{case.weight_bytes} B x {case.inventory.num_trainable:,}{share(case) if case.stage >= 2 else ''}",
+        source=f"{stage_source(case)}; accumulated in the model's type",
+        kind="exact",
+    )
+
+
+def master_weights(case: Case) -> MemoryTerm:
+    """4 n bytes (2 n with bf16 states): the copy the optimizer updates.
+
+    Stage 0 in fp32 has none. Stage 3 without offload steps the partitions themselves when they have the master's type.
+    """
+    elements = _device_share(case) if case.offloads_optimizer else case.partition
+    if not case.offloads_optimizer and _steps_weights_in_place(case):
+        elements = 0
+    return MemoryTerm(
+        name="master weights",
+        phases=TRAINING,
+        device_bytes=case.master_bytes * elements,
+        formula=f"{case.master_bytes} B x {case.inventory.num_trainable:,}{_spread(case)}",
+        source=stage_source(case),
+        kind="exact",
+    )
+
+
+def optimizer_states(case: Case) -> MemoryTerm:
+    """State bytes x n: two moments of Adam 8 n, bf16 moments 4 n, 8-bit moments 2.03 n, Lion and flat Adafactor 4 n."""
+    elements = _device_share(case) if case.offloads_optimizer else case.partition
+    each = state_bytes(case)
+    paged = case.job.optimizer == "paged_adamw_8bit"
+    return MemoryTerm(
+        name="optimizer states",
+        phases=TRAINING,
+        device_bytes=round(each * elements),
+        formula=f"{each:g} B x {case.inventory.num_trainable:,}{_spread(case)} ({case.job.optimizer})",
+        source="torch AdamW; bitsandbytes 0.50.2 optim (block size 256); managed memory may page out"
+        if paged
+        else "torch AdamW; bitsandbytes 0.50.2 optim; transformers 5.23 Adafactor",
+        kind="bound" if paged else "exact",
+        low=0.0 if paged else 1.0,
+    )
+
+
+def gradients_kept_on_device(case: Case) -> MemoryTerm:
+    """With offload_ratio < 1: the fp32 gradient buffer of the sub-groups that stay on the device, 4 B each element."""
+    elements = _device_share(case) if case.offloads_optimizer else 0
+    return MemoryTerm(
+        name="gradient buffer of the sub-groups on the device",
+        phases=TRAINING,
+        device_bytes=case.master_bytes * elements,
+        formula=f"{case.master_bytes} B x {elements:,} (offload_ratio {case.job.zero.offload_ratio:g})",
+        source=_STAGE_3,
+        kind="exact",
+    )
+
+
+def optimizer_step(case: Case) -> MemoryTerm:
+    """What the step allocates on top: b n for the flat gradient and 4 n for its cast, of one group or sub-group.
+
+    AdamW is fused and updates in place. An optimizer with temporaries works on the cast when the flat copy is gone
+    and, in stages 1 and 2, after the kept gradients were released. Nothing with offload. Stage 0: 4 N_t.
+    """
+    piece = _largest_stepped(case)
+    flat = 0 if case.stage == 0 else case.weight_bytes * piece
+    cast = 0 if case.weight_bytes == case.master_bytes else case.master_bytes * piece
+    copies = _UNFUSED_TEMPORARIES.get(case.job.optimizer, 0)
+    released = case.weight_bytes * piece if case.stage in (1, 2) else 0
+    updating = max(flat, cast) + copies * case.master_bytes * piece - released
+    return MemoryTerm(
+        name="optimizer step",
+        phases=("step",),
+        moments=("optimizer",),
+        device_bytes=max(flat + cast, updating),
+        formula=f"{flat // max(1, piece)} B flat gradient + {cast // max(1, piece)} B cast, x {piece:,} elements stepped at once",
+        source=stage_source(case),
+        kind="exact",
+    )
+
+
+def gradients_in_flight(case: Case) -> tuple[MemoryTerm, ...]:
+    """The gradients that exist before they reach a bucket: b x the head at the loss, then a layer, then the embedding."""
+    inventory = case.inventory
+    full = case.job.method == "full"
+    layer = inventory.layer if full else inventory.num_trainable // max(1, case.shape.num_layers)
+    last = max(layer, inventory.embedding if inventory.embedding_is_trained else 0)
+    counted = case.stage < 2 and not case.offloads_optimizer and not case.accumulates
+    at: tuple[tuple[Moment, str, int], ...] = (
+        ("loss", "head", inventory.head if inventory.head_is_trained else 0),
+        ("backward start", "last layer", layer),
+        ("backward end", "first layer or embedding", 0 if counted else last),
+    )
+    return tuple(_in_flight(case, moment, what, elements) for moment, what, elements in at)
+
+
+def _in_flight(case: Case, moment: Moment, what: str, elements: int) -> MemoryTerm:
+    return MemoryTerm(
+        name=f"gradient of the {what} in flight",
+        phases=("step",),
+        moments=(moment,),
+        device_bytes=case.weight_bytes * elements,
+        formula=f"{case.weight_bytes} B x {elements:,}",
+        source="torch autograd: whole gradients exist until they are reduced",
+        kind="bound",
+        low=0.5,
+    )
+
+
+def _loads_whole(case: Case) -> bool:
+    return case.stage == 3 and bool(case.inventory.num_quantized)
+
+
+def _resting(case: Case, count: int) -> int:
+    """Elements of a frozen part that rest on one device. Padding of shared tensors is under a kilobyte in all."""
+    if case.offloads_param:
+        return 0
+    return -(-count // case.world_size) if case.shards_weights else count
+
+
+def _steps_weights_in_place(case: Case) -> bool:
+    if case.stage == 0:
+        return case.job.precision == "fp32"
+    return case.stage == 3 and case.master_bytes == case.weight_bytes
+
+
+def _device_share(case: Case) -> int:
+    """Elements of the sub-groups that offload_ratio leaves on the device: the first int((1 - ratio) x count) of them."""
+    if case.stage != 3 or case.job.zero.offload_ratio >= 1 or case.job.zero.offload_optimizer != "cpu":
+        return 0
+    groups = case.sub_groups
+    return sum(groups[: int((1 - case.job.zero.offload_ratio) * len(groups))])
+
+
+def _spread(case: Case) -> str:
+    ratio = case.job.zero.offload_ratio
+    if case.offloads_optimizer:
+        return f" x {1 - ratio:g} on the device{share(case)}" if ratio < 1 else ", offloaded"
+    return share(case) if case.stage else ""
+
+
+def _largest_stepped(case: Case) -> int:
+    """Elements stepped at once on the device: all in stage 0, a parameter group's share in 1 and 2, a sub-group in 3."""
+    if case.offloads_optimizer or (case.stage == 0 and case.job.precision == "fp32"):
+        return 0
+    if case.stage == 0:
+        return case.inventory.num_trainable
+    return max(case.sub_groups if case.stage == 3 else case.group_partitions, default=0)
