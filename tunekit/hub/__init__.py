@@ -1,0 +1,16 @@
+"""Where models and data come from: this disk first, the catalogue, the hub's cache, the hub. No torch here."""
+
+from tunekit.hub.cache import CONVERTED_MARKER, converted_gguf_dir
+from tunekit.hub.data import fetch_data, local_data_path
+from tunekit.hub.models import fetch_model, find_shape, gguf_source, local_model_dir
+
+__all__ = [
+    "CONVERTED_MARKER",
+    "converted_gguf_dir",
+    "fetch_data",
+    "fetch_model",
+    "find_shape",
+    "gguf_source",
+    "local_data_path",
+    "local_model_dir",
+]

@@ -1,0 +1,92 @@
+"""Is a model folder whole? Found out before any process is started, not by a traceback on every rank."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tunekit.errors import UsageError
+from tunekit.hub.paths import listing
+from tunekit.units import format_bytes
+
+_INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+_SINGLE_FILES = ("model.safetensors", "pytorch_model.bin")
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """`config.json` of a model folder. Raises UsageError saying what lies there instead."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise UsageError(_without_config(folder))
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read as JSON: {error}.") from error
+    if not isinstance(config, dict):
+        raise UsageError(f"{path} holds no mapping of keys; it is not a model's config.json.")
+    return config
+
+
+def fault_of(folder: Path) -> str | None:
+    """Why transformers could not load this folder (config, weights, tokenizer), or None."""
+    if not (folder / "config.json").is_file():
+        return _without_config(folder)
+    files = _weight_files(folder)
+    if not files:
+        return f"{folder} has no weights (model.safetensors or pytorch_model.bin); found: {listing(folder)}"
+    missing = [name for name in files if not (folder / name).is_file()]
+    if missing:
+        return f"{folder} lacks {len(missing)} of {len(files)} weight files: {', '.join(sorted(missing)[:5])}"
+    if not any((folder / name).is_file() for name in _TOKENIZERS):
+        return f"{folder} has no tokenizer (tokenizer.json or tokenizer.model); found: {listing(folder)}"
+    return next((fault for name in files if (fault := _cut_off(folder / name))), None)
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    """A JSON mapping; empty where the file is damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _without_config(folder: Path) -> str:
+    found = f"model.path: the folder {folder} has no config.json; found: {listing(folder)}."
+    adapter = folder / "adapter_config.json"
+    if adapter.is_file():
+        base = _mapping(adapter).get("base_model_name_or_path", "named in adapter_config.json")
+        return f"{found} It holds an adapter: set model.path to its base model, {base}."
+    ggufs = sorted(folder.glob("*.gguf"))
+    if ggufs:
+        return f"{found} Set model.path={ggufs[0]} to use the GGUF file."
+    return f"{found} Set model.path to the folder that the model was saved in."
+
+
+def _weight_files(folder: Path) -> tuple[str, ...]:
+    for name in _INDEXES:
+        if (folder / name).is_file():
+            files = _mapping(folder / name).get("weight_map")
+            return tuple(sorted(set(files.values()))) if isinstance(files, dict) else ()
+    return tuple(name for name in _SINGLE_FILES if (folder / name).is_file())[:1]
+
+
+def _cut_off(path: Path) -> str | None:
+    """A safetensors file states its own length: 8 bytes, the header, and the last tensor's end."""
+    if path.suffix != ".safetensors":
+        return None
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(min(length, size))
+    try:
+        tensors = json.loads(header)
+        end = max((entry["data_offsets"][1] for name, entry in tensors.items() if name != "__metadata__"), default=0)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"{path} is damaged: its header cannot be read. Fetch it again"
+    needed = 8 + length + int(end)
+    if size == needed:
+        return None
+    return f"{path} is cut off: it has {format_bytes(size)} and should have {format_bytes(needed)}. Fetch it again"
