@@ -18,6 +18,10 @@ from tunekit.launcher.state import holds_work, is_run, read_status
 from tunekit.planner.plan import Plan
 from tunekit.recipe.data_check import check_data
 
+_BASE_MODEL = "base model"
+_SWAP_FILES = "swap files of NVMe offload"
+"""Names of the plan's disk terms that do not lie in the run directory."""
+
 
 def gather_facts(
     plan: Plan,
@@ -168,24 +172,16 @@ def _needs(plan: Plan, run_dir: RunDir, caller: Caller, model_bytes: int, build_
 
 
 def _written_bytes(plan: Plan) -> int:
-    swap = sum(term.disk_bytes for term in plan.memory.terms if _is_swap(term.name))
-    cached = sum(term.disk_bytes for term in plan.memory.terms if _is_cached(term.name))
-    return max(0, plan.memory.disk.expected_bytes - swap - cached)
+    """Checkpoints and the result: what the plan counts on disk, less the model's own files and the swap files."""
+    others = (_BASE_MODEL, _SWAP_FILES)
+    return sum(term.disk_bytes for term in plan.memory.terms if term.name not in others)
 
 
 def _swap_need(plan: Plan) -> tuple[Need, ...]:
-    swap = sum(term.disk_bytes for term in plan.memory.terms if _is_swap(term.name))
+    swap = sum(term.disk_bytes for term in plan.memory.terms if term.name == _SWAP_FILES)
     if not swap or plan.job.zero.nvme_path is None:
         return ()
     return (Need(what="swap files", mount=_mount(Path(plan.job.zero.nvme_path)), bytes=swap),)
-
-
-def _is_swap(name: str) -> bool:
-    return "nvme" in name.lower() or "swap" in name.lower()
-
-
-def _is_cached(name: str) -> bool:
-    return "download" in name.lower() or "cache" in name.lower()
 
 
 def _mount(path: Path) -> Mount:

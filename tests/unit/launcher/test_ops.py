@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.plans import DUAL_4090, make_job
+from tunekit.errors import MissingError
+from tunekit.launcher.ops import (
+    EXPECTED_SECONDS,
+    build_lock,
+    cpu_fingerprint,
+    missing_ops,
+    needed_ops,
+    remove_stale_locks,
+    write_stamp,
+)
+
+
+@pytest.mark.parametrize(
+    ("job", "ops"),
+    [
+        (make_job(), ("deepspeed_shm_comm",)),
+        (make_job(DUAL_4090), ()),
+        (make_job(DUAL_4090, zero={"offload_optimizer": "cpu"}), ("cpu_adam",)),
+        (make_job(DUAL_4090, zero={"offload_optimizer": "cpu"}, optimizer="lion"), ("cpu_lion",)),
+        (make_job(zero={"offload_optimizer": "cpu"}), ("deepspeed_shm_comm", "cpu_adam")),
+        (
+            make_job(DUAL_4090, zero={"offload_optimizer": "nvme", "offload_param": "nvme"}),
+            ("cpu_adam", "pin_memory", "async_io"),
+        ),
+        (make_job(DUAL_4090, zero={"offload_param": "cpu"}), ()),
+    ],
+)
+def test_what_a_job_needs(job, ops):
+    assert needed_ops(job) == ops
+    assert set(ops) <= set(EXPECTED_SECONDS)
+
+
+def test_exact_pinning_needs_its_op():
+    assert needed_ops(make_job(DUAL_4090, zero={"offload_optimizer": "cpu"}), pins_exactly=True) == (
+        "cpu_adam",
+        "pin_memory",
+    )
+
+
+def build(folder, op):
+    (folder / op).mkdir()
+    (folder / op / f"{op}.so").write_bytes(b"ELF")
+    write_stamp(folder, op)
+
+
+def test_built_ops_are_not_built_again(tmp_path):
+    wanted = ("cpu_adam", "async_io")
+    assert missing_ops(tmp_path, wanted) == wanted
+    build(tmp_path, "cpu_adam")
+    assert missing_ops(tmp_path, wanted) == ("async_io",)
+    build(tmp_path, "async_io")
+    assert missing_ops(tmp_path, wanted) == ()
+
+
+def test_a_stamp_without_its_library_counts_for_nothing(tmp_path):
+    write_stamp(tmp_path, "cpu_adam")
+    assert missing_ops(tmp_path, ("cpu_adam",)) == ("cpu_adam",)
+
+
+def test_an_op_of_another_processor_is_built_again(tmp_path):
+    build(tmp_path, "cpu_adam")
+    stamps = tmp_path / "tunekit_ops.json"
+    stamps.write_text(stamps.read_text().replace(cpu_fingerprint(), "another"))
+    assert missing_ops(tmp_path, ("cpu_adam",)) == ("cpu_adam",)
+
+
+def test_fingerprint_is_of_the_instruction_sets(tmp_path):
+    def of(text):
+        path = tmp_path / "cpuinfo"
+        path.write_text(text)
+        return cpu_fingerprint(path)
+
+    first = of("model name : A\nflags : avx2 sse fma\n")
+    assert first == of("model name : B\nflags : fma avx2 sse\n")
+    assert first != of("flags : avx2 sse fma avx512f\n")
+
+
+def test_only_stale_locks_are_removed(tmp_path):
+    now = time.time()
+    for op, age in (("old", 3600), ("fresh", 1)):
+        (tmp_path / op).mkdir()
+        (tmp_path / op / "lock").touch()
+        os.utime(tmp_path / op / "lock", (now - age, now - age))
+    assert remove_stale_locks(tmp_path, now=now) == (tmp_path / "old" / "lock",)
+    assert (tmp_path / "fresh" / "lock").exists()
+
+
+def test_a_lock_whose_builder_works_stays(tmp_path):
+    (tmp_path / "op").mkdir()
+    lock = tmp_path / "op" / "lock"
+    lock.touch()
+    builder = subprocess.Popen(
+        [sys.executable, "-c", "print(1, flush=True); input()"],
+        cwd=tmp_path / "op",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        builder.stdout.readline()
+        assert remove_stale_locks(tmp_path, now=time.time() + 3600) == ()
+    finally:
+        builder.communicate(b"\n")
+    assert remove_stale_locks(tmp_path, now=time.time() + 3600) == (lock,)
+
+
+def test_one_builder_at_a_time(tmp_path):
+    code = "import fcntl,sys\nhandle=open(sys.argv[1],'a')\nfcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+    attempt = [sys.executable, "-c", code, str(tmp_path / ".tunekit.lock")]
+    with build_lock(tmp_path):
+        assert subprocess.run(attempt, capture_output=True, check=False).returncode != 0
+    assert subprocess.run(attempt, capture_output=True, check=False).returncode == 0
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(MissingError, match="TORCH_EXTENSIONS_DIR"), build_lock(tmp_path / "file" / "ops"):
+        pass
