@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """One card. `usable_bytes` is what a planner may fill on a headless machine; `memory_bytes` what the driver reports."""
+    """One card. `memory_bytes` is what the driver reports, `usable_bytes` what a planner may fill."""
 
     name: str
     memory_bytes: int

@@ -1,0 +1,89 @@
+"""The cards that are known by name, and what is assumed of those that are not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tunekit.hardware.spec import Gpu
+from tunekit.units import GB, GIB, MIB
+
+_FILE = Path(__file__).with_name("gpus.yaml")
+UNKNOWN_TFLOPS = 30.0
+"""Assumed dense 16-bit peak of a card that is not in the table: less than any card of 2020 or later with 16 GB."""
+UNKNOWN_BANDWIDTH = 300 * GB
+CONTEXT_BYTES = GIB // 2
+"""What the driver and torch keep of a card that is not in the table."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownGpu:
+    """A card of the table, and the parts of NVML's name by which it is recognised."""
+
+    gpu: Gpu
+    match: tuple[str, ...]
+
+
+@cache
+def known_gpus() -> Mapping[str, KnownGpu]:
+    """Every card of `gpus.yaml` by its short name."""
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    table: dict[str, dict[str, Any]] = yaml.load(_FILE.read_text(encoding="utf-8"), Loader=loader)
+    return {name: KnownGpu(gpu=_gpu(entry), match=tuple(entry["match"])) for name, entry in table.items()}
+
+
+def recognise(reported: Gpu) -> tuple[Gpu, bool]:
+    """A card with the rates of the table, and whether the table has it.
+
+    `reported` carries what the driver says: name, memory, capability, power. Its own memory stands; usable memory is
+    the table's. A card that is not in the table keeps `reported`'s rates, which are meant to be conservative.
+    """
+    candidates = [known for known in known_gpus().values() if _is_meant(known, reported)]
+    if not candidates:
+        return reported, False
+    best = max(candidates, key=lambda known: sum(map(len, known.match)))
+    rates = best.gpu
+    usable = min(rates.usable_bytes, reported.memory_bytes)
+    return replace(rates, name=reported.name, memory_bytes=reported.memory_bytes, usable_bytes=usable), True
+
+
+def unknown_gpu(*, name: str, memory_bytes: int, compute_capability: float, power_watts: int) -> Gpu:
+    """A card with conservative rates, before it is recognised."""
+    return Gpu(
+        name=name,
+        memory_bytes=memory_bytes,
+        usable_bytes=max(0, memory_bytes - CONTEXT_BYTES),
+        bf16_tflops=UNKNOWN_TFLOPS,
+        memory_bandwidth=UNKNOWN_BANDWIDTH,
+        compute_capability=compute_capability,
+        power_watts=power_watts,
+    )
+
+
+def _is_meant(known: KnownGpu, reported: Gpu) -> bool:
+    named = all(_has_word(reported.name, part) for part in known.match)
+    return named and abs(known.gpu.memory_bytes - reported.memory_bytes) <= known.gpu.memory_bytes // 10
+
+
+def _has_word(name: str, part: str) -> bool:
+    # A10 is not A100, RTX 4080 is not RTX 4080 SUPER, RTX 3090 is not RTX 3090 Ti.
+    found = re.search(rf"(?<![A-Za-z0-9]){re.escape(part)}(?![A-Za-z0-9])(?! (?:Ti|SUPER|Laptop|D)\b)", name, re.I)
+    return found is not None
+
+
+def _gpu(entry: Mapping[str, Any]) -> Gpu:
+    return Gpu(
+        name=entry["name"],
+        memory_bytes=entry["memory_mib"] * MIB,
+        usable_bytes=int(entry["usable_gib"] * GIB),
+        bf16_tflops=entry["bf16_tflops"],
+        memory_bandwidth=entry["memory_bandwidth_gb"] * GB,
+        compute_capability=entry["compute_capability"],
+        power_watts=entry["power_watts"],
+    )

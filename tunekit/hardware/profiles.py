@@ -1,0 +1,56 @@
+"""The machines that are known by name: a YAML file each in `hardware/profiles/`; files of a user's own are read too."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+
+from tunekit.errors import UsageError
+from tunekit.hardware.profile_file import hardware_from_yaml
+from tunekit.hardware.spec import Hardware
+
+_FOLDER = Path(__file__).with_name("profiles")
+LOCAL = "local"
+"""The machine tunekit runs on; it is probed, not read (`probes.local`)."""
+
+
+def profile_names() -> tuple[str, ...]:
+    """Names of the shipped profiles, sorted."""
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
+
+
+def load_profile(name_or_path: str) -> Hardware:
+    """A shipped profile by name, or a YAML file of the user's own.
+
+    UsageError: no such name or file, with the nearest name; RecipeError: every fault in the file, with its line.
+    """
+    if name_or_path in profile_names():
+        return _shipped(name_or_path)
+    path = Path(name_or_path).expanduser()
+    if path.is_file():
+        return _from_file(path, name_or_path)
+    raise UsageError(_no_such(name_or_path))
+
+
+@cache
+def _shipped(name: str) -> Hardware:
+    path = _FOLDER / f"{name}.yaml"
+    return hardware_from_yaml(path.read_text(encoding="utf-8"), name=name, file=path.name)
+
+
+def _from_file(path: Path, given: str) -> Hardware:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{given}: cannot be read ({error}); it must be a YAML file in UTF-8.") from None
+    return hardware_from_yaml(text, name=path.stem, file=given)
+
+
+def _no_such(given: str) -> str:
+    if given.endswith((".yaml", ".yml")) or "/" in given:
+        return f"hardware: there is no file {given}; tunekit hardware lists the profiles that are shipped."
+    near = get_close_matches(given, (*profile_names(), LOCAL), n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    names = ", ".join((*profile_names(), LOCAL))
+    return f"hardware: there is no profile {given}; allowed: {names}, or the path of a YAML file.{hint}"

@@ -1,0 +1,67 @@
+"""Reads a hardware file: plain values, and the line of every key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from tunekit.errors import Problem, RecipeError
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class YamlLines:
+    """A YAML mapping as plain values; `lines` maps dotted keys (elements of lists by number) to lines from 1."""
+
+    file: str
+    content: dict[str, Any]
+    lines: Mapping[str, int]
+
+    def where(self, key: str) -> str:
+        """`file:line` of a dotted key, or of the nearest section above it."""
+        while key and key not in self.lines:
+            key = key.rpartition(".")[0]
+        return f"{self.file}:{self.lines[key]}" if key else self.file
+
+
+def read_yaml_lines(text: str, *, file: str) -> YamlLines:
+    """Read one mapping; RecipeError for text that is no YAML, no mapping, or has a key twice."""
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        content = yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{file}:{mark.line + 1}" if mark else file
+        hint = "check indentation (spaces, not tabs), brackets and quotes"
+        raise _fault(where, f"this is not YAML: {error.problem or error.context}", hint, file) from None
+    except yaml.YAMLError as error:
+        raise _fault(file, f"this is not YAML: {str(error).splitlines()[0]}", "save it as UTF-8 text", file) from None
+    if not isinstance(node, yaml.MappingNode) or not isinstance(content, dict):
+        raise _fault(file, "found no `key: value` lines", "tunekit hardware show dual_rtx4090 has an example", file)
+    entries = tuple(_entries(node, ""))
+    lines: dict[str, int] = {}
+    for key, line in entries:
+        if lines.setdefault(key, line) != line:
+            found = f"{key} stands here a second time; it stands in line {lines[key]} already"
+            raise _fault(f"{file}:{line}", found, "keep one of the two", file)
+    return YamlLines(file=file, content=content, lines=lines)
+
+
+def _entries(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            name = f"{prefix}{key.value}"
+            yield name, key.start_mark.line + 1
+            yield from _entries(value, f"{name}.")
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield f"{prefix}{index}", value.start_mark.line + 1
+            yield from _entries(value, f"{prefix}{index}.")
+
+
+def _fault(where: str, found: str, hint: str, file: str) -> RecipeError:
+    return RecipeError([Problem(key="", where=where, found=found, hint=hint)], source=file)
