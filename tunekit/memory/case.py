@@ -42,7 +42,7 @@ class Inventory:
     head_is_trained: bool
     embedding_is_trained: bool
     groups: tuple[Tensors, ...]
-    """The optimizer's parameter groups: with weight decay, and without (norms and biases), as the Trainer makes them."""
+    """The optimizer's parameter groups, as the Trainer makes them: with weight decay, and norms and biases without."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ class Case:
 
     @property
     def partition(self) -> int:
-        """Trained elements per rank (n): of flat groups in stages 1 and 2, tensor by tensor in stage 3, all in stage 0."""
+        """Trained elements per rank (n): of flat groups in stages 1, 2, tensor by tensor in stage 3, all in stage 0."""
         if self.stage == 0:
             return self.inventory.num_trainable
         if self.stage == 3:

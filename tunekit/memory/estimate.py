@@ -91,7 +91,7 @@ def estimate_memory(job: Job, shape: ModelShape, hardware: Hardware) -> MemoryEs
     """
     case = make_case(job, shape, hardware)
     margin = overheads.allocator_margin(case)
-    terms = _at_their_peaks(collect_terms(case), evaluates=job.evaluates)
+    terms = _at_their_peaks(collect_terms(case))
     place = partial(_place, terms, margin=margin, allocator="host" if case.on_cpu else "device")
     return MemoryEstimate(
         terms=terms,
@@ -108,9 +108,15 @@ def collect_terms(case: Case) -> tuple[MemoryTerm, ...]:
     found = [make(case) for make in SINGLE]
     found += [term for several in SEVERAL for term in several(case)]
     held = [term for term in found if term.device_bytes or term.host_bytes or term.disk_bytes]
+    if not case.job.evaluates:
+        held = [_without_evaluation(term) for term in held if term.phases != ("eval",)]
     if case.on_cpu:
         held = [_on_the_host(term, case.world_size) for term in held]
     return tuple(held)
+
+
+def _without_evaluation(term: MemoryTerm) -> MemoryTerm:
+    return replace(term, phases=tuple(phase for phase in term.phases if phase != "eval"))
 
 
 def _on_the_host(term: MemoryTerm, world_size: int) -> MemoryTerm:
@@ -120,11 +126,10 @@ def _on_the_host(term: MemoryTerm, world_size: int) -> MemoryTerm:
     return replace(term, device_bytes=0, host_bytes=world_size * term.device_bytes, formula=formula)
 
 
-def _at_their_peaks(terms: tuple[MemoryTerm, ...], *, evaluates: bool) -> tuple[MemoryTerm, ...]:
+def _at_their_peaks(terms: tuple[MemoryTerm, ...]) -> tuple[MemoryTerm, ...]:
     """Each term with only those phases at whose peak it stands."""
     worst = {(phase, place): _worst_moment(terms, phase, place) for phase in PHASES for place in PLACES}
-    phases = tuple(phase for phase in PHASES if evaluates or phase != "eval")
-    return tuple(_standing(term, phases, worst) for term in terms)
+    return tuple(_standing(term, worst) for term in terms)
 
 
 def _worst_moment(terms: tuple[MemoryTerm, ...], phase: Phase, place: Place) -> Moment | None:
@@ -140,11 +145,9 @@ def _lives(term: MemoryTerm, phase: Phase, moment: Moment | None) -> bool:
     return not named or moment in named
 
 
-def _standing(
-    term: MemoryTerm, phases: tuple[Phase, ...], worst: dict[tuple[Phase, Place], Moment | None]
-) -> MemoryTerm:
+def _standing(term: MemoryTerm, worst: dict[tuple[Phase, Place], Moment | None]) -> MemoryTerm:
     place = next(place for place in PLACES if term.bytes_in(place))
-    kept = tuple(each for each in phases if each in term.phases and _lives(term, each, worst[each, place]))
+    kept = tuple(phase for phase in term.phases if _lives(term, phase, worst[phase, place]))
     return term if kept == term.phases else replace(term, phases=kept)
 
 

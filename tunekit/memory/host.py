@@ -129,7 +129,7 @@ def flattening(case: Case) -> MemoryTerm:
 
 
 def master_in_ram(case: Case) -> MemoryTerm:
-    """4 n per rank (2 n with bf16 states): one pinned block per parameter group in stages 1 and 2, unpinned in stage 3."""
+    """4 n per rank (2 n with bf16 states): a pinned block per parameter group in stages 1, 2, unpinned in stage 3."""
     size = _blocks(case, case.group_partitions, case.master_bytes) if _by_groups(case) else 0
     if _in_ram(case):
         size = case.master_bytes * _offloaded(case)
@@ -229,7 +229,7 @@ def nvme_optimizer_buffers(case: Case) -> MemoryTerm:
 
 
 def nvme_param_buffers(case: Case) -> MemoryTerm:
-    """5 buffers x b x the largest partition of one tensor, per rank; a buffer must hold it, in steps of 1024 elements."""
+    """5 buffers x b x the largest partition of a tensor per rank, which each must hold; in steps of 1024 elements."""
     used = case.stage == 3 and case.job.zero.offload_param == "nvme"
     largest = ceil_div(case.inventory.largest_model_tensor, case.world_size)
     elements = ceil_div(largest, PARAM_BUFFER_ALIGNMENT) * PARAM_BUFFER_ALIGNMENT
@@ -247,7 +247,7 @@ def saving(case: Case) -> MemoryTerm:
         phases=("save",),
         host_bytes=case.weight_bytes * elements,
         formula=f"{case.weight_bytes} B x {elements:,} on rank 0",
-        source="deepspeed 0.19.8 engine `_zero3_consolidated_16bit_state_dict`; safetensors copies a card's tensors to RAM",
+        source="deepspeed 0.19.8 `_zero3_consolidated_16bit_state_dict`; safetensors copies a card's tensors to RAM",
         kind="exact",
     )
 

@@ -28,13 +28,14 @@ def full_loss(case: Case) -> MemoryTerm:
 
     14 V when the trainer keeps the model's outputs alive.
     """
-    each = 12 * case.shape.vocab_size + 6 * case.shape.hidden_size
+    vocabulary, hidden = case.shape.vocab_size, case.shape.hidden_size
+    each = 12 * vocabulary + 6 * hidden
     return MemoryTerm(
         name="logits and loss",
         phases=("step",),
         moments=("loss",),
         device_bytes=each * case.tokens,
-        formula=f"(12 B x {case.shape.vocab_size:,} vocabulary + 6 B x {case.shape.hidden_size:,}) x {case.tokens:,} tokens",
+        formula=f"(12 B x {vocabulary:,} vocabulary + 6 B x {hidden:,}) x {case.tokens:,} tokens",
         source=_FULL,
         kind="calibrated",
         low=10 / 12,
@@ -83,14 +84,15 @@ def head_gradient(case: Case) -> MemoryTerm:
 
 def evaluation_loss(case: Case) -> MemoryTerm:
     """Without gradients: a tile and the hidden states, or 10 V per token of full logits in 16, 32 and 32 bits."""
+    tokens, hidden, vocabulary = case.tokens, case.shape.hidden_size, case.shape.vocab_size
     if case.job.loss == "chunked":
-        columns = min(case.shape.vocab_size, VOCABULARY_TILE) if case.on_cpu else VOCABULARY_TILE
+        columns = min(vocabulary, VOCABULARY_TILE) if case.on_cpu else VOCABULARY_TILE
         each = case.weight_bytes + (20 if case.on_cpu else 0)
-        size = each * tile_tokens(case) * columns + 4 * case.shape.hidden_size * case.tokens
-        formula = f"{each} B x {tile_tokens(case):,} tokens x {columns:,} columns + 4 B x {case.shape.hidden_size:,} x {case.tokens:,}"
+        size = each * tile_tokens(case) * columns + 4 * hidden * tokens
+        formula = f"{each} B x {tile_tokens(case):,} tokens x {columns:,} columns + 4 B x {hidden:,} x {tokens:,}"
     else:
-        size = 10 * case.shape.vocab_size * case.tokens
-        formula = f"10 B x {case.shape.vocab_size:,} vocabulary x {case.tokens:,} tokens"
+        size = 10 * vocabulary * tokens
+        formula = f"10 B x {vocabulary:,} vocabulary x {tokens:,} tokens"
     return MemoryTerm(
         name="logits and loss of evaluation",
         phases=("eval",),

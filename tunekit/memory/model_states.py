@@ -1,4 +1,4 @@
-"""Model states on one device: weights, gradients, master copies and optimizer states, as DeepSpeed 0.19.8 allocates them.
+"""Model states on one device as DeepSpeed 0.19.8 allocates them: weights, gradients, master copies, optimizer states.
 
 Symbols: N parameters, Nt trained ones, n a rank's share of the trained ones, P ranks. What offload moves is in host.py.
 """
@@ -69,7 +69,7 @@ def trained_weights(case: Case) -> MemoryTerm:
 
 
 def frozen_base(case: Case) -> MemoryTerm:
-    """b N_f bytes of frozen weights in their own type: whole in stages 0 to 2, a share in stage 3, none with offload_param."""
+    """b N_f bytes of frozen weights: whole in stages 0 to 2, a share in stage 3, none with offload_param."""
     count = case.inventory.num_frozen
     elements = _resting(case, count)
     return MemoryTerm(
@@ -77,7 +77,7 @@ def frozen_base(case: Case) -> MemoryTerm:
         phases=TRAINING if _loads_whole(case) else ALWAYS,
         device_bytes=case.weight_bytes * elements,
         formula=f"{case.weight_bytes} B x {count:,}{share(case) if case.shards_weights else ''}",
-        source="transformers 5.23 loads it in the engine's type; deepspeed partition_parameters.py shares it in stage 3",
+        source="transformers 5.23 loads it in the engine's type; deepspeed partition_parameters.py shares it",
         kind="exact",
     )
 
@@ -118,12 +118,12 @@ def whole_base_while_loading(case: Case) -> MemoryTerm:
 
     zero.Init is not used for quantised models, so each rank builds the whole model on its own device first.
     """
-    packed, rest = case.inventory.num_quantized // 2, case.weight_bytes * case.inventory.num_frozen
+    quantized, frozen, width = case.inventory.num_quantized, case.inventory.num_frozen, case.weight_bytes
     return MemoryTerm(
         name="whole 4-bit base while loading",
         phases=("load",),
-        device_bytes=packed + rest if _loads_whole(case) else 0,
-        formula=f"0.5 B x {case.inventory.num_quantized:,} + {case.weight_bytes} B x {case.inventory.num_frozen:,}, every rank",
+        device_bytes=quantized // 2 + width * frozen if _loads_whole(case) else 0,
+        formula=f"0.5 B x {quantized:,} + {width} B x {frozen:,}, every rank",
         source="transformers 5.23 quantizers/quantizer_bnb_4bit.py; modeling_utils.py (`not is_quantized`)",
         kind="exact",
     )
@@ -232,14 +232,14 @@ def optimizer_step(case: Case) -> MemoryTerm:
         phases=("step",),
         moments=("optimizer",),
         device_bytes=max(flat + cast, updating),
-        formula=f"{flat // max(1, piece)} B flat gradient + {cast // max(1, piece)} B cast, x {piece:,} elements stepped at once",
+        formula=f"{flat:,} B of flat gradient + {cast:,} B of its cast, of {piece:,} elements stepped at once",
         source=stage_source(case),
         kind="exact",
     )
 
 
 def gradients_in_flight(case: Case) -> tuple[MemoryTerm, ...]:
-    """The gradients that exist before they reach a bucket: b x the head at the loss, then a layer, then the embedding."""
+    """Gradients that are not yet in a bucket: b x the head at the loss, then a layer, then the embedding."""
     inventory = case.inventory
     full = case.job.method == "full"
     layer = inventory.layer if full else inventory.num_trainable // max(1, case.shape.num_layers)
@@ -284,7 +284,7 @@ def _steps_weights_in_place(case: Case) -> bool:
 
 
 def _device_share(case: Case) -> int:
-    """Elements of the sub-groups that offload_ratio leaves on the device: the first int((1 - ratio) x count) of them."""
+    """Elements of the sub-groups that offload_ratio leaves on the device: the first int((1 - ratio) x count)."""
     if case.stage != 3 or case.job.zero.offload_ratio >= 1 or case.job.zero.offload_optimizer != "cpu":
         return 0
     groups = case.sub_groups
@@ -299,7 +299,7 @@ def _spread(case: Case) -> str:
 
 
 def _largest_stepped(case: Case) -> int:
-    """Elements stepped at once on the device: all in stage 0, a parameter group's share in 1 and 2, a sub-group in 3."""
+    """Elements stepped at once on the device: all in stage 0, a group's share in 1 and 2, a sub-group in 3."""
     if case.offloads_optimizer or (case.stage == 0 and case.job.precision == "fp32"):
         return 0
     if case.stage == 0:

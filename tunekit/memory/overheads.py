@@ -14,7 +14,7 @@ _HOPPER = 9.0
 
 
 def cuda_context(case: Case) -> MemoryTerm:
-    """300 MiB: what a process takes of a card before its first tensor, with kernels loaded lazily (CUDA 11.7 and later)."""
+    """300 MiB: what a process takes of a card before its first tensor, kernels loaded lazily (CUDA 11.7 and later)."""
     return MemoryTerm(
         name="CUDA context",
         phases=ALWAYS,

@@ -89,4 +89,4 @@ class MemoryEstimate:
     host: PlaceEstimate
     disk: PlaceEstimate
     allocator_margin: float = 0.0
-    """Share of the allocator's own bytes that `high` adds for fragmentation: of the device, or of the host without GPUs."""
+    """Share of the allocator's bytes that `high` adds for fragmentation: of the device, or of the host without GPUs."""
