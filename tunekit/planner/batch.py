@@ -68,7 +68,7 @@ def _disagree(wish: BatchWish, product: int) -> Problem:
 
 
 def _indivisible(wish: BatchWish, unit: int) -> Problem:
-    factors = [f"{name} {size}" for name, size in _known_factors(wish)]
+    factors = _known_factors(wish)
     what = f"{' x '.join(factors)} = {unit}" if len(factors) > 1 else factors[0]
     below = (wish.total or 0) // unit * unit
     nearest = [str(size) for size in (below, below + unit) if size]
@@ -80,13 +80,9 @@ def _indivisible(wish: BatchWish, unit: int) -> Problem:
     )
 
 
-def _known_factors(wish: BatchWish) -> tuple[tuple[str, int], ...]:
-    named = (
-        ("micro_batch_size", wish.micro),
-        ("gradient_accumulation_steps", wish.accumulation),
-        ("processes:", wish.world_size),
-    )
-    return tuple((name, size) for name, size in named if size is not None)
+def _known_factors(wish: BatchWish) -> tuple[str, ...]:
+    written = (("micro_batch_size", wish.micro), ("gradient_accumulation_steps", wish.accumulation))
+    return (*(f"{name} {size}" for name, size in written if size is not None), f"{wish.world_size} processes")
 
 
 def micro_candidates(wish: BatchWish, *, largest: int = MICRO_BATCHES[0]) -> tuple[int, ...]:

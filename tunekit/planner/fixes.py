@@ -61,7 +61,7 @@ def find_fixes(found: Resolved, trust: Trust) -> tuple[Fix, ...]:
     fixes += _other_machines(found, trust, last=not fixes)
     if len(enough) < FEW:
         helpful = sorted(singles, key=lambda option: -option.saved)
-        fixes += [_fix(option) for option in helpful[:FEW] if option.verdict == "rejected"]
+        fixes += [_fix(option) for option in helpful if _comes_nearer(found, option)][:FEW]
     return tuple(fixes)
 
 
@@ -123,6 +123,12 @@ def _combinations(first: Resolved, singles: tuple[Option, ...], trust: Trust) ->
             if nearest is None:
                 break
             option = nearest
+
+
+def _comes_nearer(first: Resolved, option: Option) -> bool:
+    """Not enough alone, but a step: the worst place after it is less overfull than the worst before it."""
+    after = option.found.trial
+    return option.verdict == "rejected" and after.judgement.overshoot < first.trial.judgement.overshoot
 
 
 def _ranked(options: Iterable[Option]) -> list[Option]:

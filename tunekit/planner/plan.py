@@ -11,6 +11,7 @@ from tunekit.memory.terms import MemoryEstimate
 from tunekit.model_shape.shape import ModelShape
 from tunekit.recipe.job import Job
 from tunekit.recipe.schema import Recipe
+from tunekit.units import format_bytes
 
 FORMAT_VERSION = 1
 
@@ -58,3 +59,23 @@ class Plan:
     decisions: tuple[Decision, ...]
     fixes: tuple[Fix, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """The verdict and the bytes; every field is an attribute."""
+        job, memory = self.job, self.memory
+        places = [("GPU", memory.device)] if self.hardware.gpus else []
+        places += [("host RAM", memory.host), ("disk", memory.disk)]
+        bytes_by_place = ", ".join(
+            f"{name} {format_bytes(place.expected_bytes)} of {format_bytes(place.usable_bytes)}"
+            for name, place in places
+        )
+        return (
+            f"<Plan {self.verdict}: {job.method} of {self.model_shape.name} on {self.hardware.name}; {bytes_by_place}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        # A view of a value below it: imported when a notebook asks, so that planning never loads it.
+        from tunekit.render.plan_html import plan_html
+
+        return plan_html(self)

@@ -11,12 +11,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tunekit.memory.llamafactory_table import TableCheck
-from tunekit.memory.terms import PLACES, MemoryEstimate, MemoryTerm, Place, PlaceEstimate
+from tunekit.memory.terms import PLACES, MemoryEstimate, MemoryTerm, Phase, Place, PlaceEstimate
 from tunekit.planner.plan import Trust, Verdict
 from tunekit.units import format_bytes
 
 Judge = Literal["model", "table"]
 PLACE_NAMES: dict[Place, str] = {"device": "GPU", "host": "host RAM", "disk": "disk"}
+PHASE_WORDS: dict[Phase, str] = {
+    "load": "while loading",
+    "step": "in a training step",
+    "eval": "in evaluation",
+    "save": "while saving",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,16 +134,16 @@ def _sentence(judgement: Judgement, memory: MemoryEstimate, table: TableCheck) -
     name, usable = PLACE_NAMES[worst.place], format_bytes(worst.usable_bytes)
     if worst.judge == "table":
         return _table_sentence(worst, table)
-    phase = getattr(memory, worst.place).worst_phase
+    phase = PHASE_WORDS[getattr(memory, worst.place).worst_phase]
     expected, high = format_bytes(worst.expected_bytes), format_bytes(worst.high_bytes)
     if worst.verdict == "rejected":
         missing = format_bytes(worst.missing_bytes)
         largest = _largest(memory, worst.place)
-        return f"The {name} needs {expected} in {phase}, {missing} more than the {usable} usable; {largest}"
+        return f"The {name} needs {expected} {phase}, {missing} more than the {usable} usable; {largest}"
     if worst.verdict == "tight":
         over = format_bytes(worst.high_bytes - worst.usable_bytes)
-        return f"The {name} should need {expected} of {usable} in {phase}, but may need {high}, {over} too much"
-    return f"The fullest place is the {name}: {expected} expected, {high} at most, of {usable} usable, in {phase}"
+        return f"The {name} should need {expected} of {usable} {phase}, but may need {high}, {over} too much"
+    return f"The fullest place is the {name}: {expected} expected, {high} at most, of {usable} usable, {phase}"
 
 
 def _largest(memory: MemoryEstimate, place: Place) -> str:

@@ -46,7 +46,7 @@ class MemoryColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeRow:
-    """What one judge says: the bytes per place in words, and its verdict."""
+    """What one judge says: GiB per place in words, and its verdict."""
 
     name: str
     device: str
@@ -54,22 +54,16 @@ class JudgeRow:
     verdict: str
 
 
-def machine(plan: Plan) -> str:
-    """`2 x NVIDIA GeForce RTX 4090 (dual_rtx4090)`, or the processes of a machine without cards."""
-    gpus = plan.hardware.gpus
-    if not gpus:
-        return f"{plan.job.batch.world_size} CPU processes ({plan.hardware.name})"
-    return f"{len(gpus)} x {gpus[0].name} ({plan.hardware.name})"
-
-
 def title(plan: Plan) -> str:
-    """What is planned, in one line without the verdict."""
-    return f"{METHOD_NAMES[plan.job.method]} of {plan.model_shape.name} on {machine(plan)}"
+    """What is planned, in one short line without the verdict."""
+    model = plan.model_shape.name.rstrip("/").rpartition("/")[2]
+    return f"{METHOD_NAMES[plan.job.method]} of {model} on {plan.hardware.name}"
 
 
 def facts(plan: Plan) -> tuple[tuple[str, str], ...]:
-    """Labelled lines: model, method, ZeRO, batch, training."""
+    """Labelled lines: machine, model, method, ZeRO, batch, training."""
     return (
+        ("Machine", _machine_line(plan)),
         ("Model", _model_line(plan)),
         ("Method", _method_line(plan)),
         ("ZeRO", zero_line(plan)),
@@ -78,10 +72,21 @@ def facts(plan: Plan) -> tuple[tuple[str, str], ...]:
     )
 
 
+def _machine_line(plan: Plan) -> str:
+    gpus, host = plan.hardware.gpus, plan.hardware.host
+    ram = f"{format_bytes(host.ram_bytes)} RAM"
+    if not gpus:
+        return f"{host.cpu}, {host.cores} cores, {ram}; no GPU: {plan.job.batch.world_size} CPU processes"
+    link = plan.hardware.link
+    road = "" if link is None else ", NVLink" if link.nvlink else f", PCIe {link.pcie_generation}.0 x{link.pcie_lanes}"
+    return f"{len(gpus)} x {gpus[0].name}{road}, {ram}"
+
+
 def _model_line(plan: Plan) -> str:
-    total, trained = plan.model_shape.num_parameters, plan.num_trainable_parameters
-    share = f"{100 * trained / total:.2f} %"
-    return f"{format_count(total)} parameters, {format_count(trained)} trainable ({share}); {plan.model_shape.family}"
+    shape, trained = plan.model_shape, plan.num_trainable_parameters
+    share = 100 * trained / shape.num_parameters
+    counts = f"{format_count(shape.num_parameters)} parameters, {format_count(trained)} trainable"
+    return f"{shape.name}: {counts} ({share:.3g} %)"
 
 
 def _method_line(plan: Plan) -> str:
@@ -192,11 +197,11 @@ def _band(estimate: PlaceEstimate) -> str:
     if not estimate.usable_bytes and not estimate.high_bytes:
         return "none"
     low, high, usable = (count / GIB for count in (estimate.low_bytes, estimate.high_bytes, estimate.usable_bytes))
-    return f"{low:,.1f} to {high:,.1f} of {usable:,.1f} GiB"
+    return f"{low:,.1f} to {high:,.1f} of {usable:,.1f}"
 
 
 def _of(asked: int, usable: int) -> str:
-    return f"{asked / GIB:,.1f} of {usable / GIB:,.1f} GiB" if usable or asked else "none"
+    return f"{asked / GIB:,.1f} of {usable / GIB:,.1f}" if usable or asked else "none"
 
 
 def _model_verdict(plan: Plan) -> Verdict:
@@ -213,12 +218,6 @@ def _overruled(plan: Plan, judge: str) -> str:
 def largest_terms(plan: Plan, place: Place, count: int) -> tuple[MemoryTerm, ...]:
     """The largest terms in the place's worst phase."""
     return terms_of(plan.memory, place)[:count]
-
-
-def table_line(plan: Plan) -> str:
-    """The row and cell of the table that was read, and how."""
-    table = plan.table
-    return f"{table.row}, {table.cell_gb:g} GB (edition {table.edition}): {table.reading}"
 
 
 def short_decisions(plan: Plan) -> Iterator[tuple[str, str, str]]:

@@ -24,7 +24,6 @@ from tunekit.render.plan_parts import (
     places_of,
     short_decisions,
     shown_phases,
-    table_line,
     title,
 )
 from tunekit.units import GIB, format_bytes
@@ -36,6 +35,16 @@ _WIDEST_BAR = 20
 
 def render_plan(plan: Plan, console: Console, *, explain: bool = False) -> None:
     """Print the plan; `explain` adds every memory term with its formula and every alternative that was not taken."""
+    if console.is_terminal:
+        _print(plan, console, explain=explain)
+        return
+    # rich fills lines with spaces up to the width; a file or a pipe should not get them.
+    with console.capture() as capture:
+        _print(plan, console, explain=explain)
+    console.file.write("\n".join(line.rstrip() for line in capture.get().split("\n")))
+
+
+def _print(plan: Plan, console: Console, *, explain: bool) -> None:
     for part in _parts(plan, console, explain=explain):
         console.print(part, highlight=False)
 
@@ -88,7 +97,7 @@ def _table(*columns: str) -> Table:
 def _memory(plan: Plan, console: Console) -> Table:
     columns = memory_columns(plan)
     table = _table("", *(column.title for column in columns))
-    width = min(_WIDEST_BAR, max(0, (console.width - 11) // len(columns) - 17))
+    width = min(_WIDEST_BAR, max(0, (console.width - 12) // len(columns) - 16))
     for index, phase in enumerate(shown_phases(plan)):
         table.add_row(phase, *(_amount(column, index, width, console) for column in columns))
     table.add_row(
@@ -115,13 +124,13 @@ def _bar(cell: Cell, width: int, console: Console) -> str:
 
 def _judges(plan: Plan) -> Table:
     with_gpu = bool(plan.hardware.gpus)
-    table = _table("", *(["GPU, each"] if with_gpu else []), "host RAM", "says")
+    table = _table("", *(["GPU, GiB each"] if with_gpu else []), "host RAM, GiB", "says")
     for row in judge_rows(plan):
         style = STYLES.get(row.verdict, "dim")
         table.add_row(row.name, *([row.device] if with_gpu else []), row.host, Text(row.verdict, style))
     outer = Table.grid()
     outer.add_row(table)
-    outer.add_row(Text(table_line(plan), style="dim"))
+    outer.add_row(Text(plan.table.reading, style="dim"))
     return outer
 
 

@@ -1,0 +1,49 @@
+"""`tunekit plan`: print the plan as text or JSON; exit code 3 when it is rejected."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import shlex
+from collections.abc import Sequence
+from typing import cast
+
+import typer
+
+from tunekit.notebook import plan
+from tunekit.planner.plan import Plan, Trust
+
+REJECTED = 3
+
+
+def show_plan(recipe: str, overrides: Sequence[str], *, on: str | None, trust: str, json: bool, explain: bool) -> None:
+    """Plan and print. Exits with 3 when the plan is rejected; raises what `plan` raises."""
+    made = plan(recipe, overrides, on=on, trust=cast("Trust", trust))
+    if json:
+        from tunekit.planner.plan_json import plan_to_json
+
+        typer.echo(jsonlib.dumps(plan_to_json(made), indent=2))
+    else:
+        _print(made, explain=explain)
+        typer.echo(_next(made, recipe, overrides, on))
+    if made.verdict == "rejected":
+        raise typer.Exit(REJECTED)
+
+
+def _print(made: Plan, *, explain: bool) -> None:
+    from rich.console import Console
+
+    from tunekit.render.plan_text import render_plan
+
+    render_plan(made, Console(highlight=False), explain=explain)
+
+
+def _next(made: Plan, recipe: str, overrides: Sequence[str], on: str | None) -> str:
+    """The next command to type."""
+    words = [recipe, *overrides, *(["--on", on] if on else [])]
+    if made.verdict != "rejected":
+        return f"\nNext: tunekit launch {shlex.join(words)}"
+    if made.fixes and made.fixes[0].verdict != "rejected" and not (on and made.fixes[0].set.startswith("hardware=")):
+        return (
+            f"\nNothing was started. Next: tunekit plan {shlex.join([recipe, *overrides, *made.fixes[0].set.split()])}"
+        )
+    return "\nNothing was started."

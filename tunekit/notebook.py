@@ -1,0 +1,83 @@
+"""What a notebook or script calls: `load` and `plan`. No torch, no processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from tunekit.errors import RecipeError, UsageError
+from tunekit.hardware.spec import Hardware
+from tunekit.planner.make import check_trust, make_plan
+from tunekit.planner.plan import Plan, Trust
+from tunekit.recipe.loading import LoadedRecipe, load_recipe, resolved_yaml
+from tunekit.recipe.placing import placed
+from tunekit.recipe.schema import Recipe
+
+Source: TypeAlias = str | Path | Mapping[str, Any] | Recipe | LoadedRecipe
+"""A recipe file, the name of a shipped recipe, a mapping, or a recipe that was loaded before."""
+LOCAL = "local"
+
+
+def load(source: Source, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe, validated. `overrides` are `key=value` texts. Raises RecipeError with every problem at once."""
+    return read_source(source, overrides).recipe
+
+
+def plan(
+    source: Source, overrides: Sequence[str] = (), *, on: str | Hardware | None = None, trust: Trust = "both"
+) -> Plan:
+    """What would happen: verdict, memory, batch, decisions, fixes. Starts nothing; a rejected plan is returned too.
+
+    `on` plans for other hardware than the recipe names: a profile, a YAML file, `local`, or a `Hardware`.
+    `trust` overrules one of the two judges: both, model or table.
+    """
+    return plan_loaded(read_source(source, overrides), on=on, trust=trust)
+
+
+def read_source(source: Source, overrides: Sequence[str] = ()) -> LoadedRecipe:
+    """The recipe with its text and path, whatever it was given as."""
+    if isinstance(source, LoadedRecipe):
+        if not overrides:
+            return source
+        source = source.recipe
+    if isinstance(source, Recipe):
+        loaded = load_recipe(source.model_dump(mode="json", exclude_unset=True), overrides)
+        return LoadedRecipe(recipe=loaded.recipe, text=resolved_yaml(source), path=None, overrides=loaded.overrides)
+    return load_recipe(source, overrides)
+
+
+def plan_loaded(loaded: LoadedRecipe, *, on: str | Hardware | None = None, trust: Trust = "both") -> Plan:
+    """Plan a recipe that was read; every problem carries the line it is about."""
+    from tunekit.hub import find_shape
+
+    check_trust(trust)
+    recipe = _aimed(loaded, on)
+    hardware = on if isinstance(on, Hardware) else find_hardware(recipe.hardware)
+    shape = find_shape(recipe.model.path, recipe.model.revision)
+    try:
+        return make_plan(recipe, shape, hardware, trust=trust)
+    except RecipeError as error:
+        raise RecipeError(placed(error.problems, loaded), source=loaded.path or "the recipe") from None
+
+
+def _aimed(loaded: LoadedRecipe, on: str | Hardware | None) -> Recipe:
+    """The recipe naming the hardware it is planned for, so that plan, launch and run directory agree."""
+    if on is None:
+        return loaded.recipe
+    name = on.name if isinstance(on, Hardware) else on
+    typed = [word.partition("=")[2] for word in loaded.overrides if word.startswith("hardware=")]
+    if typed and typed[-1] != name:
+        raise UsageError(f"--on {name} and hardware={typed[-1]} name two machines; type one of them.")
+    return loaded.recipe.model_copy(update={"hardware": name})
+
+
+def find_hardware(name: str) -> Hardware:
+    """A shipped profile, a YAML file, or this machine. Raises UsageError with the nearest names."""
+    if name == LOCAL:
+        from tunekit.probes.local import probe_hardware
+
+        return probe_hardware()
+    from tunekit.hardware.profiles import load_profile
+
+    return load_profile(name)
