@@ -183,14 +183,16 @@ def _did_you_mean(name: str | None) -> str:
 
 
 def _unrecognised(found: Sequence[str], data: DataSection) -> Problem:
-    wanted = [format_named(data.format)] if data.format else list(FORMATS)
+    # Of two guesses that change as many names, question and answer is the likelier meaning.
+    likely = sorted(FORMATS, key=lambda format: format.name != "prompt_completion")
+    wanted = [format_named(data.format)] if data.format else FORMATS
     expected = "; ".join(f"{format.name}: {' and '.join(format.needs)}" for format in wanted)
-    guesses = [guess for format in wanted if (guess := _guess(format, found, data.columns))]
+    guesses = [guess for format in likely if format in wanted and (guess := _guess(format, found, data.columns))]
     return Problem(
         key="data.format" if data.format else "data.path",
         found=f"no format fits the columns found: {', '.join(found) or 'none'}",
         allowed=f"expected columns are {expected}",
-        hint=f"type {_shell(min(guesses, key=len))}"
+        hint=f"type {_shell(min(guesses, key=_strangeness))}"
         if guesses
         else "name your columns with data.columns='{ours: yours}'",
     )
@@ -208,6 +210,11 @@ def _guess(format: Format, found: Sequence[str], mapped: Mapping[str, str]) -> d
         free.remove(theirs)
         guess[ours] = theirs
     return {ours: theirs for ours, theirs in guess.items() if ours != theirs}
+
+
+def _strangeness(guess: Mapping[str, str]) -> tuple[int, int]:
+    renamed = sum(ours != theirs.casefold() for ours, theirs in guess.items())
+    return renamed, len(guess)
 
 
 def _candidate(ours: str, free: Sequence[str]) -> str | None:

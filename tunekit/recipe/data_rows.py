@@ -94,7 +94,7 @@ def _json_lines(path: Path, file: TextIO) -> Iterator[tuple[str, Row]]:
         if line.strip():
             place = f"line {number}"
             try:
-                value = json.loads(line)
+                value = json.loads(line.rstrip())
             except json.JSONDecodeError as error:
                 raise UsageError(
                     f"{path}:{number}: broken JSON at column {error.colno}: {error.msg}; "

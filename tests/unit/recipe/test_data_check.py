@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunekit.errors import RecipeError, UsageError
+from tunekit.recipe.data_check import check_data, check_data_file
+from tunekit.recipe.schema import DataSection
+
+PAIR = {"prompt": "Q", "completion": "A"}
+
+
+def lines(folder: Path, rows: list[Any], name: str = "rows.jsonl") -> Path:
+    path = folder / name
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return path
+
+
+def check(path: Path, **keys: Any) -> Any:
+    return check_data_file(path, DataSection(path=str(path), **keys))
+
+
+def test_a_good_file_tells_its_format_and_size(tmp_path: Path) -> None:
+    peek = check(lines(tmp_path, [PAIR, {**PAIR, "completion": ""}, PAIR]))
+    assert (peek.layout.format, peek.rows, peek.empty_rows, peek.whole) == ("prompt_completion", 3, 1, True)
+    assert peek.columns == ("prompt", "completion")
+
+
+def test_only_the_first_rows_are_looked_at(tmp_path: Path) -> None:
+    path = lines(tmp_path, [PAIR] * 1000 + [{"other": 1}] * 5)
+    assert (check(path).rows, check(path).whole) == (1000, False)
+    with pytest.raises(UsageError, match=r"missing in lines 1001, 1002, 1003, 1004 and 1005"):
+        check_data_file(path, DataSection(path=str(path)), limit=None)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("a.jsonl", "one object per line"), ("a.json", "a list of objects")])
+def test_an_empty_file_is_refused(tmp_path: Path, name: str, expected: str) -> None:
+    (tmp_path / name).write_text("")
+    with pytest.raises(UsageError, match=f"a.json.*: the data set holds no rows; expected {expected}"):
+        check(tmp_path / name)
+
+
+def test_an_empty_list_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("[]")
+    with pytest.raises(UsageError, match="holds no rows"):
+        check(tmp_path / "a.json")
+
+
+def test_rows_that_are_all_empty_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="all 2 rows are empty: `prompt` and `completion` hold nothing to learn"):
+        check(lines(tmp_path, [{"prompt": "Q", "completion": " "}] * 2))
+
+
+def test_unknown_columns_are_a_recipe_error(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"data.columns='\{prompt: query, completion: reply\}'"):
+        check(lines(tmp_path, [{"query": "Q", "reply": "A"}]))
+
+
+def test_all_faults_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
+    rows: list[Any] = [PAIR] * 8 + [{"prompt": "Q"}] + [{"prompt": 3, "completion": "A"}] + [{"prompt": "Q"}] * 7
+    with pytest.raises(UsageError) as caught:
+        check(lines(tmp_path, rows))
+    path = tmp_path / "rows.jsonl"
+    assert str(caught.value).splitlines() == [
+        f"{path}: column `completion` is missing in lines 9, 11, 12, 13, 14 and 3 more",
+        f"{path}: column `prompt` is text in 16 rows but a number in line 10",
+        f"{path}: found the columns prompt, completion and read them as prompt_completion; nothing was started.",
+    ]
+
+
+def test_turns_that_cannot_be_read_are_told_with_their_lines(tmp_path: Path) -> None:
+    bad = {"messages": [{"role": "teacher", "content": "x"}]}
+    good = {"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]}
+    with pytest.raises(UsageError, match="lines 2 and 3: turn 1 is spoken by 'teacher'"):
+        check(lines(tmp_path, [good, bad, bad]))
+
+
+def test_parquet_waits_for_the_worker(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    assert check(tmp_path / "a.parquet") is None
+
+
+def test_training_and_evaluation_data_are_both_looked_at(tmp_path: Path) -> None:
+    good, bad = lines(tmp_path, [PAIR]), lines(tmp_path, [{"x": 1}], "bad.jsonl")
+    assert len(check_data(DataSection(path=str(good), eval_path=str(good)))) == 2
+    with pytest.raises(RecipeError, match=r"bad.jsonl"):
+        check_data(DataSection(path=str(good), eval_path=str(bad)))
+
+
+def test_hub_data_is_not_looked_at() -> None:
+    assert check_data(DataSection(path="someone/some-data")) == ()
+
+
+def test_shipped_data_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (peek,) = check_data(DataSection(path="examples/data/finetuning_qa.jsonl"))
+    assert peek.layout.format == "messages"
+    assert peek.empty_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "rows"),
+    [("alpaca_en_demo.json", "alpaca", 999), ("c4_demo.jsonl", "text", 300), ("identity.json", "alpaca", 91)],
+)
+def test_real_files_are_recognised(shared_data: Path, name: str, format: str, rows: int) -> None:
+    peek = check(shared_data / name)
+    assert (peek.layout.format, peek.rows, peek.whole) == (format, rows, True)
+
+
+def test_real_preference_data_is_refused(shared_data: Path) -> None:
+    with pytest.raises(UsageError, match="preference data"):
+        check(shared_data / "dpo_en_demo.json")

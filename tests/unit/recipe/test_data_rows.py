@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tunekit.errors import UsageError
+from tunekit.recipe import data_rows
+from tunekit.recipe.data_rows import data_files, nested_under_data, read_rows
+
+ROWS = [{"text": "one"}, {"text": "two [{}"}, {"text": "drei ä"}]
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "word"),
+    [
+        ("a.jsonl", "\n".join(json.dumps(row) for row in ROWS), "line"),
+        ("a.jsonl", "\n\n" + "\n\n".join(json.dumps(row) for row in ROWS) + "\n", "line"),
+        ("a.json", json.dumps(ROWS), "row"),
+        ("a.json", "  \n" + json.dumps(ROWS, indent=4), "row"),
+        ("a.json", json.dumps({"version": 1, "data": ROWS}, indent=1), "row"),
+        ("a.json", json.dumps({"data": ROWS}), "row"),
+        ("a.json", "\n".join(json.dumps(row) for row in ROWS), "line"),
+        ("a.csv", 'text\none\n"two [{}"\ndrei ä\n', "line"),
+        ("a.csv", '\ufefftext\none\n"two [{}"\ndrei ä\n', "line"),
+    ],
+)
+def test_every_shape_of_file_gives_the_same_rows(tmp_path: Path, name: str, text: str, word: str) -> None:
+    found = list(read_rows(write(tmp_path, name, text)))
+    assert [row for _, row in found] == ROWS
+    assert all(place.startswith(f"{word} ") for place, _ in found)
+
+
+def test_places_are_counted_as_an_editor_counts_them(tmp_path: Path) -> None:
+    lines = write(tmp_path, "a.jsonl", '\n{"text": "x"}\n\n{"text": "y"}\n')
+    table = write(tmp_path, "a.csv", 'text\n"over\ntwo lines"\nnext\n')
+    assert [place for place, _ in read_rows(lines)] == ["line 2", "line 4"]
+    assert [place for place, _ in read_rows(table)] == ["line 3", "line 4"]
+
+
+def test_only_what_is_asked_for_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_rows, "_CHUNK", 16)
+    path = write(tmp_path, "a.json", "[" + ",".join(json.dumps({"text": "x" * 40}) for _ in range(50)) + ", broken")
+    rows = read_rows(path)
+    assert [next(rows)[1] for _ in range(50)] == [{"text": "x" * 40}] * 50
+    with pytest.raises(UsageError, match=r"row 51: broken JSON"):
+        next(rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "a.jsonl",
+            '{"text": "x"}\n{"text": "y"\n',
+            r"a.jsonl:2: broken JSON at column 13: .*one whole object per line",
+        ),
+        ("a.jsonl", '{"text": "x"}\n["y"]\n', r"line 2 is a list, expected an object"),
+        ("a.json", '[{"text": "x"} {"text": "y"}]', r"row 2: broken JSON: expected a comma"),
+        ("a.json", '[{"text": "x"}, 3]', r"row 2 is a number, expected an object"),
+        ("a.json", '"text"', r"expected a list of objects"),
+        ("a.json", '{"rows": [\n]}', r'one object without a list in "data"'),
+        ("a.csv", "a,b\n1,2,3\n", r"a.csv:2: 3 values under 2 column names"),
+        ("a.txt", "hello", r"ends with .jsonl, .json, .csv or .parquet"),
+    ],
+)
+def test_faults_are_named_with_their_place(tmp_path: Path, name: str, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        list(read_rows(write(tmp_path, name, text)))
+
+
+def test_bytes_that_are_not_utf8_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes('{"text": "ä"}'.encode("latin1"))
+    with pytest.raises(UsageError, match="not UTF-8 text"):
+        list(read_rows(path))
+
+
+def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
+    for name in ("a.json", "a.jsonl", "a.csv"):
+        assert list(read_rows(write(tmp_path, name, ""))) == []
+
+
+def test_rows_under_data_are_told_from_lines(tmp_path: Path) -> None:
+    assert nested_under_data(write(tmp_path, "a.json", json.dumps({"data": ROWS})))
+    assert not nested_under_data(write(tmp_path, "b.json", json.dumps(ROWS)))
+    assert not nested_under_data(write(tmp_path, "c.json", json.dumps(ROWS[0]) + "\n" + json.dumps(ROWS[1])))
+
+
+def test_a_folder_gives_its_files_of_one_split_in_order(tmp_path: Path) -> None:
+    for name in ("data/train-00001.jsonl", "data/train-00000.jsonl", "data/test-00000.jsonl", ".cache/x.jsonl"):
+        write(tmp_path, name, "{}")
+    write(tmp_path, "dataset_infos.json", "{}")
+    write(tmp_path, "README.md", "about")
+    assert [path.name for path in data_files(tmp_path)] == ["train-00000.jsonl", "train-00001.jsonl"]
+    assert [path.name for path in data_files(tmp_path, "test")] == ["test-00000.jsonl"]
+    with pytest.raises(UsageError, match="no data file is named after the split validation"):
+        data_files(tmp_path, "validation")
+
+
+def test_a_folder_of_files_without_a_split_gives_them_all(tmp_path: Path) -> None:
+    for name in ("b.csv", "a.csv"):
+        write(tmp_path, name, "text\n")
+    assert [path.name for path in data_files(tmp_path)] == ["a.csv", "b.csv"]
+
+
+def test_a_folder_without_data_or_with_mixed_kinds_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no data file"):
+        data_files(tmp_path)
+    write(tmp_path, "a.csv", "text\n")
+    write(tmp_path, "b.jsonl", "{}")
+    with pytest.raises(UsageError, match=r"mixes .csv and .jsonl files"):
+        data_files(tmp_path)
