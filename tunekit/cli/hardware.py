@@ -1,0 +1,132 @@
+"""`tunekit hardware`: the machines that plans can be made for, and this one."""
+
+from __future__ import annotations
+
+import json as json_text
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from tunekit.hardware.profiles import LOCAL, load_profile, profile_names
+from tunekit.hardware.spec import Hardware
+from tunekit.units import GB, GIB
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+def list_hardware(*, json: bool) -> None:
+    """Print every shipped profile and this machine, one a line."""
+    machines = (*(load_profile(name) for name in profile_names()), _load(LOCAL))
+    if json:
+        print(json_text.dumps([_as_json(machine) for machine in machines], indent=2))
+        return
+    console = _console()
+    console.print(hardware_table(machines))
+    console.print("All sizes are usable ones. tunekit hardware show NAME prints one machine; a YAML file is one too.")
+
+
+def show_hardware(name: str, *, json: bool) -> None:
+    """Print one machine with all its numbers: a shipped profile, a YAML file, or `local`."""
+    machine = _load(name)
+    if json:
+        print(json_text.dumps(_as_json(machine), indent=2))
+        return
+    console = _console()
+    console.print(f"[bold]{machine.name}[/bold]  {machine.description}")
+    console.print(_details(machine))
+    console.print(f"Source: {machine.source}", style="dim", highlight=False)
+    console.print(f"Plan for it: tunekit plan RECIPE --on {name}", highlight=False)
+
+
+def hardware_table(machines: tuple[Hardware, ...]) -> Table:
+    """Machines side by side, usable memory in GiB; fits a terminal of 80 columns."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for heading in ("name", "cards"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("GiB each", "PCIe", "NVLink", "RAM GiB", "disk TB"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for machine in machines:
+        table.add_row(*_row(machine))
+    return table
+
+
+def _row(machine: Hardware) -> tuple[str, ...]:
+    cards, link = machine.gpus, machine.link
+    return (
+        machine.name,
+        f"{len(cards)} x {cards[0].name.removeprefix('NVIDIA ').removeprefix('GeForce ')}" if cards else "none",
+        f"{min(card.usable_bytes for card in cards) / GIB:.1f}" if cards else "-",
+        f"{link.pcie_generation}.0 x{link.pcie_lanes}" if link else "-",
+        ("yes" if link.nvlink else "no") if link else "-",
+        f"{machine.host.usable_ram_bytes / GIB:.0f}",
+        f"{sum(disk.usable_bytes for disk in machine.disks) / 1000 / GB:.1f}",
+    )
+
+
+def _details(machine: Hardware) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in _lines(machine):
+        table.add_row(name, value)
+    return table
+
+
+def _lines(machine: Hardware) -> Iterator[tuple[str, str]]:
+    for index, card in enumerate(machine.gpus):
+        yield f"GPU {index}", card.name
+        yield "", f"{_gib(card.memory_bytes)} reported, {_gib(card.usable_bytes)} usable"
+        yield "", f"{card.bf16_tflops:g} TFLOPS bf16, {card.memory_bandwidth // GB:,} GB/s, {card.power_watts} W"
+    if machine.gpus:
+        yield "Links", _link_words(machine)
+    else:
+        yield "GPU", f"none: {machine.cpu_processes} CPU processes train"
+    host = machine.host
+    yield "Host", f"{host.cpu}, {host.cores} cores"
+    yield "RAM", f"{_gib(host.ram_bytes)} seen, {_gib(host.usable_ram_bytes)} usable, {host.ram_bandwidth // GB} GB/s"
+    for disk in machine.disks:
+        yield (
+            "Drive",
+            (
+                f"{disk.name}: {disk.total_bytes // GB:,} GB, {disk.usable_bytes // GB:,} GB usable, "
+                f"reads {disk.read_rate / GB:g} GB/s, writes {disk.write_rate / GB:g} GB/s"
+            ),
+        )
+
+
+def _link_words(machine: Hardware) -> str:
+    link = machine.link
+    if link is None:
+        return "-"
+    peers = (
+        "" if len(machine.gpus) < 2 else ", NVLink" if link.nvlink else ", peer access" if link.p2p else ", no peers"
+    )
+    return f"PCIe {link.pcie_generation}.0 x{link.pcie_lanes}{peers}"
+
+
+def _gib(count: int) -> str:
+    return f"{count / GIB:,.1f} GiB"
+
+
+def _as_json(machine: Hardware) -> dict[str, Any]:
+    return {**asdict(machine), "world_size": machine.world_size}
+
+
+def _load(name: str) -> Hardware:
+    if name == LOCAL:
+        from tunekit.probes.local import probe_hardware
+
+        return probe_hardware()
+    return load_profile(name)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(soft_wrap=True)
