@@ -39,11 +39,13 @@ def _print(made: Plan, *, explain: bool) -> None:
 
 def _next(made: Plan, recipe: str, overrides: Sequence[str], on: str | None) -> str:
     """The next command to type."""
-    words = [recipe, *overrides, *(["--on", on] if on else [])]
+    aimed = ["--on", on] if on else []
     if made.verdict != "rejected":
-        return f"\nNext: tunekit launch {shlex.join(words)}"
-    if made.fixes and made.fixes[0].verdict != "rejected" and not (on and made.fixes[0].set.startswith("hardware=")):
-        return (
-            f"\nNothing was started. Next: tunekit plan {shlex.join([recipe, *overrides, *made.fixes[0].set.split()])}"
-        )
-    return "\nNothing was started."
+        return f"\nNext: tunekit launch {shlex.join([recipe, *overrides, *aimed])}"
+    fix = made.fixes[0].set.split() if made.fixes and made.fixes[0].verdict != "rejected" else []
+    if not fix:
+        return "\nNothing was started."
+    keys = {word.partition("=")[0] for word in fix}
+    kept = [word for word in overrides if word.partition("=")[0] not in keys]
+    aimed = [] if "hardware" in keys else aimed
+    return f"\nNothing was started. Next: tunekit plan {shlex.join([recipe, *kept, *fix, *aimed])}"

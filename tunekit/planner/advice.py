@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from tunekit.planner.plan import Trust
 from tunekit.planner.search import Settled, Trial, leanest
-from tunekit.planner.zero import WHY, ladder
+from tunekit.planner.zero import ladder, over_pcie, why
 from tunekit.recipe.checks import remarks
 from tunekit.units import GB, GIB, format_bytes, format_seconds
 
@@ -32,15 +32,14 @@ def _faster_rung(settled: Settled, trial: Trial, trust: Trust) -> Iterator[str]:
     """The recipe names a slower way to spread the states than the machine needs."""
     if trial.rung.auto or not trial.fits:
         return
-    link = settled.hardware.link
-    if trial.job.zero.stage == 3 and not trial.rung.offloads and link is not None and link.nvlink:
+    if trial.job.zero.stage == 3 and not trial.rung.offloads and not over_pcie(settled.hardware):
         # Over NVLink the gathers hide behind the computation.
         return
     for rung in ladder(settled.recipe.method.kind, settled.hardware):
         if rung.facts == trial.rung.facts:
             return
         if leanest(settled, replace(rung, auto=False), trust).fits:
-            yield f"zero.preset={rung.preset} fits too and is faster than {trial.rung.preset}: {WHY[rung.preset]}."
+            yield f"zero.preset={rung.preset} fits too and is faster than {trial.rung.preset}: {why(rung, settled.hardware)}."
             return
 
 

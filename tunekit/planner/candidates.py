@@ -8,7 +8,7 @@ from typing import TypeAlias
 from tunekit.planner.advice import CPU_ADAM_RATE, nvme_traffic
 from tunekit.planner.change import Change, Setting, set_preset
 from tunekit.planner.resolve import Resolved
-from tunekit.planner.zero import ladder
+from tunekit.planner.zero import GATHER_COST, ladder, over_pcie
 from tunekit.recipe.schema import MethodKind
 from tunekit.units import GB, format_bytes, format_seconds
 
@@ -161,7 +161,8 @@ def _preset_note(found: Resolved, preset: str) -> str:
     if preset in ("z0", "z1", "z2"):
         return "each card holds the weights whole: faster"
     if preset in ("z3", "z3_qlora"):
-        return "shards are gathered in every pass: 10 to 36 % slower than whole weights (fsdp_qlora, PCIe)"
+        slower = f": slower by {GATHER_COST}" if over_pcie(found.settled.hardware) else ""
+        return f"shards are gathered in every pass{slower}"
     if preset == "z3_offload_param":
         streamed = format_bytes(2 * found.settled.shape.num_parameters)
         return f"{streamed} of weights cross PCIe in every pass; 0.77 k tokens/s for a 34B on two RTX 4090"
@@ -174,16 +175,25 @@ def _preset_note(found: Resolved, preset: str) -> str:
     return note + ("; bf16 states, loss 3.12 instead of 3.09 (DeepSpeed, 6.9B)" if bf16 else "")
 
 
-def _methods(found: Resolved) -> Iterator[Change]:
+def _to_lora(found: Resolved) -> Iterator[Change]:
     kind = found.asked.method.kind
     if kind == "full":
         note = "trains an adapter instead of every weight: enough for most instruction tuning"
         yield from _method_changes(found, "lora", 1.0, note)
-    if kind != "qlora":
-        note = "4-bit base: 3 % slower than lora (7B, two RTX 4090), slightly less exact"
-        if kind == "full":
-            note = f"trains an adapter on a 4-bit base; {note.split(':')[1].strip()}"
-        yield from _method_changes(found, "qlora", 1.1 if kind == "full" else 0.35, note)
+    if kind == "qlora" and found.settled.hardware.world_size > 1:
+        # ZeRO-3 loads a 16-bit base shard by shard; a 4-bit one is built whole on every card first.
+        changes = _method_changes(found, "lora", 0.3, "16-bit base instead of 4-bit, loaded shard by shard")
+        yield from (change for change in changes if ("zero.preset", "z2") not in change.settings)
+
+
+def _to_qlora(found: Resolved) -> Iterator[Change]:
+    kind = found.asked.method.kind
+    if kind == "full":
+        yield from _method_changes(found, "qlora", 1.1, "trains an adapter on a 4-bit base instead of every weight")
+    if kind == "lora":
+        yield from _method_changes(
+            found, "qlora", 0.35, "4-bit base: 3 % slower (7B, two RTX 4090), slightly less exact"
+        )
 
 
 def _method_changes(found: Resolved, kind: MethodKind, cost: float, note: str) -> Iterator[Change]:
@@ -193,7 +203,8 @@ def _method_changes(found: Resolved, kind: MethodKind, cost: float, note: str) -
         if recipe.method.kind == "full" and recipe.train.learning_rate is not None:
             # What suits every weight is about ten times too small for an adapter.
             settings += (("train.learning_rate", "auto"),)
-        yield Change(settings=settings, cost=cost + SLOWNESS[rung.preset], note=note)
+        whole = f"{note}; {_preset_note(found, rung.preset)}" if SLOWNESS[rung.preset] else note
+        yield Change(settings=settings, cost=cost + SLOWNESS[rung.preset], note=whole)
 
 
 FAMILIES: tuple[Callable[[Resolved], Iterator[Change]], ...] = (
@@ -210,5 +221,6 @@ FAMILIES: tuple[Callable[[Resolved], Iterator[Change]], ...] = (
     _recompute,
     _shorter_rows,
     _presets,
-    _methods,
+    _to_lora,
+    _to_qlora,
 )

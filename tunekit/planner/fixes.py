@@ -14,7 +14,7 @@ from tunekit.errors import RecipeError
 from tunekit.hardware.profiles import load_profile, profile_names
 from tunekit.hardware.spec import Hardware
 from tunekit.planner.candidates import Family, families
-from tunekit.planner.change import Change, applied, joined
+from tunekit.planner.change import Change, Setting, applied, joined
 from tunekit.planner.plan import Fix, Trust, Verdict
 from tunekit.planner.resolve import Resolved, resolve
 from tunekit.planner.verdict import Demand
@@ -26,6 +26,10 @@ _TIGHT_COST = 0.1
 MOST_SHOWN = 6
 MOST_JOINED = 3
 STARTS = 4
+_DEAR = 0.5
+"""When the cheapest single change costs more than this, several mild ones may be better."""
+_LEAST_STEP = 20
+"""What saves less than a twentieth of the missing bytes is not worth typing."""
 FEW = 2
 
 
@@ -55,8 +59,8 @@ def find_fixes(found: Resolved, trust: Trust) -> tuple[Fix, ...]:
     enough = _ranked(option for option in singles if _ORDER[option.verdict] < wanted)
     if found.trial.judgement.verdict == "tight":
         return tuple(_fix(option) for option in enough[:MOST_SHOWN])
-    if not enough:
-        enough = _ranked(_combinations(found, singles, trust))
+    if not enough or enough[0].change.cost > _DEAR:
+        enough = _ranked((*enough, *_combinations(found, singles, trust)))
     fixes = [_fix(option) for option in enough[:MOST_SHOWN]]
     fixes += _other_machines(found, trust, last=not fixes)
     if len(enough) < FEW:
@@ -110,14 +114,19 @@ def _same_place(worst: Demand, after: Resolved) -> Demand:
 
 
 def _combinations(first: Resolved, singles: tuple[Option, ...], trust: Trust) -> Iterator[Option]:
-    """From the changes that come nearest, add what is enough, or what helps most, until it is enough."""
-    for start in sorted(singles, key=lambda option: option.found.trial.preference)[:STARTS]:
+    """From the changes that come nearest, add what is enough, or what helps most, until it is enough.
+
+    What is enough alone is never added: the other part would be for nothing.
+    """
+    alone = [set(option.change.settings) for option in singles if option.verdict != "rejected"]
+    steps = (option for option in singles if option.verdict == "rejected")
+    for start in sorted(steps, key=lambda option: option.found.trial.preference)[:STARTS]:
         option = start
         for _ in range(MOST_JOINED - 1):
             more = _options(first, option.found, (option.change,), trust)
             enough = _ranked(each for each in more if each.verdict != "rejected")
             if enough:
-                yield enough[0]
+                yield from (each for each in enough if not _holds(each, alone))
                 break
             nearest = min(more, key=lambda each: each.found.trial.preference, default=None)
             if nearest is None:
@@ -125,15 +134,22 @@ def _combinations(first: Resolved, singles: tuple[Option, ...], trust: Trust) ->
             option = nearest
 
 
+def _holds(option: Option, alone: list[set[Setting]]) -> bool:
+    return any(single <= set(option.change.settings) for single in alone)
+
+
 def _comes_nearer(first: Resolved, option: Option) -> bool:
     """Not enough alone, but a step: the worst place after it is less overfull than the worst before it."""
-    after = option.found.trial
-    return option.verdict == "rejected" and after.judgement.overshoot < first.trial.judgement.overshoot
+    before, after = first.trial.judgement, option.found.trial.judgement
+    helps = option.saved * _LEAST_STEP >= before.worst.missing_bytes
+    return option.verdict == "rejected" and helps and after.overshoot < before.overshoot
 
 
 def _ranked(options: Iterable[Option]) -> list[Option]:
-    unique = {option.change.typed: option for option in options}
-    return sorted(unique.values(), key=lambda option: option.rank)
+    cheapest: dict[frozenset[Setting], Option] = {}
+    for option in sorted(options, key=lambda option: option.rank):
+        cheapest.setdefault(frozenset(option.change.settings), option)
+    return list(cheapest.values())
 
 
 def _fix(option: Option) -> Fix:

@@ -45,7 +45,7 @@ ALONE: Mapping[MethodKind, tuple[str, ...]] = {
 }
 WHY: Mapping[str, str] = {
     "z0": "one process: nothing to share out",
-    "z2": "the model fits every card whole, and gathering shards would cost 10 to 36 % over PCIe",
+    "z2": "the model fits every card whole, and gathering shards would cost time",
     "z3": "weights, gradients and states are shared out over the cards; whole they do not fit",
     "z2_offload": "optimizer states rest in RAM; weights stay whole on every card",
     "z3_offload_param": "frozen weights rest in RAM and stream to the cards layer by layer",
@@ -56,6 +56,7 @@ WHY: Mapping[str, str] = {
     "z3_offload_nvme": "weights and optimizer states rest on the NVMe drive; RAM is too small for them",
     "z3_qlora": "the 4-bit base is shared out over the cards; whole it leaves too little room",
 }
+GATHER_COST = "10 to 36 % over PCIe (fsdp_qlora)"
 _CPU_WHY = "each process holds the model whole; gradients and optimizer states are shared out"
 _STATED = ("stage", "offload_optimizer", "offload_param", "offload_ratio", "bf16_states")
 _USED: Mapping[int, tuple[str, ...]] = {
@@ -220,4 +221,11 @@ def why(rung: Rung, hardware: Hardware) -> str:
     """Why a rung of the ladder is good for those it fits."""
     if not hardware.gpus and rung.preset == "z2":
         return _CPU_WHY
+    if rung.preset == "z2" and over_pcie(hardware):
+        return f"{WHY['z2']}: {GATHER_COST}"
     return WHY.get(rung.preset, "as the recipe's stage and offloads say")
+
+
+def over_pcie(hardware: Hardware) -> bool:
+    """True where cards talk over PCIe, which gathers cannot hide behind."""
+    return bool(hardware.gpus) and not (hardware.link and hardware.link.nvlink)
