@@ -33,7 +33,10 @@ def fault_of(folder: Path) -> str | None:
     """Why transformers could not load this folder (config, weights, tokenizer), or None."""
     if not (folder / "config.json").is_file():
         return _without_config(folder)
-    files = _weight_files(folder)
+    index = next((folder / name for name in _INDEXES if (folder / name).is_file()), None)
+    files = _weight_files(folder, index)
+    if index and not files:
+        return f"{index} is damaged: it names no weight files. Fetch it again"
     if not files:
         return f"{folder} has no weights (model.safetensors or pytorch_model.bin); found: {listing(folder)}"
     missing = [name for name in files if not (folder / name).is_file()]
@@ -65,12 +68,11 @@ def _without_config(folder: Path) -> str:
     return f"{found} Set model.path to the folder that the model was saved in."
 
 
-def _weight_files(folder: Path) -> tuple[str, ...]:
-    for name in _INDEXES:
-        if (folder / name).is_file():
-            files = _mapping(folder / name).get("weight_map")
-            return tuple(sorted(set(files.values()))) if isinstance(files, dict) else ()
-    return tuple(name for name in _SINGLE_FILES if (folder / name).is_file())[:1]
+def _weight_files(folder: Path, index: Path | None) -> tuple[str, ...]:
+    if index is None:
+        return tuple(name for name in _SINGLE_FILES if (folder / name).is_file())[:1]
+    files = _mapping(index).get("weight_map")
+    return tuple(sorted(set(files.values()))) if isinstance(files, dict) else ()
 
 
 def _cut_off(path: Path) -> str | None:
