@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from tunekit.memory.llamafactory_table import TableCheck
     from tunekit.memory.terms import MemoryEstimate, MemoryTerm
     from tunekit.model_shape.shape import ModelShape
-    from tunekit.notebook import Run, launch, load, plan
+    from tunekit.notebook import launch, load, plan
     from tunekit.planner.plan import Decision, Fix, Plan
     from tunekit.recipe.job import Job
     from tunekit.recipe.schema import Recipe
+    from tunekit.run import Run
 
 __version__ = "0.1.0"
 
@@ -25,7 +26,7 @@ _HOMES = {
     "load": "tunekit.notebook",
     "plan": "tunekit.notebook",
     "launch": "tunekit.notebook",
-    "Run": "tunekit.notebook",
+    "Run": "tunekit.run",
     "Recipe": "tunekit.recipe.schema",
     "Job": "tunekit.recipe.job",
     "ModelShape": "tunekit.model_shape.shape",

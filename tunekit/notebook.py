@@ -1,10 +1,10 @@
-"""What a notebook or script calls: `load` and `plan`. No torch, no processes."""
+"""What a notebook or script calls: `load`, `plan`, `launch`. No torch here: the ranks are processes of their own."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tunekit.errors import RecipeError, UsageError
 from tunekit.hardware.spec import Hardware
@@ -13,6 +13,9 @@ from tunekit.planner.plan import Plan, Trust
 from tunekit.recipe.loading import LoadedRecipe, load_recipe, resolved_yaml
 from tunekit.recipe.placing import placed
 from tunekit.recipe.schema import Recipe
+
+if TYPE_CHECKING:
+    from tunekit.run import Run
 
 Source: TypeAlias = str | Path | Mapping[str, Any] | Recipe | LoadedRecipe
 """A recipe file, the name of a shipped recipe, a mapping, or a recipe that was loaded before."""
@@ -33,6 +36,33 @@ def plan(
     `trust` overrules one of the two judges: both, model or table.
     """
     return plan_loaded(read_source(source, overrides), on=on, trust=trust)
+
+
+def launch(
+    source: Source,
+    overrides: Sequence[str] = (),
+    *,
+    on: str | Hardware | None = None,
+    trust: Trust = "both",
+    wait: bool = True,
+    quiet: bool = False,
+) -> Run:
+    """Plan a recipe and run it here, in processes of their own; with `wait`, watch it to its end and print the result.
+
+    DoesNotFit: the plan was rejected. UsageError, MissingError: it cannot be started here. RunFailed: it failed.
+    """
+    from rich.console import Console
+
+    from tunekit.backends.session import order
+    from tunekit.run import start
+
+    loaded = read_source(source, overrides)
+    made = plan_loaded(loaded, on=on, trust=trust)
+    console = Console(highlight=False, quiet=quiet, force_jupyter=False)
+    run = start(order(made, loaded), wait=wait, console=console)
+    if wait:
+        run.show_result(console)
+    return run
 
 
 def read_source(source: Source, overrides: Sequence[str] = ()) -> LoadedRecipe:

@@ -14,20 +14,22 @@ from tunekit.backends.preparation import Report, describe_work, prepare
 from tunekit.backends.processes import is_alive
 from tunekit.errors import UsageError
 from tunekit.launcher.attempts import archive_attempt
-from tunekit.launcher.build import Attempt, build_request, prepare_argv
+from tunekit.launcher.build import Attempt, build_request, prepare_argv, recipe_text
 from tunekit.launcher.caller import Caller
 from tunekit.launcher.checkpoints import Checkpoint, list_checkpoints
 from tunekit.launcher.devices import VARIABLE, chosen_devices
 from tunekit.launcher.exit_codes import STOPPED
 from tunekit.launcher.json_lines import read_record
 from tunekit.launcher.outcome import RunResult, write_result
-from tunekit.launcher.ports import choose_port
+from tunekit.launcher.ports import choose_port, preferred_port
 from tunekit.launcher.preflight import Machine, check
 from tunekit.launcher.request import LaunchRequest
 from tunekit.launcher.run_dir import RunDir
 from tunekit.launcher.state import is_run, read_state
 from tunekit.planner.plan import Plan
 from tunekit.planner.plan_json import plan_from_json
+from tunekit.recipe.loading import LoadedRecipe
+from tunekit.recipe.shipped import existing_path
 
 BYTES_PER_WEIGHT = 2
 """Of the files on the hub: 16-bit weights."""
@@ -44,10 +46,34 @@ class Start:
     resume_from: Path | None = None
 
 
-def start_run(
-    start: Start, *, caller: Caller, machine: Machine, backend: Backend, report: Report
-) -> tuple[Process, int]:
-    """Start the processes; returns them and the number of the attempt.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """What must happen before the ranks start: bytes of the model to fetch, ops to compile, a file to convert."""
+
+    fetch_bytes: int = 0
+    ops: tuple[str, ...] = ()
+    convert: str | None = None
+
+
+def order(plan: Plan, loaded: LoadedRecipe, *, wanted_port: int | None = None) -> Start:
+    """The first start of a recipe, into the run directory that it names."""
+    run_dir = RunDir(Path(plan.recipe.output.dir).expanduser().absolute())
+    return Start(plan=plan, recipe_text=recipe_text(loaded), run_dir=run_dir, wanted_port=wanted_port)
+
+
+def dry_run(start: Start, caller: Caller) -> tuple[LaunchRequest, Before]:
+    """What `start_run` would start, and what it would do before. Starts and writes nothing, looks at no port."""
+    plan = start.plan
+    attempt = Attempt(
+        master_port=start.wanted_port or preferred_port(plan.recipe.output.dir), offline=reads_only_this_disk(plan)
+    )
+    request = build_request(plan, recipe_text=start.recipe_text, run_dir=start.run_dir, caller=caller, attempt=attempt)
+    before = Before(fetch_bytes=bytes_to_fetch(plan), ops=ops_to_build(plan, caller), convert=model_to_convert(plan))
+    return request, before
+
+
+def start_run(start: Start, *, caller: Caller, machine: Machine, backend: Backend, report: Report) -> Process:
+    """Start the processes of a new attempt.
 
     UsageError or MissingError with every reason, before anything is written, when the run cannot be started here.
     """
@@ -79,7 +105,7 @@ def start_run(
     with _recorded(run_dir, number):
         prepare_what_is_missing(plan, request, run_dir, caller, report)
         report("starting deepspeed")
-        return backend.start(request, run_dir), number
+        return backend.start(request, run_dir)
 
 
 def resumable(run_dir: RunDir, caller: Caller) -> tuple[Start, Caller]:
@@ -122,8 +148,6 @@ def bytes_to_fetch(plan: Plan) -> int:
 
 def reads_only_this_disk(plan: Plan) -> bool:
     """Whether the ranks need no network: data that is streamed from the hub is read while training."""
-    from tunekit.recipe.shipped import existing_path
-
     return not plan.recipe.data.streaming or existing_path(plan.recipe.data.path) is not None
 
 

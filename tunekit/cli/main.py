@@ -62,12 +62,15 @@ def launch(
     on: OnHardware = None,
     trust: TrustOption = "both",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be started, and start nothing.")] = False,
+    master_port: Annotated[
+        int | None, typer.Option("--master-port", help="Rendezvous port of the ranks. Not set: a free one.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Plan, check the machine, run with deepspeed, watch, report."""
     from tunekit.cli.launch import launch_recipe
 
-    launch_recipe(recipe, overrides or [], on=on, trust=trust, dry_run=dry_run, json=json)
+    launch_recipe(recipe, overrides or [], on=on, trust=trust, dry=dry_run, json=json, master_port=master_port)
 
 
 @recipes_app.callback(invoke_without_command=True)

@@ -52,9 +52,10 @@ def earliest_traceback(run_dir: RunDir, world_size: int) -> tuple[int, str] | No
 
 
 def tail(path: Path, count: int) -> list[str]:
-    """The last `count` lines that are not blank; [] where there is no file."""
+    """The last `count` lines that are not blank; [] where there is no file. Of a progress bar, its present state."""
     try:
-        lines = path.read_text(errors="replace").splitlines()
+        lines = path.read_bytes().decode(errors="replace").split("\n")
     except OSError:
         return []
-    return [line.rstrip() for line in lines if line.strip()][-count:]
+    shown = (line.rstrip().rpartition("\r")[2] for line in lines)
+    return [line for line in shown if line.strip()][-count:]

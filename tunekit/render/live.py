@@ -24,7 +24,7 @@ from tunekit.planner.plan import Plan
 from tunekit.units import format_bytes, format_seconds
 
 PLAIN_SECONDS = 5.0
-"""Least time between two plain lines about steps."""
+"""Least time between two plain lines, but for the first and the last step and a new phase."""
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _WIDTH = 24
 
@@ -61,6 +61,7 @@ class LiveView:
         self._activity = ""
         self._shown_notes = 0
         self._last_line = 0.0
+        self._interrupted = False
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
@@ -77,22 +78,29 @@ class LiveView:
 
     def report(self, activity: str) -> None:
         """What the launcher does before the ranks report for themselves."""
-        heading = activity.partition(":")[0]
-        if heading != self._activity.partition(":")[0]:
+        heading = activity.partition(": ")[0]
+        if heading != self._activity.partition(": ")[0]:
             self._phase_began = self._clock()
             self._say(f"{heading} …")
+        elif activity != self._activity and self._clock() - self._last_line >= PLAIN_SECONDS:
+            self._say(activity.partition(": ")[2])
         self._activity = activity
+
+    def interrupt(self, text: str) -> None:
+        """Show `text` instead of the bar from now on."""
+        self._interrupted = True
+        self.report(text)
 
     def update(self) -> None:
         """Read what the worker has written since the last call, and show it."""
         before = self.progress
-        for source in self._sources:
-            self.progress = fold(self.progress, source.new())
+        records = [record for source in self._sources for record in source.new()]
+        self.progress = fold(self.progress, sorted(records, key=lambda record: record.get("time", 0.0)))
         self._print_notes()
-        if self.progress.phase != before.phase:
-            self.report(PHASE_WORDS.get(self.progress.phase, self.progress.phase))
         if self.progress.step != before.step:
             self._say_step()
+        if self.progress.phase != before.phase and not self._interrupted:
+            self.report(PHASE_WORDS.get(self.progress.phase, self.progress.phase))
 
     def _print_notes(self) -> None:
         for note in self.progress.notes[self._shown_notes :]:
@@ -102,18 +110,18 @@ class LiveView:
     def _say(self, text: str) -> None:
         """A plain line, where there is no terminal."""
         if self._live is None:
+            self._last_line = self._clock()
             elapsed = format_seconds(self._clock() - self._began)
             self._console.print(Text(f"[{elapsed:>5}] {text}"), soft_wrap=True)
 
     def _say_step(self) -> None:
-        now = self._clock()
-        if now - self._last_line >= PLAIN_SECONDS or self.progress.step in (1, self.progress.max_steps):
-            self._last_line = now
+        due = self._clock() - self._last_line >= PLAIN_SECONDS
+        if due or self.progress.step in (1, self.progress.max_steps):
             self._say(step_line(self.progress, self._plan))
 
     def _frame(self) -> RenderableType:
         elapsed = self._clock() - self._phase_began
-        if self.progress.phase != "train" or not self.progress.losses:
+        if self._interrupted or self.progress.phase != "train" or not self.progress.losses:
             return waiting_frame(self._activity or "starting", elapsed)
         return training_frame(self.progress, self._plan)
 

@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from tunekit.backends.session import Before
 from tunekit.launcher.build import command_lines
 from tunekit.launcher.request import LaunchRequest
 from tunekit.launcher.run_dir import RunDir
 from tunekit.planner.plan import Plan
 from tunekit.render.summary import short_path
 from tunekit.units import format_bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Before:
-    """What would happen before the ranks start: bytes of the model to fetch, ops to compile, a file to convert."""
-
-    fetch_bytes: int = 0
-    ops: tuple[str, ...] = ()
-    convert: str | None = None
 
 
 def print_request(console: Console, plan: Plan, request: LaunchRequest, run_dir: RunDir, before: Before) -> None:

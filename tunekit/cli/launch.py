@@ -1,0 +1,111 @@
+"""`tunekit launch` and `resume`: plan, check, run, watch, report; or, with `--dry-run`, show and start nothing."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import cast
+
+import typer
+from rich.console import Console
+
+from tunekit.backends.session import Start, dry_run, order
+from tunekit.launcher.caller import this_caller
+from tunekit.launcher.exit_codes import STOPPED
+from tunekit.notebook import plan_loaded, read_source
+from tunekit.planner.plan import Plan, Trust
+from tunekit.run import Run, find_run, resume, start
+
+REJECTED = 3
+
+
+def launch_recipe(
+    recipe: str,
+    overrides: Sequence[str],
+    *,
+    on: str | None,
+    trust: str,
+    dry: bool,
+    json: bool,
+    master_port: int | None,
+) -> None:
+    """Run a recipe to its end. Exits with 3 when the plan is rejected, 130 when the run was stopped."""
+    loaded = read_source(recipe, overrides)
+    plan = plan_loaded(loaded, on=on, trust=cast("Trust", trust))
+    if plan.verdict == "rejected":
+        _show_rejected(plan, json=json)
+    start_order = order(plan, loaded, wanted_port=master_port)
+    if dry:
+        _show_dry_run(start_order, json=json)
+        return
+    console = _console(json=json)
+    if not json:
+        console.print(
+            f"{start_order.run_dir.path.name}: {plan.verdict}. {plan.reason}", highlight=False, soft_wrap=True
+        )
+    with _terminated_like_interrupted():
+        run = start(start_order, console=console)
+    _report(run, console, json=json)
+
+
+def resume_run(name: str) -> None:
+    """Go on with a run as a new attempt, to its end."""
+    console = _console(json=False)
+    with _terminated_like_interrupted():
+        run = resume(find_run(name), console=console)
+    _report(run, console, json=False)
+
+
+def _report(run: Run, console: Console, *, json: bool) -> None:
+    result = run.checked()
+    if json:
+        typer.echo(jsonlib.dumps({"run_dir": str(run.path), "state": result.state, **dict(result.success)}, indent=2))
+    else:
+        run.show_result(console)
+    if result.state == "stopped":
+        raise typer.Exit(STOPPED)
+
+
+def _show_rejected(plan: Plan, *, json: bool) -> None:
+    if json:
+        from tunekit.planner.plan_json import plan_to_json
+
+        typer.echo(jsonlib.dumps(plan_to_json(plan), indent=2))
+    else:
+        from tunekit.render.plan_text import render_plan
+
+        render_plan(plan, Console(highlight=False))
+        typer.echo("\nNothing was started.")
+    raise typer.Exit(REJECTED)
+
+
+def _show_dry_run(shown: Start, *, json: bool) -> None:
+    from tunekit.render.request_text import print_request, request_json
+
+    request, before = dry_run(shown, this_caller())
+    if json:
+        typer.echo(jsonlib.dumps(request_json(shown.plan, request, shown.run_dir, before), indent=2))
+        return
+    print_request(Console(highlight=False), shown.plan, request, shown.run_dir, before)
+
+
+def _console(*, json: bool) -> Console:
+    """Where the live view goes: beside the JSON, not into it."""
+    return Console(highlight=False, stderr=json)
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM to tunekit itself stops the run as gently as Ctrl-C."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

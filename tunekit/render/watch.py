@@ -1,0 +1,38 @@
+"""Watches an attempt to its end with the live view; Ctrl-C stops it gently, a second Ctrl-C at once."""
+
+from __future__ import annotations
+
+import time
+
+from tunekit.backends.base import Process
+from tunekit.launcher.outcome import Observed
+from tunekit.render.live import LiveView
+
+WATCH_SECONDS = 0.25
+
+
+def watch(process: Process, view: LiveView) -> Observed:
+    """Show `process` until it ends. An interrupt asks the ranks to save and end, and does not propagate."""
+    try:
+        return _to_the_end(process, view)
+    except KeyboardInterrupt:
+        return _stopped(process, view)
+
+
+def _to_the_end(process: Process, view: LiveView) -> Observed:
+    while (observed := process.poll()) is None:
+        view.update()
+        time.sleep(WATCH_SECONDS)
+    view.update()
+    return observed
+
+
+def _stopped(process: Process, view: LiveView) -> Observed:
+    view.interrupt("stopping: the ranks save where a checkpoint is due and end (Ctrl-C again kills them)")
+    try:
+        process.stop()
+    except KeyboardInterrupt:
+        process.kill()
+    view.update()
+    observed = process.poll()
+    return observed if observed is not None else Observed(exit_code=None)
