@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunekit.errors import Problem
-from tunekit.recipe.keys import join_words, nearest_name
+from tunekit.recipe.keys import in_yaml, join_words, nearest_name
 from tunekit.recipe.precedence import ADAPTER_KEYS, FOUR_BIT_KEYS
 from tunekit.recipe.schema import Recipe
 from tunekit.recipe.shipped import shipped_names
@@ -125,7 +125,7 @@ def _foreign_to_method(seen: Reader, names: tuple[str, ...], kinds: str) -> Iter
         if seen.wrote(f"method.{name}"):
             yield Problem(
                 key=f"method.{name}",
-                found=f"found {_shown(seen[f'method.{name}'])} while method.kind is {kind}",
+                found=f"found {in_yaml(seen[f'method.{name}'])} while method.kind is {kind}",
                 allowed=f"only with method.kind {kinds}",
                 hint=f"remove it, or set method.kind={kinds.partition(' ')[0]}",
             )
@@ -331,12 +331,6 @@ def _text_has_no_answers(seen: Reader) -> Iterator[Problem]:
             allowed="allowed: false or auto",
             hint="set data.completion_only_loss=false",
         )
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(str, value))}]"
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 RULES: tuple[Rule, ...] = (

@@ -33,6 +33,16 @@ class Composed:
     start: str
     """What messages call the place of a key that is not there at all."""
 
+    def place(self, path: KeyPath) -> Place | None:
+        """Where a key stands, or else the section it belongs to."""
+        lengths = range(len(path), 0, -1)
+        return next((self.places[path[:length]] for length in lengths if path[:length] in self.places), None)
+
+    def where(self, path: KeyPath) -> str:
+        """The place of a key as messages say it."""
+        place = self.place(path)
+        return str(place) if place else self.start
+
 
 def compose(text: str, *, name: str, path: Path | None, overrides: Sequence[Override]) -> Composed:
     """Compose a recipe text with its bases and overrides; raises RecipeError where a file cannot be read at all."""
@@ -91,15 +101,15 @@ def _merge(layers: Sequence[SourceMap], overrides: Sequence[Override], *, start:
     for layer in layers:
         places.update(layer.places)
         content = _above(content, layer.content)
-    for override in overrides:
-        places.update(_override_places(override, document=len(layers)))
+    for index, override in enumerate(overrides):
+        place = Place(document=len(layers), line=0, column=index, file=COMMAND_LINE, raw=override.raw)
+        places.update({path: place for path in _paths(_nested(override.path, override.value), ())})
     content = _above(content, _typed(overrides))
     # A section of which every line is commented out is an empty one.
     content = {key: {} if value is None and key in sections() else value for key, value in content.items()}
     resolved = resolve(content)
     for path, fault in resolved.faults.items():
-        place = places.get(path)
-        problems.append(replace(fault, where=str(place or start)))
+        problems.append(replace(fault, where=str(places.get(path) or start)))
     return Composed(
         content=resolved.content,
         places=places,
@@ -131,12 +141,6 @@ def _nested(path: KeyPath, value: Any) -> dict[str, Any]:
     for part in reversed(path):
         value = {part: value}
     return dict(value)
-
-
-def _override_places(override: Override, *, document: int) -> dict[KeyPath, Place]:
-    place = Place(document=document, line=0, file=COMMAND_LINE, raw=override.raw)
-    below = _nested(override.path, override.value)
-    return {path: place for path in _paths(below, ())}
 
 
 def _paths(value: Any, path: KeyPath) -> Iterator[KeyPath]:

@@ -97,15 +97,19 @@ def _reference(value: str, config: Any, key: str | int, path: KeyPath, faults: d
 def _explained(value: str, path: KeyPath, message: str) -> Problem:
     missing = _NOT_THERE.search(message)
     if missing is None:
-        circular = "recursi" in message.casefold()
+        circular = any(word in message for word in ("Recursive", "parent node", "too deep", "recursion"))
         return _fault(path, f"found {value}: {'it goes in a circle' if circular else message}", "")
     key = missing["key"]
     if key in all_keys():
         return _fault(
             path, f"found {value}, but {key} is not written in this recipe", f"write {key} first, then refer to it"
         )
-    near = nearest_name(key, all_keys())
-    return _fault(path, f"found {value}, but there is no key {key}", f"did you mean ${{{near}}}?" if near else "")
+    near = nearest_name(key, all_keys(), likeness=0.8)
+    return _fault(
+        path,
+        f"found {value}, but there is no key {key}",
+        f"did you mean ${{{near}}}?" if near else "name a key of this recipe",
+    )
 
 
 def _fault(path: KeyPath, found: str, hint: str) -> Problem:

@@ -74,6 +74,13 @@ class Key:
         return self.path.rpartition(".")[0]
 
     @property
+    def sample(self) -> str:
+        """A value that may stand here, as it would be typed."""
+        if self.kind == "mapping":
+            return "{prompt: question, completion: answer}"
+        return self.example or ("auto" if self.auto else in_yaml(self.default))
+
+    @property
     def takes_text(self) -> bool:
         """True where a word, a version or a path belongs, so that `1.10` and `no` are meant literally."""
         return self.kind in ("text", "text or texts")
@@ -107,16 +114,23 @@ def spelled(path: Iterable[str]) -> str:
     return "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in path).lstrip(".")
 
 
+def in_yaml(value: Any) -> str:
+    """A default as YAML has it: `true`, `null`, `[a, b]`."""
+    if isinstance(value, (tuple, list)):
+        return f"[{', '.join(map(str, value))}]"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def join_words(words: Iterable[str]) -> str:
     """`a`, `a or b`, `a, b or c`."""
     *most, last = tuple(words)
     return f"{', '.join(most)} or {last}" if most else last
 
 
-def nearest_name(name: str, known: Iterable[str]) -> str | None:
-    """The known name that looks most like `name`, whatever its case; None when nothing does."""
+def nearest_name(name: str, known: Iterable[str], *, likeness: float = 0.6) -> str | None:
+    """The known name most like `name`, whatever its case; None below `likeness` (0 to 1)."""
     by_folded = {candidate.casefold(): candidate for candidate in known}
-    found = get_close_matches(name.casefold(), list(by_folded), n=1, cutoff=0.6)
+    found = get_close_matches(name.casefold(), list(by_folded), n=1, cutoff=likeness)
     return by_folded[found[0]] if found else None
 
 

@@ -59,7 +59,9 @@ def resolved_yaml(recipe: Recipe) -> str:
 
 def dump_yaml(values: Any) -> str:
     """Plain values as YAML in their own order, so that `load_text` reads the same values."""
-    return yaml.dump(values, Dumper=RecipeDumper, sort_keys=False, allow_unicode=True, width=120)
+    # YAML breaks lines at these three, and PyYAML writes them unescaped.
+    breaks = any(escape in repr(values) for escape in ("\\x85", "\\u2028", "\\u2029"))
+    return yaml.dump(values, Dumper=RecipeDumper, sort_keys=False, allow_unicode=not breaks, width=120)
 
 
 def _load(

@@ -55,7 +55,7 @@ def _parse(word: str) -> Override | Problem:
         return _malformed(word, "the key has an empty part or a space", "train.max_steps=10")
     if path == ("base",):
         return Problem(
-            key="base", where=COMMAND_LINE, found="found on the command line", allowed="base: in the file only"
+            key="base", where=COMMAND_LINE, found="found on the command line", allowed="allowed: base: in the file only"
         )
     try:
         return Override(path=path, raw=raw, value=_value(key, raw))
@@ -66,13 +66,10 @@ def _parse(word: str) -> Override | Problem:
 def _value(key: str, raw: str) -> Any:
     # Quotes do not survive the shell: what is typed for a text key is the text, so 1.10 stays 1.10.
     known = all_keys().get(key)
-    try:
-        value = yaml.load(raw, Loader=RecipeLoader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError:
-        if known and known.takes_text and not raw.startswith("["):
-            return raw
-        raise
-    return raw if known and known.takes_text and not isinstance(value, (str, list, dict, type(None))) else value
+    starts = ("'", '"', "[") if known and known.kind == "text or texts" else ("'", '"')
+    if known and known.takes_text and raw not in ("", "null", "~") and not raw.startswith(starts):
+        return raw
+    return yaml.load(raw, Loader=RecipeLoader)  # noqa: S506 - a SafeLoader
 
 
 def _malformed(word: str, why: str, instead: str) -> Problem:

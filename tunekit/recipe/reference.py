@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 
 from tunekit.recipe.foreign_names import FOREIGN_NAMES
-from tunekit.recipe.keys import Key, all_keys, sections
+from tunekit.recipe.keys import Key, all_keys, in_yaml, sections
 from tunekit.recipe.listing import listed_recipes
 from tunekit.recipe.schema import Recipe
 
@@ -14,7 +14,8 @@ _INTRODUCTION = """\
 # Recipes
 
 A recipe is one fine-tuning job in one YAML file. Every file here is named `model_method.yaml` and starts with two
-lines: what it is for, and what it needs. A test plans each of them on its hardware and asserts the verdict written in it.
+lines: what it is for, and what it needs. A test plans each of them on its hardware and asserts the verdict written
+in it.
 
 ```console
 tunekit recipes                                  # this list
@@ -106,9 +107,7 @@ def _default(key: Key) -> str:
         return "`auto`"
     if key.default is None:
         return "not set"
-    if isinstance(key.default, tuple):
-        return f"`[{', '.join(key.default)}]`"
-    return f"`{str(key.default).lower() if isinstance(key.default, bool) else key.default}`"
+    return f"`{in_yaml(key.default)}`"
 
 
 def _foreign() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from math import isfinite
 from typing import Any
 
 from pydantic import ValidationError
@@ -58,7 +59,7 @@ def _translate(error: ErrorDetails, composed: Composed) -> Iterator[tuple[KeyPat
         yield path, _no_section(path, error["input"], composed)
     elif error["type"] == "missing":
         yield path, _missing(all_keys()[".".join(path)], composed)
-    elif not _is_flag_for_number(_key_of(path), error["input"]):
+    elif not _is_flag_for_number(_key_of(path), error["input"]) and not _is_echo(path, error["input"]):
         yield _own_part(path), _wrong_value(_key_of(path), _own_part(path), error["input"], composed)
 
 
@@ -68,7 +69,7 @@ def _unknown(path: KeyPath, composed: Composed) -> Problem:
     known = names_in(section)
     return Problem(
         key=".".join(path),
-        where=_where(path, composed),
+        where=composed.where(path),
         found="there is no such key",
         allowed=f"{section or 'the top level'} has {', '.join(known)}",
         hint=_better_name(name, section, known),
@@ -92,7 +93,7 @@ def _better_name(name: str, section: str, known: Iterable[str]) -> str:
 def _missing(key: Key, composed: Composed) -> Problem:
     return Problem(
         key=key.path,
-        where=_where(_parts(key.path), composed),
+        where=composed.where(_parts(key.path)),
         found="missing",
         allowed=f"required: {key.description.partition('. ')[0].rstrip('.')}",
         hint=f"write e.g. {key.name}: {key.example}",
@@ -102,18 +103,18 @@ def _missing(key: Key, composed: Composed) -> Problem:
 def _no_section(path: KeyPath, value: Any, composed: Composed) -> Problem:
     return Problem(
         key=path[0],
-        where=_where(path, composed),
-        found=f"found {_shown(value, _place(path, composed))}",
+        where=composed.where(path),
+        found=f"found {_shown(value, composed.place(path))}",
         allowed=f"a section with the keys {', '.join(names_in(path[0]))}",
         hint=f"write {path[0]}: on its own line and its keys indented below",
     )
 
 
 def _wrong_value(key: Key, path: KeyPath, value: Any, composed: Composed) -> Problem:
-    place = _place(path, composed)
+    place = composed.place(path)
     return Problem(
         key=spelled(path),
-        where=_where(path, composed),
+        where=composed.where(path),
         found=f"found {_shown(value, place)}",
         allowed=f"allowed: {key.allowed}",
         hint=_value_hint(key, value, place),
@@ -121,21 +122,33 @@ def _wrong_value(key: Key, path: KeyPath, value: Any, composed: Composed) -> Pro
 
 
 def _value_hint(key: Key, value: Any, place: Place | None) -> str:
-    raw = place.raw if place else None
-    if key.kind in ("choice", "choices") and isinstance(value, str):
+    if isinstance(value, str):
+        hint = _text_hint(key, value)
+    elif isinstance(value, (int, float)):
+        hint = _number_hint(key, value, place)
+    else:
+        hint = "" if value is not None else "write a value, or remove the line"
+    return hint or f"write e.g. {key.name}: {key.sample}"
+
+
+def _text_hint(key: Key, value: str) -> str:
+    if key.kind in ("choice", "choices"):
         near = nearest_name(value, (str(choice) for choice in key.choices))
         return f"did you mean {near}?" if near else ""
-    if key.choices and value is False and "none" in key.choices:
+    return f"write [{value}]" if key.kind == "texts" else ""
+
+
+def _number_hint(key: Key, value: Any, place: Place | None) -> str:
+    if key.kind in ("text", "text or texts", "texts", "mapping"):
+        return f'quote it: "{value if place is None or place.raw is None else place.raw}"'
+    if value is False and "none" in key.choices:
         return "write none"
-    if isinstance(value, (int, float)) and key.kind in ("text", "text or texts", "texts", "mapping"):
-        return f'quote it: "{raw if raw is not None else value}"'
-    if key.kind in ("texts", "choices") and isinstance(value, str):
-        return f"write [{value}]"
-    if isinstance(value, (int, float)) and key.bounds.nearest(value) is not None:
-        return f"nearest: {key.bounds.nearest(value):g}"
-    if value is None:
-        return "write a value, or remove the line"
-    return f"write e.g. {key.name}: {key.example}" if key.example else ""
+    if isinstance(value, bool) or not isfinite(value):
+        return ""
+    near = key.bounds.nearest(value)
+    if near is None and key.kind == "whole number" and value != int(value):
+        near = round(value)
+    return f"nearest: {near:g}" if near is not None else ""
 
 
 def _numbers_that_are_flags(composed: Composed) -> Iterator[tuple[KeyPath, Problem]]:
@@ -200,9 +213,12 @@ def _at(content: Any, path: KeyPath) -> Any:
 def _in_file_order(problems: Iterable[Problem], composed: Composed) -> tuple[Problem, ...]:
     documents = {place.file: place.document for place in composed.places.values()}
 
-    def position(problem: Problem) -> tuple[int, int]:
+    def position(problem: Problem) -> tuple[int, int, int]:
+        place = composed.place(_parts(problem.key))
+        if place is not None and str(place) == problem.where:
+            return place.document, place.line, place.column
         file, _, line = problem.where.rpartition(":")
-        return (documents.get(file, 0), int(line)) if line.isdigit() else (documents.get(problem.where, 0), 0)
+        return (documents.get(file, 0), int(line), 0) if line.isdigit() else (documents.get(problem.where, 0), 0, 0)
 
     return tuple(sorted(problems, key=position))
 
@@ -210,23 +226,11 @@ def _in_file_order(problems: Iterable[Problem], composed: Composed) -> tuple[Pro
 def _placed(problem: Problem, composed: Composed) -> Problem:
     return Problem(
         key=problem.key,
-        where=_where(_parts(problem.key), composed),
+        where=composed.where(_parts(problem.key)),
         found=problem.found,
         allowed=problem.allowed,
         hint=problem.hint,
     )
-
-
-def _where(path: KeyPath, composed: Composed) -> str:
-    place = _place(path, composed)
-    return str(place) if place else composed.start
-
-
-def _place(path: KeyPath, composed: Composed) -> Place | None:
-    for length in range(len(path), 0, -1):
-        if path[:length] in composed.places:
-            return composed.places[path[:length]]
-    return None
 
 
 def _required(section: str) -> Iterator[Key]:
@@ -245,10 +249,13 @@ def _key_path(path: KeyPath) -> KeyPath:
 def _own_part(path: KeyPath) -> KeyPath:
     # Below a key only list places and mapping keys are the user's; the rest is pydantic's name of a type.
     depth = len(_key_path(path))
-    below = path[depth:]
-    if below and (below[0].isdigit() or _key_of(path).kind == "mapping"):
-        return path[: depth + 1]
-    return path[:depth]
+    below = [part for part in path[depth:] if part.isdigit() or _key_of(path).kind == "mapping"]
+    return (*path[:depth], *below[:1])
+
+
+def _is_echo(path: KeyPath, value: Any) -> bool:
+    # A list with a wrong item is also reported as "no text": the item says more.
+    return path[-1] == "str" and isinstance(value, list)
 
 
 def _covered(path: KeyPath, faulty: Iterable[KeyPath]) -> bool:
