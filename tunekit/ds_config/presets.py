@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 from tunekit.errors import Problem, RecipeError
@@ -65,12 +66,14 @@ def matching_preset(facts: PresetFacts) -> str | None:
 
     Of two presets with the same facts (`z3` and `z3_qlora` differ in sizes only) the shorter name is meant.
     """
-    matches = [name for name in preset_names() if _alike(preset_facts(load_preset(name)), facts)]
+    wanted = _identity(facts)
+    matches = [name for name, its in _all_facts() if _identity(its) == wanted]
     return min(matches, key=lambda name: (len(name), name), default=None)
 
 
-def _alike(one: PresetFacts, other: PresetFacts) -> bool:
-    return _identity(one) == _identity(other)
+@cache
+def _all_facts() -> tuple[tuple[str, PresetFacts], ...]:
+    return tuple((name, preset_facts(load_preset(name))) for name in preset_names())
 
 
 def _identity(facts: PresetFacts) -> tuple[int, str, str, bool, bool, bool]:

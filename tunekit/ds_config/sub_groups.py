@@ -80,12 +80,20 @@ def _in_order(tensors: Sequence[ParameterTensor]) -> Iterator[ParameterTensor]:
 
 
 def _for_step(partitions: Sequence[int], card_bytes: int) -> tuple[int, str]:
-    limit = card_bytes // 16
-    for size in _CANDIDATES:
-        if 12 * max(sub_group_elements(partitions, size)) <= limit:
-            break
-    largest = 12 * max(sub_group_elements(partitions, size))
-    return size, f"the optimizer step needs at most {format_bytes(largest)} of GPU memory at a time"
+    # 12 bytes per element: the flat gradient in fp32 and two temporaries of an optimizer that is not fused.
+    size, largest = _within(partitions, limit=card_bytes // 16 // 12)
+    return size, f"the optimizer step needs at most {format_bytes(12 * largest)} of GPU memory at a time"
+
+
+def _within(partitions: Sequence[int], *, limit: int) -> tuple[int, int]:
+    """The largest size whose largest sub-group has at most `limit` elements, and that sub-group's elements.
+
+    Where one parameter alone is larger, the largest size that makes no sub-group larger than that.
+    """
+    largest = {size: max(sub_group_elements(partitions, size)) for size in _CANDIDATES}
+    fitting = (size for size in _CANDIDATES if largest[size] <= limit)
+    size = next(fitting, min(largest, key=lambda size: (largest[size], -size)))
+    return size, largest[size]
 
 
 def _for_pinning(partitions: Sequence[int]) -> tuple[int, str]:
@@ -103,14 +111,6 @@ def _for_ratio(partitions: Sequence[int]) -> tuple[int, str]:
 
 
 def _for_nvme(partitions: Sequence[int], hardware: Hardware, world_size: int) -> tuple[int, str]:
-    limit = hardware.host.usable_ram_bytes // (16 * world_size)
-    best = _CANDIDATES[-1]
-    for size in _CANDIDATES:
-        if _swap_bytes(partitions, size) <= limit:
-            best = size
-            break
-    return best, f"swap buffers of {format_bytes(_swap_bytes(partitions, best))} per process"
-
-
-def _swap_bytes(partitions: Sequence[int], size: int) -> int:
-    return _NVME_BUFFERS * 4 * max(sub_group_elements(partitions, size))
+    per_element = 4 * _NVME_BUFFERS
+    size, largest = _within(partitions, limit=hardware.host.usable_ram_bytes // (16 * world_size) // per_element)
+    return size, f"swap buffers of {format_bytes(per_element * largest)} per process"

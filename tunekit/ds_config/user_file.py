@@ -72,8 +72,14 @@ def _read(path: str) -> JsonSource:
         *_cannot_run(source),
     )
     if problems:
-        raise RecipeError(problems, source=source.file)
+        raise RecipeError(sorted(problems, key=_line), source=source.file)
     return source
+
+
+def _line(problem: Problem) -> int:
+    """Line of a problem, those of the file as a whole first."""
+    line = problem.where.rpartition(":")[2]
+    return int(line) if line.isdigit() else 0
 
 
 def _cannot_run(source: JsonSource) -> Iterator[Problem]:

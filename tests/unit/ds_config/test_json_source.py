@@ -1,0 +1,58 @@
+"""JSON with lines: the place of every key, and faults with line and column."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tunekit.ds_config.json_source import JsonSource, read_json_source
+from tunekit.errors import RecipeError, UsageError
+
+
+def read(tmp_path: Path, text: str) -> JsonSource:
+    path = tmp_path / "mine.json"
+    path.write_text(text, encoding="utf-8")
+    return read_json_source(path, name="mine.json")
+
+
+def test_every_key_has_its_line(tmp_path: Path) -> None:
+    text = '{\n  "a": 1,\n\t"b": {\n    "c": [{"d": 2}, {"d": 3}], "e": "x: {y}"\n  }\n}\n'
+    source = read(tmp_path, text)
+    assert dict(source.lines) == {"a": 2, "b": 3, "b.c": 4, "b.c.0.d": 4, "b.c.1.d": 4, "b.e": 4}
+    assert source.content["b"]["c"][1] == {"d": 3}
+
+
+def test_where_falls_back_to_the_section_above(tmp_path: Path) -> None:
+    source = read(tmp_path, '{\n"a": {\n"b": 1}}')
+    assert source.where("a.b") == "mine.json:3"
+    assert source.where("a.zzz") == "mine.json:2"
+    assert source.where("zzz") == "mine.json"
+
+
+def test_quotes_and_backslashes_in_texts_do_not_confuse_it(tmp_path: Path) -> None:
+    source = read(tmp_path, '{"a": "\\"{,:\\\\", \n"b\\u0031": 2}')
+    assert dict(source.lines) == {"a": 1, "b1": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{\n  "a": 1,\n}\n', "mine.json:3:1: this is not JSON"),
+        ('{\n  // a comment\n  "a": 1\n}', "mine.json:2:3: this is not JSON"),
+        ("[1, 2]", "mine.json: found a list; a JSON object { ... }"),
+        ('{"a": 1,\n "b": {"c": 1,\n "c": 2}}', "mine.json:3: b.c: found a second time; it stands in line 2 already"),
+    ],
+)
+def test_faults_name_the_place(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        read(tmp_path, text)
+    assert said in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_a_file_in_another_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_bytes(b'{"a": "\xff"}')
+    with pytest.raises(UsageError, match="UTF-8"):
+        read_json_source(path, name="mine.json")
