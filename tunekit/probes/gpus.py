@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any, TypeVar
 
 Value = TypeVar("Value")
@@ -129,8 +130,7 @@ def _reading(nvml: Any, index: int, handle: Any) -> GpuReading:
 
 
 def _all_reach_each_other(nvml: Any, handles: Sequence[Any]) -> bool:
-    pairs = [(one, other) for one in handles for other in handles if one is not other]
-    return bool(pairs) and all(_reaches(nvml, one, other) for one, other in pairs)
+    return len(handles) > 1 and all(_reaches(nvml, one, other) for one, other in permutations(handles, 2))
 
 
 def _reaches(nvml: Any, one: Any, other: Any) -> bool:

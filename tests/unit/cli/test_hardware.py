@@ -1,0 +1,67 @@
+"""`tunekit hardware`: what it prints."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tunekit.cli.hardware import list_hardware, show_hardware
+from tunekit.errors import UsageError
+from tunekit.hardware.profiles import profile_names
+
+
+def test_the_list_names_every_machine_within_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    list_hardware(json=False)
+    lines = capsys.readouterr().out.splitlines()
+    names = [line.split()[0] for line in lines[1:-1]]
+    assert names == [*profile_names(), "local"]
+    row = next(line for line in lines if line.startswith("dual_rtx4090 "))
+    assert row.split() == ["dual_rtx4090", "2", "x", "RTX", "4090", "23.5", "4.0", "x8", "no", "81", "7.2"]
+    assert max(len(line) for line in lines[:-1]) <= 80
+
+
+def test_one_machine_with_its_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    show_hardware("dual_rtx4090", json=False)
+    said = capsys.readouterr().out
+    for part in (
+        "24.0 GiB reported, 23.5 GiB usable",
+        "165.2 TFLOPS bf16, 1,008 GB/s, 450 W",
+        "PCIe 4.0 x8, no peers",
+        "94.0 GiB seen, 81.0 GiB usable",
+        "nvme2: 4,000 GB, 3,600 GB usable",
+        "tunekit plan RECIPE --on dual_rtx4090",
+    ):
+        assert part in said
+
+
+def test_links_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    show_hardware("8x_h100_80gb", json=False)
+    show_hardware("single_rtx4090", json=False)
+    said = capsys.readouterr().out
+    assert "PCIe 4.0 x16, NVLink" in said
+    assert "PCIe 4.0 x16\n" in said.replace(" \n", "\n").replace("  ", "")
+
+
+def test_this_machine_is_probed(capsys: pytest.CaptureFixture[str]) -> None:
+    show_hardware("local", json=True)
+    machine = json.loads(capsys.readouterr().out)
+    assert machine["name"] == "local"
+    assert machine["world_size"] >= 1
+    assert machine["source"].startswith("probed now")
+
+
+def test_the_list_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    list_hardware(json=True)
+    machines = {machine["name"]: machine for machine in json.loads(capsys.readouterr().out)}
+    assert set(machines) == {*profile_names(), "local"}
+    assert machines["quad_rtx4090"]["world_size"] == 4
+    assert machines["dual_rtx4090"]["gpus"][0]["usable_bytes"] == 25_232_932_864
+
+
+def test_an_unknown_machine() -> None:
+    with pytest.raises(UsageError, match="Did you mean dual_rtx4090"):
+        show_hardware("dual_rtx4900", json=False)

@@ -1,0 +1,21 @@
+"""`Hardware` as a value."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
+
+from tests.plans import CPU_BOX, DUAL_4090
+
+
+def test_one_process_per_card_or_as_many_as_planned() -> None:
+    assert DUAL_4090.world_size == 2
+    assert CPU_BOX.world_size == 2
+    assert replace(CPU_BOX, cpu_processes=4).world_size == 4
+    assert replace(DUAL_4090, cpu_processes=4).world_size == 2
+
+
+def test_it_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        DUAL_4090.name = "other"  # type: ignore[misc]
