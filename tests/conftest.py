@@ -1,7 +1,11 @@
-"""Shared by every test: where the repository and the founders' data lie."""
+"""Shared by every test: where the repository and the founders' data lie, and the golden files.
+
+`pytest --record-golden` writes the golden files anew; read the diff before committing it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,3 +26,22 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the shared data sets are not beside this checkout")
     return folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record-golden", action="store_true", help="write tests/golden/ anew instead of comparing")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """`golden("plans/x.txt", text)`: the text equals the file below tests/golden/, or is recorded there."""
+
+    def compare(name: str, text: str) -> None:
+        path = ROOT / "tests" / "golden" / name
+        if request.config.getoption("--record-golden"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert path.exists(), f"{path} is missing: run pytest --record-golden once and read what it wrote"
+        assert text == path.read_text(encoding="utf-8")
+
+    return compare

@@ -39,7 +39,8 @@ def _faster_rung(settled: Settled, trial: Trial, trust: Trust) -> Iterator[str]:
         if rung.facts == trial.rung.facts:
             return
         if leanest(settled, replace(rung, auto=False), trust).fits:
-            yield f"zero.preset={rung.preset} fits too and is faster than {trial.rung.preset}: {why(rung, settled.hardware)}."
+            reason = why(rung, settled.hardware)
+            yield f"zero.preset={rung.preset} fits too and is faster than {trial.rung.preset}: {reason}."
             return
 
 

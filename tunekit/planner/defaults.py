@@ -157,7 +157,7 @@ def answer_loss(recipe: Recipe, shape: ModelShape, hardware: Hardware, tokens: i
         return written(recipe.train.loss)
     logits = LOGIT_BYTES * tokens * shape.vocab_size
     limit, place = _logit_limit(hardware)
-    sizes = f"{LOGIT_BYTES} B x {tokens:,} tokens x {shape.vocab_size:,} words = {format_bytes(logits)}"
+    sizes = f"{LOGIT_BYTES} B x {tokens:,} tokens x {shape.vocab_size:,} vocabulary = {format_bytes(logits)}"
     if logits <= limit:
         return decided(key, "full", f"{sizes}, under {format_bytes(limit)} ({place}): chunks would only cost time")
     return decided(key, "chunked", "never holds all logits", rejected=(f"full: {sizes}",))

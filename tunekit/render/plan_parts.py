@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tunekit.memory.terms import PHASES, MemoryTerm, Phase, Place, PlaceEstimate
+from tunekit.planner.answer import as_typed
 from tunekit.planner.plan import Decision, Plan, Verdict
 from tunekit.planner.verdict import terms_of
 from tunekit.units import GIB, format_bytes, format_count
@@ -133,7 +134,7 @@ def _train_line(plan: Plan) -> str:
         job.precision,
         job.attention,
         job.optimizer,
-        f"learning rate {job.learning_rate:g}",
+        f"learning rate {as_typed(job.learning_rate)}",
         f"{job.loss} loss",
         "activations recomputed" if job.activation_checkpointing else "activations kept",
         "packed rows" if job.packing else "one sample a row",
@@ -227,7 +228,11 @@ def short_decisions(plan: Plan) -> Iterator[tuple[str, str, str]]:
         if decision.key not in SIZE_KEYS:
             yield decision.key, shortened(decision), decision.reason
         elif decision is sizes[0]:
-            yield "zero.*", f"{len(sizes)} sizes", "from the hidden size and the card; --explain lists them"
+            yield (
+                "zero.*",
+                "1 size" if len(sizes) == 1 else f"{len(sizes)} sizes",
+                "from the hidden size and the card; --explain lists them",
+            )
 
 
 def shortened(decision: Decision) -> str:

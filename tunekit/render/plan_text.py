@@ -53,7 +53,7 @@ def _parts(plan: Plan, console: Console, *, explain: bool) -> Iterator[Renderabl
     yield _headline(plan)
     yield Text(plan.reason + "\n")
     yield _grid(facts(plan))
-    yield from _section("Memory", _memory(plan, console))
+    yield from _section("Memory, expected GiB and share of usable", _memory(plan, console))
     yield from _section("Judges", _judges(plan))
     yield from _section("Largest parts", _terms(plan))
     if plan.decisions:

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from planning import CODELLAMA_34B, LLAMA_7B, LLAMA_8B, SMOLLM, laptop, machine, recipe_for, resolved
+
+from tunekit.hardware.spec import Hardware
+from tunekit.planner.advice import nvme_traffic, warnings_of
+from tunekit.recipe.schema import Recipe
+from tunekit.units import GB, GIB
+
+
+def warnings(recipe: Recipe, hardware: Hardware | None = None) -> tuple[str, ...]:
+    found = resolved(recipe, hardware)
+    return warnings_of(found.settled, found.trial, "both")
+
+
+def test_a_plain_plan_has_no_warning() -> None:
+    assert warnings(recipe_for(LLAMA_8B, "lora")) == ()
+
+
+def test_sharding_what_fits_whole_is_pointed_out() -> None:
+    (text,) = warnings(recipe_for(LLAMA_8B, "lora", zero__preset="z3", train__micro_batch_size=1))
+    assert text.startswith("zero.preset=z2 fits too and is faster than z3")
+    assert "10 to 36 %" in text
+
+
+def test_over_nvlink_sharding_costs_nothing_worth_a_warning() -> None:
+    assert warnings(recipe_for(LLAMA_8B, "lora", zero__preset="z3"), machine("8x_h100_80gb")) == ()
+
+
+def test_a_rung_that_is_needed_is_not_pointed_out() -> None:
+    assert warnings(recipe_for(CODELLAMA_34B, "lora", zero__preset="z3_offload_param")) == ()
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"train__max_seq_length": 16384}, ("16,384", "8,192 positions")),
+        ({"train__precision": "fp16"}, ("bf16", "65,504")),
+        ({"model__attention": "eager", "train__max_seq_length": 4096}, ("eager", "4,096")),
+        ({"zero__preset": "z2", "zero__reduce_bucket_size": 500_000_000}, ("500,000,000", "954 MiB")),
+        ({"train__max_steps": 10, "output__save_steps": 100}, ("output.save_steps", "10")),
+    ],
+)
+def test_warnings_carry_their_numbers(keys: dict[str, Any], words: tuple[str, ...]) -> None:
+    found = warnings(recipe_for(SMOLLM, "lora", **keys))
+    assert any(all(word in text for word in words) for text in found), found
+
+
+def test_fp4_is_pointed_out() -> None:
+    assert any("fp4" in text for text in warnings(recipe_for(SMOLLM, "qlora", method__quantization="fp4")))
+
+
+def test_nvme_names_gigabytes_seconds_and_terabytes() -> None:
+    recipe = recipe_for(LLAMA_7B, "full", zero__preset="z3_offload_nvme", zero__nvme_path="/mnt/nvme")
+    (text,) = (text for text in warnings(recipe) if "NVMe" in text)
+    assert "108 GB" in text
+    assert "108 TB" in text
+
+
+def test_nvme_traffic_is_sixteen_bytes_per_trained_parameter_each_way() -> None:
+    hardware = machine()
+    disk = replace(hardware.disks[0], read_rate=4 * GB, write_rate=2 * GB)
+    settled = resolved(recipe_for(LLAMA_7B, "full"), replace(hardware, disks=(disk,))).settled
+    moved, seconds = nvme_traffic(settled)
+    assert moved == 16 * settled.shape.num_parameters
+    assert seconds == pytest.approx(moved / (4 * GB) + moved / (2 * GB))
+
+
+def test_an_offloaded_step_after_few_passes_is_pointed_out() -> None:
+    roomy = machine(usable_ram_bytes=400 * GIB)
+    keys = {"zero__preset": "z2_offload", "train__micro_batch_size": 8, "train__global_batch_size": 16}
+    assert any("optimizer" in text and "7 s" in text for text in warnings(recipe_for(LLAMA_7B, "full", **keys), roomy))
+    assert not any(
+        "7 s" in text for text in warnings(recipe_for(LLAMA_7B, "full", **keys), laptop(usable_ram_bytes=400 * GIB))
+    )

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from planning import CODELLAMA_34B, LLAMA_7B, LLAMA_8B, SMOLLM, laptop, machine, recipe_for, resolved
+
+from tunekit.hardware.spec import Hardware
+from tunekit.planner.candidates import SLOWNESS, families
+from tunekit.planner.zero import ALONE, LADDERS
+from tunekit.recipe.schema import Recipe
+
+
+def typed(recipe: Recipe, hardware: Hardware | None = None) -> list[str]:
+    return [change.typed for family in families(resolved(recipe, hardware)) for change in family]
+
+
+def test_every_rung_has_its_place_in_the_order_of_speed() -> None:
+    for table in (LADDERS, ALONE):
+        for ladder in table.values():
+            costs = [SLOWNESS[name] for name in ladder]
+            assert costs[0] == min(costs)
+            assert costs[-1] == max(costs)
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"train__precision": "fp32"}, "train.precision=bf16"),
+        ({"model__attention": "eager"}, "model.attention=sdpa"),
+        ({"train__loss": "full"}, "train.loss=chunked"),
+        ({"data__num_workers": 4}, "data.num_workers=0"),
+        ({"output__save_steps": 10}, "output.keep_checkpoints=1"),
+        ({"output__save_steps": 10}, "output.save_steps=null"),
+        ({"train__micro_batch_size": 4}, "train.micro_batch_size=1"),
+        ({"train__activation_checkpointing": False}, "train.activation_checkpointing=true"),
+        ({"method__rank": 64}, "method.rank=32"),
+        ({"method__rank": 64, "method__alpha": 128}, "method.rank=16 method.alpha=32"),
+        ({"train__max_seq_length": 1024}, "train.max_seq_length=512"),
+        ({"zero__preset": "z2"}, "zero.preset=z3"),
+        ({}, "train.optimizer=adamw_8bit"),
+        ({"zero__preset": "z2"}, "method.kind=qlora zero.preset=z2"),
+    ],
+)
+def test_what_a_recipe_can_give_up_is_offered(keys: dict[str, Any], expected: str) -> None:
+    assert expected in typed(recipe_for(SMOLLM, "lora", **keys))
+
+
+def test_what_is_small_already_is_not_offered() -> None:
+    words = " ".join(
+        typed(
+            recipe_for(
+                SMOLLM,
+                "qlora",
+                method__rank=8,
+                train__max_seq_length=256,
+                train__micro_batch_size=1,
+                train__activation_checkpointing=True,
+                train__loss="chunked",
+                train__optimizer="adamw_8bit",
+            )
+        )
+    )
+    for key in ("rank", "max_seq_length", "micro_batch", "checkpointing", "loss", "optimizer", "double_quant"):
+        assert key not in words
+
+
+def test_double_quantisation_is_offered_to_qlora_without_it() -> None:
+    assert "method.double_quant=true" in typed(recipe_for(SMOLLM, "qlora", method__double_quant=False))
+
+
+def test_a_smaller_micro_batch_keeps_the_written_batch() -> None:
+    keys = {"train__micro_batch_size": 4, "train__gradient_accumulation_steps": 2}
+    assert "train.micro_batch_size=1 train.gradient_accumulation_steps=8" in typed(recipe_for(SMOLLM, **keys))
+
+
+def test_full_fine_tuning_is_offered_adapters_with_a_rate_that_suits() -> None:
+    found = typed(recipe_for(LLAMA_7B, "full", zero__preset="z3_offload", train__learning_rate=1e-5))
+    assert "method.kind=lora zero.preset=z2 train.learning_rate=auto" in found
+    assert "method.kind=qlora zero.preset=z3_qlora train.learning_rate=auto" in found
+
+
+def test_qlora_is_offered_a_sharded_16_bit_base_only() -> None:
+    found = typed(recipe_for(CODELLAMA_34B, "qlora"))
+    assert "method.kind=lora zero.preset=z3" in found
+    assert "method.kind=lora zero.preset=z2" not in found
+
+
+def test_nvme_asks_for_a_folder_and_prices_the_traffic() -> None:
+    changes = [change for family in families(resolved(recipe_for(LLAMA_7B, "full"))) for change in family]
+    (nvme,) = (change for change in changes if "z3_offload_nvme" in change.typed)
+    assert nvme.typed.endswith("zero.nvme_path=/mnt/nvme")
+    assert "108 GB read and written per step" in nvme.note
+    owned = recipe_for(LLAMA_7B, "full", zero__preset="z2_offload_bf16", zero__nvme_path="/fast")
+    assert "zero.preset=z3_offload_nvme" in typed(owned)
+
+
+def test_page_locking_is_offered_where_it_is_on() -> None:
+    keys = {"zero__preset": "z2_offload", "zero__pin_memory": True}
+    assert "zero.pin_memory=false" in typed(recipe_for(SMOLLM, "full", **keys))
+    assert "zero.pin_memory=false" not in typed(recipe_for(SMOLLM, "full", zero__preset="z2"))
+
+
+def test_offloaded_optimizers_stay_those_the_cpu_has() -> None:
+    assert "train.optimizer=adamw_8bit" not in typed(recipe_for(SMOLLM, "full", zero__preset="z2_offload"))
+
+
+def test_the_cost_of_gathering_depends_on_the_machine() -> None:
+    def note(hardware: Hardware) -> str:
+        changes = [change for family in families(resolved(recipe_for(LLAMA_8B, "lora"), hardware)) for change in family]
+        (found,) = (change.note for change in changes if change.typed == "zero.preset=z3")
+        return found
+
+    assert "PCIe" in note(machine())
+    assert "PCIe" not in note(machine("8x_h100_80gb"))
+    assert "PCIe" not in note(laptop())

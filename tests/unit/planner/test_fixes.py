@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from planning import CODELLAMA_34B, LLAMA_8B, machine, recipe_for, resolved
+
+from tunekit.hardware.spec import Hardware
+from tunekit.planner.fixes import MOST_SHOWN, find_fixes
+from tunekit.planner.plan import Fix
+
+ROWS = {"zero__preset": "z2", "train__activation_checkpointing": True}
+
+
+def fixes(model: str, kind: str, hardware: Hardware | None = None, **keys: Any) -> tuple[Fix, ...]:
+    return find_fixes(resolved(recipe_for(model, kind, **keys), hardware), "both")
+
+
+def named(found: tuple[Fix, ...], word: str) -> Fix:
+    (fix,) = (each for each in found if word in each.set.split())
+    return fix
+
+
+def test_the_mildest_member_that_is_enough_is_offered() -> None:
+    found = fixes(LLAMA_8B, "lora", **ROWS, train__max_seq_length=32768, train__micro_batch_size=1)
+    (shorter,) = (fix for fix in found if fix.set.startswith("train.max_seq_length="))
+    length = int(shorter.set.partition("=")[2])
+    assert shorter.verdict in ("fits", "tight")
+    longer = recipe_for(LLAMA_8B, "lora", **ROWS, train__max_seq_length=2 * length, train__micro_batch_size=1)
+    assert resolved(longer).trial.judgement.verdict == "rejected"
+
+
+def test_those_that_are_enough_come_first_and_all_save_bytes() -> None:
+    found = fixes(CODELLAMA_34B, "full", zero__preset="z3_offload")
+    verdicts = [fix.verdict == "rejected" for fix in found]
+    assert verdicts == sorted(verdicts)
+    assert found[0].verdict == "fits"
+    assert all(fix.saves_bytes > 0 for fix in found if not fix.set.startswith("hardware="))
+    assert all(fix.note for fix in found)
+
+
+def test_full_fine_tuning_that_cannot_fit_is_led_to_adapters_and_to_a_larger_machine() -> None:
+    found = fixes(CODELLAMA_34B, "full", zero__preset="z3_offload", train__learning_rate=1e-5)
+    assert named(found, "method.kind=qlora").set == ("method.kind=qlora zero.preset=z3_qlora train.learning_rate=auto")
+    assert named(found, "method.kind=lora").set.split()[1] == "zero.preset=z3_offload_param"
+    assert named(found, "hardware=8x_a100_80gb").verdict == "fits"
+
+
+def test_several_mild_changes_are_joined_when_one_is_not_enough_or_dear() -> None:
+    found = fixes(
+        CODELLAMA_34B, "qlora", zero__preset="z3_qlora", train__max_seq_length=16384, train__micro_batch_size=4
+    )
+    assert found[0].set.startswith("train.micro_batch_size=1 train.max_seq_length=")
+    assert ";" in found[0].note
+
+
+def test_no_joined_change_holds_one_that_is_enough_alone() -> None:
+    found = fixes(
+        CODELLAMA_34B, "qlora", zero__preset="z3_qlora", train__max_seq_length=16384, train__micro_batch_size=4
+    )
+    sets = [frozenset(fix.set.split()) for fix in found if fix.verdict != "rejected"]
+    assert not any(one < other for one in sets for other in sets)
+
+
+def test_the_list_stays_short() -> None:
+    for length in (4096, 16384, 65536):
+        found = fixes(CODELLAMA_34B, "qlora", zero__preset="z3_qlora", train__max_seq_length=length)
+        assert len(found) <= MOST_SHOWN + 3
+
+
+def test_a_tight_plan_is_offered_what_makes_it_sure() -> None:
+    for length in range(8192, 32769, 1024):
+        found = resolved(recipe_for(LLAMA_8B, "lora", **ROWS, train__max_seq_length=length, train__micro_batch_size=1))
+        if found.trial.judgement.verdict == "tight":
+            break
+    offered = find_fixes(found, "both")
+    assert offered
+    assert {fix.verdict for fix in offered} == {"fits"}
+    assert not any(fix.set.startswith("hardware=") for fix in offered)
+
+
+def test_when_only_another_machine_helps_that_is_said() -> None:
+    found = fixes("meta-llama/Llama-2-70b-chat-hf", "qlora", zero__preset="z3_qlora", train__micro_batch_size=1)
+    machines = [fix for fix in found if fix.set.startswith("hardware=")]
+    assert len(machines) == 1
+    assert machines[0].note.startswith("no change of the recipe is enough here")
+
+
+def test_what_hardly_helps_is_not_offered() -> None:
+    found = fixes("mistralai/Mixtral-8x7B-Instruct-v0.1", "qlora", machine("dual_rtx4090"))
+    assert not any("method.rank" in fix.set for fix in found)
+
+
+@pytest.mark.parametrize("trust", ["model", "table"])
+def test_fixes_are_weighed_by_the_trusted_judge(trust: Any) -> None:
+    recipe = recipe_for(CODELLAMA_34B, "full", zero__preset="z3_offload")
+    for fix in find_fixes(resolved(recipe), trust):
+        assert fix.verdict in ("fits", "tight", "rejected")

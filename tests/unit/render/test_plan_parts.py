@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from planning import CODELLAMA_34B, LLAMA_8B, laptop, machine, recipe_for, shape_of
+
+from tunekit.memory.terms import MemoryTerm
+from tunekit.planner.make import make_plan
+from tunekit.planner.plan import Decision, Plan
+from tunekit.render import plan_parts
+from tunekit.units import GIB
+
+
+def planned(model: str = LLAMA_8B, kind: str = "lora", **keys: object) -> Plan:
+    return make_plan(recipe_for(model, kind, **keys), shape_of(model), machine())
+
+
+def test_the_title_is_short() -> None:
+    assert plan_parts.title(planned()) == "LoRA of Llama-3.1-8B-Instruct on dual_rtx4090"
+
+
+def test_the_batch_line_shows_the_identity() -> None:
+    keys = {"train__micro_batch_size": 1, "train__global_batch_size": 16}
+    assert plan_parts.batch_line(planned(**keys)) == (
+        "16 rows a step = 1 micro x 8 accumulation x 2 GPUs; 2,048 tokens a row, 32,768 a step"
+    )
+
+
+def test_processes_and_single_cards_are_named_right() -> None:
+    shape = shape_of("HuggingFaceTB/SmolLM2-135M-Instruct")
+    on_cpu = make_plan(recipe_for(), shape, laptop(2))
+    alone = make_plan(recipe_for(), shape, machine("single_rtx4090"))
+    assert "x 2 processes;" in plan_parts.batch_line(on_cpu)
+    assert "x 1 GPU;" in plan_parts.batch_line(alone)
+
+
+def test_facts_name_model_method_and_machine() -> None:
+    facts = dict(plan_parts.facts(planned(CODELLAMA_34B, "qlora", zero__preset="z3_qlora")))
+    assert facts["Machine"].startswith("2 x ")
+    assert "33.74 B parameters" in facts["Model"]
+    assert facts["Method"].startswith("QLoRA; nf4 with double quantisation; rank 16, alpha 32")
+    assert facts["ZeRO"] == "z3_qlora: stage 3, no offload"
+    assert "learning rate 1e-4" in facts["Train"]
+
+
+def test_zero_says_what_is_offloaded_where() -> None:
+    plan = planned("meta-llama/Llama-2-7b-chat-hf", "full", zero__preset="z3_offload_bf16")
+    assert plan_parts.zero_line(plan) == "z3_offload_bf16: stage 3, optimizer on CPU, parameters on CPU, bf16 states"
+    partial = replace(plan, job=replace(plan.job, zero=replace(plan.job.zero, offload_ratio=0.4)))
+    assert "40% of the optimizer offloaded" in plan_parts.zero_line(partial)
+
+
+def test_a_machine_without_cards_has_no_gpu_column() -> None:
+    on_cpu = make_plan(recipe_for(), shape_of("HuggingFaceTB/SmolLM2-135M-Instruct"), laptop())
+    assert [column.place for column in plan_parts.memory_columns(on_cpu)] == ["host", "disk"]
+    assert "CPU processes" in dict(plan_parts.facts(on_cpu))["Machine"]
+
+
+def test_columns_hold_the_peaks_of_the_phases() -> None:
+    plan = planned()
+    device = plan_parts.memory_columns(plan)[0]
+    assert device.title == "GPU (each of 2)"
+    assert [phase for phase, _ in device.cells] == ["load", "step", "save"]
+    amounts = {peak.phase: peak.device_bytes for peak in plan.memory.peaks}
+    assert all(cell.bytes == amounts[phase] for phase, cell in device.cells)
+
+
+def test_evaluation_has_a_row_when_there_is_one() -> None:
+    assert "eval" in plan_parts.shown_phases(planned(data__eval_fraction=0.1))
+    assert "eval" not in plan_parts.shown_phases(planned())
+
+
+def test_cells_of_a_rejected_plan_are_marked() -> None:
+    plan = planned(CODELLAMA_34B, "full", zero__preset="z3_offload")
+    verdicts = {cell.verdict for column in plan_parts.memory_columns(plan) for _, cell in column.cells}
+    assert "rejected" in verdicts
+
+
+def test_both_judges_have_a_row() -> None:
+    model, table = plan_parts.judge_rows(planned())
+    assert (model.name, model.verdict) == ("memory model", "fits")
+    assert (table.name, table.verdict) == ("LLaMA-Factory table", "passes")
+    assert " to " in model.device
+    assert " of 23.5" in table.device
+
+
+def test_the_overruled_judge_is_marked() -> None:
+    plan = make_plan(recipe_for(CODELLAMA_34B, "full"), shape_of(CODELLAMA_34B), machine(), trust="table")
+    model, table = plan_parts.judge_rows(plan)
+    assert model.verdict == "rejected (overruled)"
+    assert table.verdict == "fails"
+
+
+def test_sizes_become_one_line_and_long_lists_a_count() -> None:
+    short = list(plan_parts.short_decisions(planned(CODELLAMA_34B, "lora")))
+    keys = [key for key, _, _ in short]
+    assert keys.count("zero.*") == 1
+    assert not set(keys) & set(plan_parts.SIZE_KEYS)
+    assert ("method.target_modules", "7 modules") in [(key, value) for key, value, _ in short]
+    assert plan_parts.shortened(Decision(key="a", value="[b,c]", reason="")) == "[b,c]"
+
+
+def test_a_term_names_its_place() -> None:
+    term = MemoryTerm(name="x", phases=(), host_bytes=2 * GIB, formula="", source="", kind="exact")
+    assert plan_parts.places_of(term) == "host 2.0 GiB"
+    assert plan_parts.places_of(replace(term, host_bytes=0)) == "0 B"
+
+
+def test_the_largest_terms_are_those_of_the_worst_phase() -> None:
+    plan = planned()
+    largest = plan_parts.largest_terms(plan, "device", 3)
+    assert len(largest) == 3
+    assert largest[0].name == "frozen base"
