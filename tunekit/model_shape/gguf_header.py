@@ -77,7 +77,7 @@ def read_gguf_header(path: Path) -> GgufHeader:
             return _Reader(data, path).header()
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (struct.error, ArithmeticError, ValueError, KeyError, TypeError) as error:
+    except (struct.error, ArithmeticError, ValueError, KeyError, TypeError, RecursionError) as error:
         size = format_bytes(path.stat().st_size)
         raise UsageError(f"{path} is not a whole GGUF file ({size}): its header is damaged or cut off.") from error
 
