@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
+_TENSORS = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
+_PICKLES = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?")
 _SMALL = ("config.json", "generation_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt")
 _SMALL_STARTS = ("tokenizer", "chat_template", "vocab", "spiece", "preprocessor")
 _SMALL_ENDS = (".jinja", ".py", ".model", ".tiktoken")
@@ -13,8 +16,8 @@ DATA_ENDS = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".arrow", ".txt", ".
 def model_files(names: Iterable[str]) -> tuple[str, ...]:
     """Config, tokenizer, chat template and one set of weights, safetensors before .bin; empty without weights.
 
-    Only the top folder counts: subfolders hold other formats (`original/`, `onnx/`). Mistral's `consolidated` files
-    are a second copy and are taken only where there is nothing else.
+    Only the top folder counts: subfolders hold other formats (`original/`, `onnx/`). Only names that transformers
+    loads count: Mistral's `consolidated` files and variants such as `model.fp16` are second copies.
     """
     top = [name for name in names if "/" not in name]
     weights = _weights(top)
@@ -31,10 +34,9 @@ def data_files(names: Iterable[str], configuration: str | None) -> tuple[str, ..
 
 
 def _weights(top: list[str]) -> frozenset[str]:
-    tensors = [name for name in top if name.endswith((".safetensors", ".safetensors.index.json"))]
-    regular = [name for name in tensors if name.startswith("model")]
-    pickles = [name for name in top if name.startswith("pytorch_model") and name.endswith((".bin", ".bin.index.json"))]
-    return frozenset(regular or pickles or tensors)
+    tensors = [name for name in top if _TENSORS.fullmatch(name)]
+    pickles = [name for name in top if _PICKLES.fullmatch(name)]
+    return frozenset(tensors or pickles)
 
 
 def _is_small(name: str) -> bool:

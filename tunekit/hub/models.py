@@ -132,7 +132,9 @@ def _no_config(repository: Repository, names: tuple[str, ...]) -> str:
         )
     if "adapter_config.json" in names:
         return f"{repository.name} is an adapter, not a model: set model.path to the base model named on its page."
-    return f"{repository.name} has no config.json; it is not a transformers model. See {repository.page}."
+    lacks = "weights that transformers loads (model.safetensors, pytorch_model.bin)"
+    lacks = lacks if "config.json" in names else "config.json; it is not a transformers model"
+    return f"{repository.name} has no {lacks}. See {repository.page}."
 
 
 def _ways_out_of_planning(repository: Repository) -> str:

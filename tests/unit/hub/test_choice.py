@@ -21,6 +21,7 @@ def test_second_copies_and_other_formats_stay_where_they_are() -> None:
         "config.json",
         "model.safetensors",
         "consolidated.safetensors",
+        "model.fp16.safetensors",
         "original/params.json",
         "onnx/model.onnx",
         "m.gguf",

@@ -84,6 +84,14 @@ def test_a_repository_that_is_no_model(fake_hub: Any, files: dict[str, bytes], e
         fetch_model("acme/odd")
 
 
+def test_weights_that_transformers_does_not_load_are_not_fetched(fake_hub: Any, model_bytes: dict[str, bytes]) -> None:
+    files = {name: model_bytes[name] for name in ("config.json", "consolidated.safetensors")}
+    fake_hub.repositories["models/acme/odd"] = files
+    with pytest.raises(UsageError, match="acme/odd has no weights that transformers loads"):
+        fetch_model("acme/odd")
+    assert fake_hub.downloaded() == []
+
+
 def test_a_path_that_is_not_there_names_its_neighbours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "llama-7b").mkdir()
     monkeypatch.chdir(tmp_path)
