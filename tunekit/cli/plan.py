@@ -46,6 +46,8 @@ def _next(made: Plan, recipe: str, overrides: Sequence[str], on: str | None) -> 
     if not fix:
         return "\nNothing was started."
     keys = {word.partition("=")[0] for word in fix}
-    kept = [word for word in overrides if word.partition("=")[0] not in keys]
+    # Another preset or method stands in the place of what was typed about the old one.
+    gone = keys | {"zero.stage", "zero.config"} if "zero.preset" in keys else keys
+    kept = [word for word in overrides if word.partition("=")[0] not in gone]
     aimed = [] if "hardware" in keys else aimed
     return f"\nNothing was started. Next: tunekit plan {shlex.join([recipe, *kept, *fix, *aimed])}"

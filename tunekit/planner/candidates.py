@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
 from tunekit.planner.advice import CPU_ADAM_RATE, nvme_traffic
-from tunekit.planner.change import Change, Setting, set_preset
+from tunekit.planner.change import Change, Setting
 from tunekit.planner.resolve import Resolved
 from tunekit.planner.zero import GATHER_COST, ladder, over_pcie
 from tunekit.recipe.schema import MethodKind
@@ -149,7 +149,7 @@ def _presets(found: Resolved) -> Iterator[Change]:
 
 def _preset_change(found: Resolved, preset: str) -> Change:
     recipe, now = found.asked, found.trial.job.zero.preset
-    settings = set_preset(recipe, preset)
+    settings: tuple[Setting, ...] = (("zero.preset", preset),)
     if preset == "z3_offload_nvme" and recipe.zero.nvme_path is None:
         settings += (("zero.nvme_path", "/mnt/nvme"),)
     cost = max(0.0, SLOWNESS[preset] - SLOWNESS.get(now, 0.0)) + 0.02
@@ -165,7 +165,7 @@ def _preset_note(found: Resolved, preset: str) -> str:
         return f"shards are gathered in every pass{slower}"
     if preset == "z3_offload_param":
         streamed = format_bytes(2 * found.settled.shape.num_parameters)
-        return f"{streamed} of weights cross PCIe in every pass; 0.77 k tokens/s for a 34B on two RTX 4090"
+        return f"{streamed} of weights stream from RAM in every forward and again in every backward"
     if preset == "z3_offload_nvme":
         moved, seconds = nvme_traffic(found.settled)
         return f"{moved / GB:,.0f} GB read and written per step: {format_seconds(seconds)}; put your own drive's folder"
@@ -199,7 +199,7 @@ def _to_qlora(found: Resolved) -> Iterator[Change]:
 def _method_changes(found: Resolved, kind: MethodKind, cost: float, note: str) -> Iterator[Change]:
     recipe = found.asked
     for rung in ladder(kind, found.settled.hardware):
-        settings: tuple[Setting, ...] = (("method.kind", kind), *set_preset(recipe, rung.preset))
+        settings: tuple[Setting, ...] = (("method.kind", kind), ("zero.preset", rung.preset))
         if recipe.method.kind == "full" and recipe.train.learning_rate is not None:
             # What suits every weight is about ten times too small for an adapter.
             settings += (("train.learning_rate", "auto"),)

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from tunekit.planner.answer import as_typed
 from tunekit.recipe.checks import Reader, check_recipe
 from tunekit.recipe.keys import all_keys
+from tunekit.recipe.precedence import set_aside
 from tunekit.recipe.schema import Recipe
 
 Setting = tuple[str, Any]
-_ZERO_SOURCES = ("config", "stage", "offload_optimizer", "offload_param", "offload_ratio", "bf16_states")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +44,11 @@ def joined(changes: Iterable[Change]) -> Change:
 
 def applied(recipe: Recipe, change: Change) -> Recipe | None:
     """The recipe after the change, exactly as loading it with these overrides gives it; None where that is refused."""
+    typed = _tree(change.settings)
     # Unset keys stay unset: a DeepSpeed JSON of the user's own may state them.
-    values = recipe.model_dump(exclude_unset=True)
-    for key, value in change.settings:
-        section, _, name = key.rpartition(".")
-        (values.setdefault(section, {}) if section else values)[name] = None if value == "null" else value
+    values = set_aside(recipe.model_dump(exclude_unset=True), typed)
+    for name, value in typed.items():
+        values[name] = {**values.get(name, {}), **value} if isinstance(value, dict) else value
     try:
         changed = Recipe.model_validate(values)
     except ValidationError:
@@ -57,17 +57,17 @@ def applied(recipe: Recipe, change: Change) -> Recipe | None:
     return None if check_recipe(reader) else changed
 
 
+def _tree(settings: Iterable[Setting]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for key, value in settings:
+        section, _, name = key.rpartition(".")
+        (tree.setdefault(section, {}) if section else tree)[name] = None if value == "null" else value
+    return tree
+
+
 def _written(recipe: Recipe) -> Iterator[str]:
     """Keys with a value of their own; a value equal to the default counts as left out."""
     for path, key in all_keys().items():
         value = getattr(getattr(recipe, key.section), key.name) if key.section else getattr(recipe, key.name)
         if value is not None and value != key.default:
             yield path
-
-
-def set_preset(recipe: Recipe, preset: str) -> tuple[Setting, ...]:
-    """The settings that make `preset` the one source of ZeRO, whatever the recipe names now."""
-    zero = recipe.zero
-    cleared = [name for name in _ZERO_SOURCES if getattr(zero, name) is not None]
-    nothing = {"config": "null"}
-    return (("zero.preset", preset), *((f"zero.{name}", nothing.get(name, "auto")) for name in cleared))

@@ -7,15 +7,24 @@ from dataclasses import replace
 from pathlib import Path
 
 from tunekit.errors import Problem
-from tunekit.recipe.composing import compose
+from tunekit.recipe.composing import Composed, compose, compose_mapping
 from tunekit.recipe.loading import LoadedRecipe
 from tunekit.recipe.overrides import parse_overrides
+from tunekit.recipe.source_map import read_yaml
+
+_MAPPING = "the mapping"
 
 
 def placed(problems: Iterable[Problem], loaded: LoadedRecipe) -> tuple[Problem, ...]:
     """The problems with `where` filled in: `file:line`, `command line`, or the file where the key is not written."""
-    overrides, _ = parse_overrides(loaded.overrides)
-    name = loaded.path or "the recipe"
-    path = Path(loaded.path) if loaded.path else None
-    composed = compose(loaded.text, name=name, path=path, overrides=overrides)
+    composed = _composed(loaded)
     return tuple(replace(each, where=each.where or composed.where(tuple(each.key.split(".")))) for each in problems)
+
+
+def _composed(loaded: LoadedRecipe) -> Composed:
+    overrides, _ = parse_overrides(loaded.overrides)
+    if loaded.path is None:
+        # The text of a mapping was written by us: its lines mean nothing to the user.
+        content = read_yaml(loaded.text, file=_MAPPING).content
+        return compose_mapping(content, name=_MAPPING, overrides=overrides)
+    return compose(loaded.text, name=loaded.path, path=Path(loaded.path), overrides=overrides)

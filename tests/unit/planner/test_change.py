@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from planning import recipe_for
 
-from tunekit.planner.change import Change, applied, joined, set_preset
+from tunekit.planner.change import Change, applied, joined
 from tunekit.recipe.loading import load_recipe
 from tunekit.recipe.schema import Recipe
 
@@ -45,7 +45,7 @@ def test_an_applied_change_equals_what_loading_gives() -> None:
 
 
 def test_a_change_that_the_recipe_refuses_is_none() -> None:
-    assert applied(recipe_for(kind="lora", method__rank=8), change(("method.kind", "full"))) is None
+    assert applied(recipe_for(), change(("method.kind", "full"), ("method.rank", 8))) is None
     assert applied(recipe_for(), change(("train.max_seq_length", 1))) is None
     assert applied(recipe_for(), change(("zero.preset", "z3"), ("zero.stage", 2))) is None
 
@@ -56,11 +56,10 @@ def test_unset_keys_stay_unset() -> None:
     assert recipe.train.model_fields_set == {"max_seq_length"}
 
 
-def test_setting_a_preset_clears_every_other_source() -> None:
-    recipe = recipe_for(zero__config="mine.json", zero__stage=3, zero__offload_param="cpu", zero__sub_group_size=5)
-    assert set_preset(recipe, "z2") == (
-        ("zero.preset", "z2"),
-        ("zero.config", "null"),
-        ("zero.stage", "auto"),
-        ("zero.offload_param", "auto"),
-    )
+def test_another_preset_or_method_sets_aside_what_the_recipe_said_about_the_old_one() -> None:
+    staged = applied(recipe_for(zero__stage=3, zero__offload_param="cpu"), change(("zero.preset", "z2")))
+    assert staged is not None
+    assert (staged.zero.preset, staged.zero.stage, staged.zero.offload_param) == ("z2", None, None)
+    sixteen_bit = applied(recipe_for(kind="qlora", method__quantization="fp4"), change(("method.kind", "lora")))
+    assert sixteen_bit is not None
+    assert sixteen_bit.method.quantization == "nf4"

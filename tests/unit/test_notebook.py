@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from planning import SMOLLM, laptop, recipe_for
+
+from tunekit import notebook
+from tunekit.errors import MissingError, RecipeError, UsageError
+from tunekit.hardware.profiles import load_profile
+from tunekit.recipe.loading import load_recipe
+from tunekit.recipe.schema import Recipe
+
+TREE = {"model": {"path": SMOLLM}, "data": {"path": "rows.jsonl"}, "output": {"dir": "runs/x"}}
+ON = "dual_rtx4090"
+
+
+def test_load_gives_the_recipe() -> None:
+    recipe = notebook.load("codellama34b_qlora", ["train.max_seq_length=512"])
+    assert isinstance(recipe, Recipe)
+    assert recipe.train.max_seq_length == 512
+
+
+def test_a_recipe_may_come_as_name_path_mapping_or_value(repository: Path) -> None:
+    by_name = notebook.load("codellama34b_qlora")
+    assert notebook.load(repository / "recipes" / "codellama34b_qlora.yaml") == by_name
+    assert notebook.load(by_name) == by_name
+    assert notebook.load(load_recipe("codellama34b_qlora")) == by_name
+    assert notebook.load(TREE).model.path == SMOLLM
+
+
+def test_overrides_stand_over_a_loaded_recipe_too() -> None:
+    assert notebook.load(recipe_for(), ["train.max_seq_length=64"]).train.max_seq_length == 64
+    assert notebook.load(load_recipe(TREE), ["train.max_seq_length=64"]).train.max_seq_length == 64
+
+
+def test_a_value_keeps_its_text_for_the_run_directory() -> None:
+    loaded = load_recipe("quickstart")
+    assert notebook.read_source(loaded) is loaded
+    assert "max_seq_length" in notebook.read_source(recipe_for()).text
+
+
+def test_plan_plans_for_the_hardware_of_the_recipe() -> None:
+    assert notebook.plan("codellama34b_qlora").hardware.name == ON
+
+
+def test_on_names_other_hardware_and_the_plan_records_it() -> None:
+    for on in ("single_rtx4090", load_profile("single_rtx4090")):
+        plan = notebook.plan("codellama34b_qlora", on=on)
+        assert plan.hardware.name == "single_rtx4090"
+        assert plan.recipe.hardware == "single_rtx4090"
+
+
+def test_a_hardware_value_of_ones_own_is_planned_for() -> None:
+    assert notebook.plan(TREE, on=laptop()).job.accelerator == "cpu"
+
+
+def test_local_probes_this_machine() -> None:
+    plan = notebook.plan(TREE)
+    assert plan.recipe.hardware == "local"
+    assert plan.hardware.host.ram_bytes > 0
+
+
+def test_hardware_named_twice_is_an_error_with_both_names() -> None:
+    with pytest.raises(UsageError, match=r"--on dual_rtx4090 and hardware=a100_80gb name two machines"):
+        notebook.plan(TREE, ["hardware=a100_80gb"], on=ON)
+    assert notebook.plan(TREE, [f"hardware={ON}"], on=ON).hardware.name == ON
+
+
+def test_unknown_hardware_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(UsageError, match="dual_rtx4090"):
+        notebook.plan(TREE, on="dual_rtx409")
+
+
+def test_an_unknown_judge_is_refused_before_anything_is_looked_up() -> None:
+    with pytest.raises(UsageError, match="allowed: both, model, table"):
+        notebook.plan({**TREE, "model": {"path": "no/such-model"}}, trust="neither")  # type: ignore[arg-type]
+
+
+def test_problems_found_against_the_machine_carry_their_line(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        f"model: {{path: {SMOLLM}}}\ndata: {{path: x}}\noutput: {{dir: y}}\n"
+        f"hardware: {ON}\ntrain:\n  global_batch_size: 15\n"
+    )
+    with pytest.raises(RecipeError) as raised:
+        notebook.plan(file)
+    assert str(raised.value).startswith(f"{file}:6: train.global_batch_size: 15 cannot be shared by 2 processes")
+    assert str(raised.value).endswith(f"1 problem in {file}; nothing was started.")
+
+
+def test_a_model_that_is_nowhere_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises((MissingError, UsageError), match="no/such-model"):
+        notebook.plan({**TREE, "model": {"path": "no/such-model"}}, on=ON)
