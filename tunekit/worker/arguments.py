@@ -12,6 +12,7 @@ from typing import Any
 
 from trl import SFTConfig
 
+from tunekit.ds_config.build import ADAM_BETAS, ADAM_EPS
 from tunekit.launcher.run_dir import RunDir
 from tunekit.planner.plan import Plan
 from tunekit.recipe.schema import Optimizer
@@ -44,7 +45,7 @@ def argument_values(plan: Plan, run_dir: RunDir, ds_config: dict[str, Any]) -> d
         "use_cpu": plan.job.accelerator == "cpu",
         **_batch(plan),
         **_length(plan),
-        **_optimizer(plan),
+        **_optimizer(plan, ds_config),
         **_precision(plan),
         **_data(plan),
         **_loss(plan),
@@ -86,15 +87,18 @@ def _length(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _optimizer(plan: Plan) -> dict[str, Any]:
+def _optimizer(plan: Plan, ds_config: dict[str, Any]) -> dict[str, Any]:
     train = plan.recipe.train
+    # transformers holds its own values against those of the JSON, also where the JSON's optimizer is the one that runs.
+    stepped_by_deepspeed = ds_config.get("optimizer", {}).get("params", {})
+    betas = stepped_by_deepspeed.get("betas", ADAM_BETAS)
     return {
         "optim": OPTIMIZERS[plan.job.optimizer],
         "learning_rate": plan.job.learning_rate,
         "weight_decay": train.weight_decay,
-        "adam_beta1": 0.9,
-        "adam_beta2": 0.999,
-        "adam_epsilon": 1e-8,
+        "adam_beta1": betas[0],
+        "adam_beta2": betas[1],
+        "adam_epsilon": stepped_by_deepspeed.get("eps", ADAM_EPS),
         "max_grad_norm": train.max_grad_norm,
         "lr_scheduler_type": train.scheduler,
         # Below 1 it is a share of the steps, rounded up: any warm-up is at least one step.
@@ -122,11 +126,15 @@ def _data(plan: Plan) -> dict[str, Any]:
         "truncation_mode": "keep_start",
         "packing": plan.job.packing,
         "packing_strategy": "bfd",
-        "eval_packing": False,
+        "eval_packing": plan.job.packing,
         "padding_free": False,
         "pad_to_multiple_of": None,
         "completion_only_loss": plan.job.completion_only_loss,
         "assistant_only_loss": False,
+        # tunekit.worker.data has rendered, tokenised, labelled, cut and packed the rows already.
+        "dataset_kwargs": {"skip_prepare_dataset": True},
+        # A stream is read by every rank: rows of different lengths cannot be handed out by rank 0.
+        "accelerator_config": {"dispatch_batches": False},
         "dataset_num_proc": None,
         "shuffle_dataset": False,
         "dataloader_num_workers": workers,

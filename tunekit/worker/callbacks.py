@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
-from tunekit.worker.engine_check import check_engine
+from tunekit.worker.engine_check import check_engine, forget_empty_step
 from tunekit.worker.journal import Journal
 from tunekit.worker.measuring import Meter, device_peaks, shard_sizes
 from tunekit.worker.samples import answer_samples
@@ -35,9 +35,10 @@ class StartCallback(TrainerCallback):
         """Called by the trainer after it has built the engine and loaded the checkpoint, if any."""
         assert self.trainer is not None
         trainer = self.trainer
-        self.journal.enter("engine")
         self.engine = check_engine(trainer.model_wrapped, trainer.plan)
         self.shards = shard_sizes(trainer.model_wrapped)
+        if state.global_step == 0:
+            forget_empty_step(trainer.model_wrapped)
         for name, value in {**self.engine, **self.shards, "steps": state.max_steps}.items():
             self.journal.derived(name, value)
         if trainer.plan.recipe.output.sample_prompts and state.global_step == 0:

@@ -72,5 +72,20 @@ def parameter_place(engine: Any) -> str:
     return "cpu" if getattr(engine.optimizer, "offload_param", False) else "none"
 
 
+def forget_empty_step(engine: Any) -> None:
+    """Undo the step with zero gradients that DeepSpeed's stage 0 takes to create the optimizer's states.
+
+    It counts as Adam's first: the real first step is then corrected for two, 0.74 of what every other stage takes, and
+    weight decay has been applied once (`deepspeed/runtime/fp16/unfused_optimizer.py`, initialize_optimizer_states).
+    """
+    optimizer = engine.optimizer
+    if type(optimizer).__name__ != "FP16_UnfusedOptimizer":
+        return
+    optimizer.optimizer.state.clear()
+    for masters, weights in zip(optimizer.fp32_groups, optimizer.fp16_groups, strict=True):
+        for master, weight in zip(masters, weights, strict=True):
+            master.data.copy_(weight.data)
+
+
 def _dtype_name(job: Job) -> str:
     return {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}[job.precision]

@@ -138,6 +138,10 @@ def whole_bytes(parameter: torch.nn.Parameter) -> int:
 
 def optimizer_elements(optimizer: Any) -> int:
     """Elements of the master copies that this rank steps, whatever the stage calls them."""
-    names = ("fp32_partitioned_groups_flat", "single_partition_of_fp32_groups", "fp32_groups_flat_partition")
-    groups = next((found for name in names if (found := getattr(optimizer, name, None))), [])
-    return sum(int(group.numel()) for group in groups)
+    # Stage 3 lists sizes: the copies themselves may lie on NVMe, their tensors then hold nothing.
+    sizes = getattr(optimizer, "fp16_partitioned_groups_flat_numel", None)
+    if sizes is not None:
+        return sum(sizes)
+    # Stages 1 and 2 keep one flat tensor per group, stage 0 a list of tensors.
+    groups = getattr(optimizer, "single_partition_of_fp32_groups", None) or getattr(optimizer, "fp32_groups", [])
+    return sum(int(tensor.numel()) for group in groups for tensor in (group if isinstance(group, list) else [group]))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
+from tunekit.launcher.environment import ATTEMPT_VARIABLE
 from tunekit.launcher.run_dir import RunDir
 from tunekit.planner.plan import Plan
 from tunekit.worker.adapters import add_adapters, count_trainable, numel
@@ -20,13 +23,15 @@ from tunekit.worker.measuring import Meter
 from tunekit.worker.model import load_model, load_tokenizer, model_folder
 from tunekit.worker.samples import answer_samples
 from tunekit.worker.saving import save_model_files
-from tunekit.worker.stopping import StopRequest, Stopped
+from tunekit.worker.stopping import Stopped, StopRequest
 from tunekit.worker.trainer import WorkerTrainer
 from tunekit.worker.verifying import verify_final
 from tunekit.worker.world import World, first_rank_first, gather_objects, join_world
 
 FINISHED = 0
 STOPPED = 130
+SWAP_FOLDER = "zero_stage_3"
+"""What DeepSpeed calls its folder below nvme_path; it leaves the files there, 18 bytes per parameter."""
 
 
 def run(plan: Plan, run_dir: RunDir, journal: Journal, *, resume_from: Path | None = None) -> int:
@@ -55,6 +60,7 @@ def train_and_save(plan: Plan, run_dir: RunDir, journal: Journal, stop: StopRequ
     start.trainer = steps.trainer = trainer
     stop.check()
 
+    journal.enter("engine")
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from is not None else None)
     stop.stepping = False
     board.close()
@@ -84,8 +90,6 @@ def build_trainer(plan: Plan, run_dir: RunDir, journal: Journal, world: World, c
 
     journal.enter("data")
     data = load_data(plan, tokenizer, journal, world)
-    if data.completion_only_loss is not None:
-        arguments.completion_only_loss = data.completion_only_loss
 
     journal.enter("model")
     model = load_model(plan, folder, world)
@@ -111,7 +115,9 @@ def load_data(plan: Plan, tokenizer: Any, journal: Journal, world: World) -> Pre
 
     def report(kind: str, fields: dict[str, Any]) -> None:
         journal.event(kind, **fields)
-        journal.say(f"            {kind}: " + ", ".join(f"{name} {value}" for name, value in fields.items()))
+        told = {"warning": fields.get("text")} if kind == "warning" else fields
+        for name, value in told.items():
+            journal.say(f"            {name} = {value}")
 
     with first_rank_first(world):
         return load_datasets(plan.recipe, plan.job, tokenizer, report=report)
@@ -175,6 +181,7 @@ def success_record(
     prompts = plan.recipe.output.sample_prompts
     before = start.samples or ("",) * len(prompts)
     return {
+        "attempt": int(os.environ.get(ATTEMPT_VARIABLE, "1")),
         "steps": trainer.state.global_step,
         "loss_first": steps.losses[0] if steps.losses else None,
         "loss_last": steps.losses[-1] if steps.losses else None,
@@ -192,7 +199,11 @@ def success_record(
 
 
 def release(trainer: WorkerTrainer) -> None:
-    """Let go of the engine and of transformers' global settings, so that a process can run another plan."""
+    """Let go of the engine, its swap files and transformers' settings, so that a process can run another plan."""
     trainer.deepspeed.destroy()
     trainer.accelerator.free_memory()
     unset_hf_deepspeed_config()
+    dist.barrier()
+    swap = trainer.plan.job.zero.nvme_path
+    if swap is not None and trainer.world.is_first:
+        shutil.rmtree(Path(swap) / SWAP_FOLDER, ignore_errors=True)

@@ -27,14 +27,13 @@ def answer_samples(model: Any, tokenizer: Any, plan: Plan, world: World) -> tupl
     return answers
 
 
-@torch.no_grad()
 def generate(model: Any, tokenizer: Any, plan: Plan, world: World) -> tuple[str, ...]:
     """The answers as text, at most output.sample_tokens tokens each."""
     prompts = plan.recipe.output.sample_prompts
     with padded_left(tokenizer):
         texts = [as_chat(tokenizer, prompt) for prompt in prompts]
         batch = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False).to(world.device)
-    with answering(model):
+    with torch.no_grad(), answering(model):
         tokens = model.generate(
             **batch,
             max_new_tokens=plan.recipe.output.sample_tokens,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.distributed as dist
 
+from tunekit.memory.host import SAVE_FILE_BYTES
 from tunekit.worker.journal import write_json
 from tunekit.worker.world import World
 
@@ -32,10 +33,15 @@ def save_model_files(trainer: WorkerTrainer, folder: str | Path, world: World) -
     else:
         state = full_state(trainer, world)
     if world.is_first:
-        extra = {"save_embedding_layers": False} if trainer.plan.job.adapter is not None else {}
+        extra = {"save_embedding_layers": False} if trainer.plan.job.adapter is not None else _small_files()
         model.save_pretrained(str(folder), state_dict=state, **extra)
         trainer.processing_class.save_pretrained(str(folder))
     dist.barrier()
+
+
+def _small_files() -> dict[str, Any]:
+    # transformers would copy up to 50 GB of a card's weights to RAM at once, as one file.
+    return {"max_shard_size": SAVE_FILE_BYTES}
 
 
 def adapter_state(model: torch.nn.Module, world: World) -> dict[str, torch.Tensor] | None:

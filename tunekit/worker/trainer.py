@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from transformers import Trainer
+from transformers import PrinterCallback, Trainer
 from trl import SFTTrainer
 from trl.trainer.utils import add_fused_lm_head
 
@@ -26,6 +26,8 @@ class WorkerTrainer(SFTTrainer):
         self.plan = plan
         self.world = world
         self.tokens_in_step = 0
+        self.learning_rate = 0.0
+        self.remove_callback(PrinterCallback)
         if plan.job.loss == "chunked":
             # The newest head wins: this one computes log-probabilities only.
             add_fused_lm_head(base_model(self.model), outputs=("log_probs",))
@@ -39,16 +41,33 @@ class WorkerTrainer(SFTTrainer):
     ) -> Any:
         """Sum of the tokens' losses over all ranks' tokens of the step; DeepSpeed then averages over ranks."""
         inputs["use_cache"] = False
+        if self.aux_loss_enabled:
+            inputs["output_router_logits"] = True
         fused = {"fused_lm_head": True} if self.plan.job.loss == "chunked" else {}
         outputs = model(**inputs, **fused, num_items_in_batch=num_items_in_batch)
         loss = outputs.loss
         if num_items_in_batch is not None:
-            loss = loss * self.world.size
+            loss = self._of_the_whole_step(loss, outputs)
         return (loss, outputs) if return_outputs else loss
+
+    def _of_the_whole_step(self, loss: torch.Tensor, outputs: Any) -> torch.Tensor:
+        """Undo DeepSpeed's averaging over ranks, as the tokens of all ranks divided the sum already.
+
+        A mixture's load-balancing loss is a mean of its own over the micro-batch: it is averaged over the steps' parts.
+        """
+        if not self.aux_loss_enabled:
+            return loss * self.world.size
+        balance = self.router_aux_loss_coef * outputs.aux_loss
+        return (loss - balance) * self.world.size + balance / self.current_gradient_accumulation_steps
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """The plain step: activations are not offloaded."""
+        self.learning_rate = super()._get_learning_rate()
         return Trainer.training_step(self, *args, **kwargs)
+
+    def _get_learning_rate(self) -> float:
+        """The rate of the step that was taken: where DeepSpeed steps the scheduler, it has moved on by now."""
+        return self.learning_rate
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Any]:
         """The step's micro-batches; their real tokens, without padding, are counted on the way."""

@@ -20,12 +20,13 @@ def verify_final(folder: Path, plan: Plan) -> dict[str, Any]:
     if not shapes:
         raise TunekitError(f"{folder} holds no safetensors file: nothing was saved.")
     check_nothing_is_empty(shapes, folder)
-    found = {"path": str(folder), "tensors": len(shapes), "parameters": sum(map(_numel, shapes.values()))}
+    parameters = sum(map(_numel, shapes.values()))
     if plan.job.adapter is not None:
-        check_adapter(folder, found["parameters"], plan)
+        check_adapter(folder, parameters, plan)
     else:
         check_model_loads(folder, plan)
-    return {**found, "bytes": sum(path.stat().st_size for path in folder.glob("*.safetensors"))}
+    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    return {"path": str(folder), "tensors": len(shapes), "parameters": parameters, "bytes": size}
 
 
 def read_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
@@ -55,7 +56,8 @@ def check_adapter(folder: Path, parameters: int, plan: Plan) -> None:
         moved += "lora_B" in name and bool(tensor.any())
     if not moved:
         raise TunekitError(
-            f"every lora_B in {folder} is still zero: nothing was learned. With a single step, set train.warmup_ratio=0."
+            f"every lora_B in {folder} is still zero: nothing was learned. "
+            "The first step of a warm-up has learning rate 0; with a single step, set train.warmup_ratio=0."
         )
 
 
