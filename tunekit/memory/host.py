@@ -19,6 +19,8 @@ CONDUCTOR_BYTES = 300 * MIB
 WORKER_BYTES = 450 * MIB
 MAPPED_BYTES = 5 * GB
 """Size of one shard of a checkpoint as hubs cut them."""
+SAVE_FILE_BYTES = 2 * GB
+"""Largest safetensors file the worker writes: a file's tensors are copied to RAM together."""
 NVME_BUFFERS = 4
 PARAM_BUFFERS = 5
 PARAM_BUFFER_ALIGNMENT = 1024
@@ -239,14 +241,18 @@ def nvme_param_buffers(case: Case) -> MemoryTerm:
 
 
 def saving(case: Case) -> MemoryTerm:
-    """b N on rank 0 for a full model (gathered in stage 3), b N_t for adapters, which rank 0 saves without the base."""
-    in_place = case.on_cpu and case.stage < 3
-    elements = 0 if in_place else case.inventory.num_trainable
+    """b N_t on rank 0: adapters, or a full model gathered from stage 3. A whole model leaves the card by files."""
+    elements = case.inventory.num_trainable
+    size, what = case.weight_bytes * elements, f"{case.weight_bytes} B x {elements:,} on rank 0"
+    if case.stage < 3 and case.on_cpu:
+        size = 0
+    elif case.stage < 3 and case.job.method == "full":
+        size, what = min(size, SAVE_FILE_BYTES), f"min({what}, {SAVE_FILE_BYTES:,} B of one file)"
     return MemoryTerm(
         name="weights being saved",
         phases=("save",),
-        host_bytes=case.weight_bytes * elements,
-        formula=f"{case.weight_bytes} B x {elements:,} on rank 0",
+        host_bytes=size,
+        formula=what,
         source="deepspeed 0.19.8 `_zero3_consolidated_16bit_state_dict`; safetensors copies a card's tensors to RAM",
         kind="exact",
     )
