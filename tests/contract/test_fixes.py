@@ -40,8 +40,8 @@ def test_enough_shipped_recipes_are_rejected_somewhere_to_make_this_worth_someth
     assert ("codellama34b_full", None) in rejected
 
 
-@pytest.mark.parametrize(("name", "on"), [("codellama34b_full", None), ("llama31_8b_full", "single_rtx4090")])
-def test_a_rejected_plan_has_a_way_out(name: str, on: str | None) -> None:
+@pytest.mark.parametrize(("name", "on"), CASES)
+def test_every_rejected_shipped_recipe_has_a_way_out(name: str, on: str | None) -> None:
     made = unsure(name, on)
-    assert made is not None
-    assert made.fixes[0].verdict in ("fits", "tight")
+    if made is not None and made.verdict == "rejected":
+        assert made.fixes[0].verdict in ("fits", "tight")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TypeAlias
 
+from tunekit.planner.pinning import pin_memory, pinned_bytes
 from tunekit.planner.plan import Trust
 from tunekit.planner.search import Settled, Trial, leanest
 from tunekit.planner.zero import ladder, over_pcie, why
@@ -98,6 +99,14 @@ def nvme_traffic(settled: Settled) -> tuple[int, float]:
     return moved, moved / disk.read_rate + moved / disk.write_rate
 
 
+def _locked_ram(settled: Settled, trial: Trial) -> Iterator[str]:
+    if settled.recipe.zero.pin_memory:
+        locked = pinned_bytes(trial.memory, trial.job.zero.stage)
+        choice = pin_memory(settled.hardware, pinned_bytes=locked)
+        if settled.hardware.gpus and not choice.value:
+            yield f"zero.pin_memory=true: {choice.reason}; it cannot be swapped out. Leave it out to have it decided."
+
+
 def _large_buckets(settled: Settled, trial: Trial) -> Iterator[str]:
     zero = trial.job.zero
     small_card = min((gpu.usable_bytes for gpu in settled.hardware.gpus), default=0) < 32 * GIB
@@ -121,6 +130,7 @@ ADVICE: tuple[Advice, ...] = (
     _eager_scores,
     _swapping,
     _wasted_boundary,
+    _locked_ram,
     _large_buckets,
     _fp4,
 )

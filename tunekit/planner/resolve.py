@@ -24,6 +24,7 @@ from tunekit.planner.defaults import (
     answer_precision,
     answer_quantization,
 )
+from tunekit.planner.pinning import pinning
 from tunekit.planner.plan import Decision, Trust
 from tunekit.planner.search import Outcome, Settled, Trial, relaxed, search, shortfall
 from tunekit.planner.zero import contradiction_problems, why, zero_decisions
@@ -147,18 +148,11 @@ def _rung_decisions(settled: Settled, outcome: Outcome) -> Iterator[Decision]:
         rejected = (f"{other.rung.preset}: {shortfall(other)}" for other in outcome.passed_over)
         yield decide("zero.preset", trial.rung.preset, why(trial.rung, settled.hardware), rejected=rejected)
     if trial.rung.offloads and zero.pin_memory is None:
-        yield decide("zero.pin_memory", trial.job.zero.pin_memory, _pin_reason(trial))
+        choice = pinning(trial.job, settled.shape, settled.hardware)
+        yield decide("zero.pin_memory", trial.job.zero.pin_memory, choice.reason)
     if trial.rung.facts.offload_ratio < 1 and zero.offload_ratio is None:
         reason = "the smallest share of the optimizer that must leave the GPUs"
         yield decide("zero.offload_ratio", trial.job.zero.offload_ratio, reason)
-
-
-def _pin_reason(trial: Trial) -> str:
-    if trial.job.accelerator == "cpu":
-        return "nothing is copied to a GPU"
-    if trial.job.zero.pin_memory:
-        return "page-locked buffers copy at full PCIe speed"
-    return "page-locked blocks are rounded up to powers of two, which RAM has no room for"
 
 
 def _micro_reason(settled: Settled, outcome: Outcome) -> str:

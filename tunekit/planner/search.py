@@ -20,6 +20,7 @@ from tunekit.memory.terms import MemoryEstimate
 from tunekit.model_shape.shape import ModelShape, ParameterTensor
 from tunekit.planner.batch import BatchWish, micro_candidates, solve_batch
 from tunekit.planner.defaults import answer_loss, answer_packing
+from tunekit.planner.pinning import pin_memory, pinned_bytes
 from tunekit.planner.plan import Trust
 from tunekit.planner.rules import check_job
 from tunekit.planner.verdict import PLACE_NAMES, Judgement, judge
@@ -109,9 +110,15 @@ def leanest(settled: Settled, rung: Rung, trust: Trust) -> Trial:
         zero, sizes = build_zero(rung, settled.placement, pin_memory=pin, offload_ratio=ratio)
         job = _job(settled, zero, micro, checkpointing=_written_or(settled, default=True))
         trials.append(_try(settled, rung, job, sizes, trust))
-        if trials[-1].fits:
+        if trials[-1].fits and not (pin and _locks_too_much(settled, trials[-1])):
             break
-    return min(trials, key=lambda trial: trial.preference)
+    # Of two that are equally good the one without page-locking comes last and is taken.
+    return min(reversed(trials), key=lambda trial: trial.preference)
+
+
+def _locks_too_much(settled: Settled, trial: Trial) -> bool:
+    locked = pinned_bytes(trial.memory, trial.job.zero.stage)
+    return settled.recipe.zero.pin_memory is None and not pin_memory(settled.hardware, pinned_bytes=locked).value
 
 
 def _written_or(settled: Settled, *, default: bool) -> bool:
