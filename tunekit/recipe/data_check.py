@@ -124,11 +124,8 @@ def _read(row: Row, layout: Layout) -> Any:
 
 
 def _kind(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true or false"
-    if isinstance(value, (int, float)):
-        return "a number"
-    return "text" if isinstance(value, str) else "a list" if isinstance(value, list) else "an object"
+    # Numbers are read as text: an answer may be 4 in one row and "four" in the next.
+    return "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else "text"
 
 
 def _places(places: Sequence[str]) -> str:

@@ -66,12 +66,6 @@ def data_files(folder: Path, split: str = "train") -> tuple[Path, ...]:
     return tuple(chosen)
 
 
-def nested_under_data(path: Path) -> bool:
-    """True for a .json file that is one object with its rows in a list called `data`."""
-    with path.open(encoding="utf-8-sig") as file:
-        return _Text(path, file).peek() == "{" and not _is_whole(_first_line(path))
-
-
 def _hidden(relative: Path) -> bool:
     return any(part.startswith((".", "_")) for part in relative.parts)
 

@@ -60,15 +60,22 @@ def test_unknown_columns_are_a_recipe_error(tmp_path: Path) -> None:
 
 
 def test_all_faults_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
-    rows: list[Any] = [PAIR] * 8 + [{"prompt": "Q"}] + [{"prompt": 3, "completion": "A"}] + [{"prompt": "Q"}] * 7
+    rows: list[Any] = [PAIR] * 8 + [{"prompt": "Q"}] + [{"prompt": ["Q"], "completion": "A"}] + [{"prompt": "Q"}] * 7
     with pytest.raises(UsageError) as caught:
         check(lines(tmp_path, rows))
     path = tmp_path / "rows.jsonl"
     assert str(caught.value).splitlines() == [
         f"{path}: column `completion` is missing in lines 9, 11, 12, 13, 14 and 3 more",
-        f"{path}: column `prompt` is text in 16 rows but a number in line 10",
+        f"{path}: column `prompt` is text in 16 rows but a list in line 10",
+        f"{path}: line 10: `prompt` is not text",
         f"{path}: found the columns prompt, completion and read them as prompt_completion; nothing was started.",
     ]
+
+
+def test_numbers_among_text_are_text(tmp_path: Path) -> None:
+    assert (
+        check(lines(tmp_path, [PAIR, {"prompt": 3, "completion": 4.5}, {"prompt": "Q", "completion": True}])).rows == 3
+    )
 
 
 def test_turns_that_cannot_be_read_are_told_with_their_lines(tmp_path: Path) -> None:

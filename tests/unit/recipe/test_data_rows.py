@@ -7,7 +7,7 @@ import pytest
 
 from tunekit.errors import UsageError
 from tunekit.recipe import data_rows
-from tunekit.recipe.data_rows import data_files, nested_under_data, read_rows
+from tunekit.recipe.data_rows import data_files, read_rows
 
 ROWS = [{"text": "one"}, {"text": "two [{}"}, {"text": "drei ä"}]
 
@@ -87,12 +87,6 @@ def test_bytes_that_are_not_utf8_are_named(tmp_path: Path) -> None:
 def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
     for name in ("a.json", "a.jsonl", "a.csv"):
         assert list(read_rows(write(tmp_path, name, ""))) == []
-
-
-def test_rows_under_data_are_told_from_lines(tmp_path: Path) -> None:
-    assert nested_under_data(write(tmp_path, "a.json", json.dumps({"data": ROWS})))
-    assert not nested_under_data(write(tmp_path, "b.json", json.dumps(ROWS)))
-    assert not nested_under_data(write(tmp_path, "c.json", json.dumps(ROWS[0]) + "\n" + json.dumps(ROWS[1])))
 
 
 def test_a_folder_gives_its_files_of_one_split_in_order(tmp_path: Path) -> None:

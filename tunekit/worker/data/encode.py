@@ -19,6 +19,7 @@ from jinja2 import TemplateError
 
 from tunekit.errors import UsageError
 from tunekit.recipe.data_formats import Layout, Message, RowError, conversation, plain_text, tools_of
+from tunekit.worker.data.sources import placed
 from tunekit.worker.data.templates import fold_system, render
 
 IGNORED = -100
@@ -58,16 +59,15 @@ class RowEncoder:
 
     def __call__(self, batch: dict[str, list[Any]], positions: Sequence[int]) -> dict[str, list[Any]]:
         """Columns `input_ids`, `labels` and the counts that `checks.statistics` reads. Raises UsageError for a row."""
-        rows = [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
-        rendered = [self._render(row, position) for row, position in zip(rows, positions, strict=True)]
+        rendered = [self._render(row, place) for place, row in placed(batch, positions)]
         encoded = [self._encode(*pair) for pair in zip(rendered, self._tokenise(rendered), strict=True)]
         return {name: [row[name] for row in encoded] for name in COLUMNS}
 
-    def _render(self, row: dict[str, Any], position: int) -> Rendered:
+    def _render(self, row: dict[str, Any], place: str) -> Rendered:
         try:
             return self._text(row) if self.layout.format == "text" else self._chat(row)
         except (RowError, TemplateError) as error:
-            raise UsageError(f"row {position + 1}: {error}") from error
+            raise UsageError(f"{place}: {error}") from error
 
     def _text(self, row: dict[str, Any]) -> Rendered:
         text = plain_text(row, self.layout)

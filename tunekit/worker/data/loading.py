@@ -21,7 +21,7 @@ from tunekit.recipe.shipped import existing_path
 from tunekit.units import MIB
 from tunekit.worker.data.checks import Finding, Statistics, findings, refuse, refuse_less_than_a_step, statistics
 from tunekit.worker.data.encode import COLUMNS, IGNORED, VERSION, RowEncoder
-from tunekit.worker.data.sources import Rows, open_rows
+from tunekit.worker.data.sources import RawRows, Rows, open_rows
 from tunekit.worker.data.templates import prepare_tokenizer, takes_system, training_template
 
 BYTES_WORTH_A_BAR = 32 * MIB
@@ -63,7 +63,7 @@ def load_datasets(recipe: Recipe, job: Job, tokenizer: Any, *, report: Report) -
     _quieten(recipe.data)
     opened = _Opened.open(recipe, job, tokenizer)
     _tell(report, opened.remarks)
-    train = _tokenised(opened, recipe.data.path, opened.rows)
+    train = _tokenised(opened, recipe.data.path, opened.raw.rows)
     refuse(train.statistics, source=recipe.data.path)
     _tell(report, findings(train.statistics))
     train_rows, eval_rows = _held_out(opened, train.rows)
@@ -90,16 +90,14 @@ class _Opened:
     """The raw rows and how they will be encoded."""
 
     recipe: Recipe
-    rows: Rows
-    columns: tuple[str, ...]
+    raw: RawRows
     encoder: RowEncoder
     remarks: tuple[Finding, ...]
 
     @classmethod
     def open(cls, recipe: Recipe, job: Job, tokenizer: Any) -> _Opened:
-        rows = open_rows(recipe.data.path, recipe.data)
-        columns = _columns(rows, recipe.data.path)
-        layout = recognise(columns, recipe.data, source=recipe.data.path)
+        raw = open_rows(recipe.data.path, recipe.data)
+        layout = recognise(raw.columns, recipe.data, source=recipe.data.path)
         chats = layout.format != "text"
         remarks = tuple(prepare_tokenizer(tokenizer, chats=chats))
         encoder = RowEncoder(
@@ -112,7 +110,7 @@ class _Opened:
             template=training_template(tokenizer) if chats else None,
             system_role=takes_system(tokenizer) if chats else True,
         )
-        return cls(recipe=recipe, rows=rows, columns=columns, encoder=encoder, remarks=remarks)
+        return cls(recipe=recipe, raw=raw, encoder=encoder, remarks=remarks)
 
     def count(self, columns: dict[str, Any]) -> Statistics:
         return statistics(columns, max_seq_length=self.encoder.max_seq_length, cut=self.encoder.cut)
@@ -133,14 +131,6 @@ def _quieten(data: DataSection) -> None:
     files = [path] if path and path.is_file() else path.rglob("*") if path else []
     if path and sum(file.stat().st_size for file in files) < BYTES_WORTH_A_BAR:
         datasets.disable_progress_bars()
-
-
-def _columns(rows: Rows, source: str) -> tuple[str, ...]:
-    names = rows.column_names
-    first = next(iter(rows), None)
-    if first is None:
-        raise UsageError(f"{source}: the data set holds no rows")
-    return tuple(names or first)
 
 
 def _tokenised(opened: _Opened, source: str, rows: Rows) -> _Tokenised:
@@ -171,11 +161,11 @@ def _all_at_once(opened: _Opened, source: str, rows: Dataset) -> _Tokenised:
 def _as_a_stream(opened: _Opened, source: str, rows: Rows) -> _Tokenised:
     encoder = opened.encoder
     probe = list(islice(rows, PEEKED_ROWS))
-    made = encoder({name: [row[name] for row in probe] for name in opened.columns}, range(len(probe)))
+    made = encoder({name: [row[name] for row in probe] for name in probe[0]}, range(len(probe)))
     found = opened.count({name: made[name] for name in COLUMNS[2:]})
     refuse(found, source=source)
     first = next(index for index, count in enumerate(made["supervised"]) if count)
-    encoded = rows.map(encoder, batched=True, with_indices=True, remove_columns=list(opened.columns))
+    encoded = rows.map(encoder, batched=True, with_indices=True, remove_columns=list(probe[0]))
     kept = encoded.filter(lambda row: row["supervised"] > 0)
     return _Tokenised(
         rows=kept.select_columns(["input_ids", "labels"]),
@@ -188,14 +178,14 @@ def _held_out(opened: _Opened, rows: Rows) -> tuple[Rows, Rows | None]:
     data = opened.recipe.data
     if data.eval_path:
         eval_rows = open_rows(data.eval_path, data)
-        layout = recognise(_columns(eval_rows, data.eval_path), data, source=data.eval_path)
+        layout = recognise(eval_rows.columns, data, source=data.eval_path)
         if layout != opened.encoder.layout:
             raise UsageError(
                 f"data.eval_path: {data.eval_path} is read as {layout.format} with the columns "
                 f"{', '.join(layout.columns.values())}, but {data.path} as {opened.encoder.layout.format} with "
                 f"{', '.join(opened.encoder.layout.columns.values())}; give both the same columns"
             )
-        return rows, _tokenised(opened, data.eval_path, eval_rows).rows
+        return rows, _tokenised(opened, data.eval_path, eval_rows.rows).rows
     if not data.eval_fraction or not isinstance(rows, Dataset):
         return rows, None
     held_out = max(1, round(len(rows) * data.eval_fraction))

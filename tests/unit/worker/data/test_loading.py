@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tunekit.errors import RecipeError, UsageError
+from tunekit.recipe.job import Batch
+from tunekit.worker.data import PreparedData, load_datasets
+from tunekit.worker.data.encode import IGNORED, RowEncoder
+
+pytestmark = pytest.mark.train
+
+PAIRS = [{"prompt": f"Question {number}", "completion": f"Answer {number}"} for number in range(20)]
+
+
+@pytest.fixture
+def load(
+    make_tokenizer: Callable[..., Any], make_recipe: Callable[..., Any], make_job: Callable[..., Any]
+) -> Callable[..., tuple[PreparedData, dict[str, Any]]]:
+    """Loads rows and gives them with the events that were reported: `data`, and the codes of the warnings."""
+
+    def run(path: str, *, tokenizer: Any = None, job: dict[str, Any] | None = None, **recipe: Any) -> Any:
+        events: dict[str, Any] = {"warning": []}
+
+        def report(event: str, fields: dict[str, Any]) -> None:
+            if event == "warning":
+                events["warning"].append(fields["code"])
+            else:
+                events[event] = fields
+
+        keys = {"max_seq_length": 120} | (job or {})
+        prepared = load_datasets(
+            make_recipe(path, **recipe), make_job(**keys), tokenizer or make_tokenizer(), report=report
+        )
+        return prepared, events
+
+    return run
+
+
+def test_rows_come_ready_for_the_trainer_and_are_described(load: Callable[..., Any], lines: Callable[..., str]) -> None:
+    path = lines(PAIRS)
+    prepared, events = load(path)
+    assert prepared.train.column_names == ["input_ids", "labels"]
+    assert (prepared.num_rows, prepared.eval, prepared.format) == (20, None, "prompt_completion")
+    assert prepared.completion_only_loss
+    assert events["warning"] == []
+    data = events["data"]
+    assert data["path"] == path
+    assert data["columns"] == {"prompt": "prompt", "completion": "completion"}
+    assert data["example"].startswith("<|im_start|>user\nQuestion 0<|im_end|>")
+    assert data["example_learned"] == "Answer 0<|im_end|>\n"
+    assert data["tokens"] == sum(len(row["input_ids"]) for row in prepared.train)
+    assert (data["rows"], data["num_rows"], data["pad_token"]) == (20, 20, "<pad>")
+
+
+def test_plain_text_is_learned_whole(load: Callable[..., Any], lines: Callable[..., str]) -> None:
+    prepared, _ = load(lines([{"text": "hello"}] * 2))
+    assert (prepared.format, prepared.completion_only_loss) == ("text", False)
+    assert prepared.example == "hello</s>"
+
+
+def test_packed_rows_keep_their_samples_apart(load: Callable[..., Any], lines: Callable[..., str]) -> None:
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    unpacked, _ = load(lines(PAIRS))
+    prepared, _ = load(lines(PAIRS), job={"packing": True, "max_seq_length": 150})
+    assert prepared.train.column_names == ["input_ids", "labels", "seq_lengths"]
+    assert prepared.num_rows is not None
+    assert prepared.num_rows < 20
+    assert sum(len(row["input_ids"]) for row in prepared.train) == sum(len(r["input_ids"]) for r in unpacked.train)
+    batch = DataCollatorForLanguageModeling(pad_token_id=3, padding_free=True)([prepared.train[0]])
+    starts = (batch["position_ids"][0] == 0).nonzero().flatten().tolist()
+    lengths = prepared.train[0]["seq_lengths"]
+    assert starts == [sum(lengths[:index]) for index in range(len(lengths))]
+
+
+def test_packing_splits_text_and_cuts_answers(load: Callable[..., Any], lines: Callable[..., str]) -> None:
+    packing = {"packing": True, "max_seq_length": 64}
+    _, text = load(lines([{"text": "x" * 200}]), job=packing)
+    assert (text["warning"], text["data"]["tokens_lost"], text["data"]["num_rows"]) == ([], 0, 4)
+    _, chat = load(lines([{"prompt": "Q", "completion": "x" * 200}]), job=packing)
+    assert chat["warning"] == ["truncated_rows"]
+
+
+def test_rows_are_held_out_by_seed(load: Callable[..., Any], lines: Callable[..., str]) -> None:
+    path = lines(PAIRS)
+    first, events = load(path, eval_fraction=0.2)
+    again, _ = load(path, eval_fraction=0.2)
+    other, _ = load(path, eval_fraction=0.2, train={"seed": 1})
+    assert (len(first.train), len(first.eval), events["data"]["num_eval_rows"]) == (16, 4, 4)
+    assert first.eval[:] == again.eval[:]
+    assert first.eval[:] != other.eval[:]
+    assert not {tuple(row["input_ids"]) for row in first.train} & {tuple(row["input_ids"]) for row in first.eval}
+
+
+def test_held_out_rows_may_lie_in_a_file(load: Callable[..., Any], lines: Callable[..., str]) -> None:
+    prepared, _ = load(lines(PAIRS), eval_path=lines(PAIRS[:3], "eval.jsonl"))
+    assert (len(prepared.train), len(prepared.eval)) == (20, 3)
+    with pytest.raises(UsageError, match="is read as text with the columns text, but"):
+        load(lines(PAIRS), eval_path=lines([{"text": "x"}], "eval.jsonl"))
+
+
+def test_holding_out_everything_is_refused(load: Callable[..., Any], lines: Callable[..., str]) -> None:
+    with pytest.raises(UsageError, match="0.9 of 1 rows leaves none to train on"):
+        load(lines(PAIRS[:1]), eval_fraction=0.9)
+
+
+def test_rows_without_anything_to_learn_are_dropped_and_told(
+    load: Callable[..., Any], lines: Callable[..., str]
+) -> None:
+    rows = [{"prompt": f"Q{number}", "completion": f"A{number}"} for number in range(200)]
+    prepared, events = load(
+        lines([*rows, rows[0], {"prompt": "x" * 200, "completion": "A"}, {"prompt": "Q", "completion": ""}])
+    )
+    assert prepared.num_rows == 201
+    assert events["warning"] == ["masked_rows", "truncated_rows", "empty_rows", "duplicate_rows"]
+    assert all(any(label != IGNORED for label in row["labels"]) for row in prepared.train)
+
+
+def test_a_data_set_of_prompts_too_long_stops(load: Callable[..., Any], lines: Callable[..., str]) -> None:
+    with pytest.raises(UsageError, match=r"2 of 22 rows \(9.1%\) have no token to learn.*train.max_seq_length="):
+        load(lines(PAIRS + [{"prompt": "x" * n, "completion": "A"} for n in (200, 300)]))
+
+
+def test_a_template_without_an_end_is_told(
+    load: Callable[..., Any], lines: Callable[..., str], make_tokenizer: Callable[..., Any]
+) -> None:
+    endless = make_tokenizer(template="{% for m in messages %}{{ m['content'] + '\n' }}{% endfor %}")
+    assert load(lines(PAIRS), tokenizer=endless)[1]["warning"] == ["no_end_token"]
+
+
+def test_a_missing_padding_token_is_told(
+    load: Callable[..., Any], lines: Callable[..., str], make_tokenizer: Callable[..., Any]
+) -> None:
+    prepared, events = load(lines(PAIRS), tokenizer=make_tokenizer(pad=None))
+    assert (events["warning"], prepared.pad_token_id) == (["padding_token"], 3)
+
+
+def test_less_than_one_step_stops_unless_the_steps_are_given(
+    load: Callable[..., Any], lines: Callable[..., str]
+) -> None:
+    sixteen = {"batch": Batch(micro_batch_size=2, gradient_accumulation_steps=4, world_size=4)}
+    with pytest.raises(UsageError, match="20 rows x 1 epochs are less than one optimizer step of 32 rows"):
+        load(lines(PAIRS), job=sixteen)
+    assert load(lines(PAIRS), job=sixteen, train={"num_epochs": 2})[0].num_rows == 20
+    assert load(lines(PAIRS), job=sixteen, train={"max_steps": 3})[0].num_rows == 20
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "message"),
+    [
+        ([], UsageError, "holds no rows"),
+        ([{"query": "Q", "reply": "A"}], RecipeError, "completion: reply"),
+        ([{"prompt": "Q", "completion": ""}], UsageError, "all 1 rows are empty"),
+        ([*PAIRS * 51, {"prompt": "Q", "completion": ["A"]}], UsageError, "line 1021: `completion` is not text"),
+        ([{"messages": [{"role": "user", "content": "Q"}, {"role": "judge", "content": "A"}]}], UsageError, "'judge'"),
+    ],
+)
+def test_bad_data_is_wrong_use(
+    load: Callable[..., Any], lines: Callable[..., str], rows: Any, error: Any, message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        load(lines(rows))
+
+
+def test_the_second_start_does_not_tokenise_again(
+    load: Callable[..., Any],
+    lines: Callable[..., str],
+    make_tokenizer: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path, tokenizer = lines(PAIRS), make_tokenizer()
+    first, _ = load(path, tokenizer=tokenizer)
+
+    def never(*_: Any) -> None:
+        raise AssertionError("tokenised again")
+
+    tokenizer("use it", padding="max_length", truncation=True, max_length=4)
+    monkeypatch.setattr(RowEncoder, "__call__", never)
+    again, events = load(path, tokenizer=tokenizer)
+    assert again.train[:] == first.train[:]
+    assert events["data"]["supervised_tokens"] > 0
+
+
+@pytest.mark.parametrize("change", [{"max_seq_length": 90}, {"completion_only_loss": False}])
+def test_other_settings_are_not_taken_from_the_cache(
+    load: Callable[..., Any], lines: Callable[..., str], change: dict[str, Any]
+) -> None:
+    path = lines(PAIRS + [{"prompt": "Q", "completion": "A" * 80}] * 1)
+    first, _ = load(path)
+    other, _ = load(path, job=change)
+    assert first.train[:] != other.train[:]
+
+
+@pytest.mark.parametrize("packing", [False, True])
+def test_a_stream_is_read_as_it_is_needed(
+    load: Callable[..., Any], lines: Callable[..., str], monkeypatch: pytest.MonkeyPatch, packing: bool
+) -> None:
+    encoded = 0
+    encode = RowEncoder.__call__
+
+    def counting(self: RowEncoder, batch: Any, positions: Any) -> Any:
+        nonlocal encoded
+        encoded += len(positions)
+        return encode(self, batch, positions)
+
+    monkeypatch.setattr(RowEncoder, "__call__", counting)
+    rows = [{"prompt": f"Q{number}", "completion": f"A{number}"} for number in range(20_000)]
+    prepared, events = load(lines(rows), streaming=True, train={"max_steps": 5}, job={"packing": packing})
+    assert (prepared.num_rows, prepared.streaming, events["data"]["rows"]) == (None, True, 1000)
+    taken = [row for _, row in zip(range(5), prepared.train, strict=False)]
+    assert set(taken[0]) == {"input_ids", "labels"} | ({"seq_lengths"} if packing else set())
+    assert encoded <= 5_000
+    assert sum(1 for _ in prepared.train.take(50)) == 50
+
+
+def test_a_stream_gives_the_rows_of_the_file(load: Callable[..., Any], lines: Callable[..., str]) -> None:
+    path = lines([*PAIRS, {"prompt": "Q", "completion": ""}])
+    whole, _ = load(path)
+    stream, _ = load(path, streaming=True, train={"max_steps": 5})
+    assert list(stream.train) == list(whole.train)
