@@ -22,7 +22,7 @@ def show(recipe: str, *overrides: str, **options: object) -> int:
 def test_a_fitting_plan_is_printed_and_names_the_next_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert show("codellama34b_qlora", "train.max_seq_length=1024") == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("FITS  QLoRA of CodeLlama-34b-Instruct-hf on dual_rtx4090")
+    assert printed.startswith("FITS  QLoRA of CodeLlama-34b-hf on dual_rtx4090")
     assert printed.endswith("\nNext: tunekit launch codellama34b_qlora train.max_seq_length=1024\n")
 
 
