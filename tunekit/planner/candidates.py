@@ -180,10 +180,10 @@ def _to_lora(found: Resolved) -> Iterator[Change]:
     if kind == "full":
         note = "trains an adapter instead of every weight: enough for most instruction tuning"
         yield from _method_changes(found, "lora", 1.0, note)
-    if kind == "qlora" and found.settled.hardware.world_size > 1:
+    if kind == "qlora":
         # ZeRO-3 loads a 16-bit base shard by shard; a 4-bit one is built whole on every card first.
         changes = _method_changes(found, "lora", 0.3, "16-bit base instead of 4-bit, loaded shard by shard")
-        yield from (change for change in changes if ("zero.preset", "z2") not in change.settings)
+        yield from (change for change in changes if dict(change.settings)["zero.preset"].startswith("z3"))
 
 
 def _to_qlora(found: Resolved) -> Iterator[Change]:

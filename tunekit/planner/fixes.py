@@ -62,7 +62,7 @@ def find_fixes(found: Resolved, trust: Trust) -> tuple[Fix, ...]:
     if not enough or enough[0].change.cost > _DEAR:
         enough = _ranked((*enough, *_combinations(found, singles, trust)))
     fixes = [_fix(option) for option in enough[:MOST_SHOWN]]
-    fixes += _other_machines(found, trust, last=not fixes)
+    fixes += _other_machines(found, singles, trust, last=not fixes)
     if len(enough) < FEW:
         helpful = sorted(singles, key=lambda option: -option.saved)
         fixes += [_fix(option) for option in helpful if _comes_nearer(found, option)][:FEW]
@@ -161,16 +161,20 @@ def _fix(option: Option) -> Fix:
     )
 
 
-def _other_machines(first: Resolved, trust: Trust, *, last: bool) -> Iterator[Fix]:
-    """The smallest shipped machine that runs the recipe; with `last`, said to be the only way."""
-    settled = first.settled
-    machines = (load_profile(name) for name in profile_names() if name != settled.hardware.name)
-    for hardware in sorted(machines, key=_size):
-        change = Change(settings=(("hardware", hardware.name),), cost=10.0, note=_machine_note(hardware, last))
-        option = _on(first, hardware, change, trust)
-        if option is not None and option.verdict != "rejected":
-            yield _fix(option)
-            return
+def _other_machines(first: Resolved, singles: tuple[Option, ...], trust: Trust, *, last: bool) -> Iterator[Fix]:
+    """The smallest shipped machine that runs the recipe; when it is the last way out, one change of the recipe too."""
+    machines = sorted(
+        (load_profile(name) for name in profile_names() if name != first.settled.hardware.name), key=_size
+    )
+    changes: list[tuple[Change, ...]] = [()]
+    if last:
+        changes += [(option.change,) for option in sorted(singles, key=lambda option: option.change.cost)]
+    for before in changes:
+        for hardware in machines:
+            option = _on(first, hardware, before, trust, last=last)
+            if option is not None and option.verdict != "rejected":
+                yield _fix(option)
+                return
 
 
 def _size(hardware: Hardware) -> tuple[int, int, str]:
@@ -178,7 +182,9 @@ def _size(hardware: Hardware) -> tuple[int, int, str]:
     return cards, hardware.host.usable_ram_bytes, hardware.name
 
 
-def _on(first: Resolved, hardware: Hardware, change: Change, trust: Trust) -> Option | None:
+def _on(first: Resolved, hardware: Hardware, before: tuple[Change, ...], trust: Trust, *, last: bool) -> Option | None:
+    machine = Change(settings=(("hardware", hardware.name),), cost=10.0, note=_machine_note(hardware, last=last))
+    change = joined((machine, *before))
     recipe = applied(first.asked, change)
     if recipe is None:
         return None
@@ -189,8 +195,8 @@ def _on(first: Resolved, hardware: Hardware, change: Change, trust: Trust) -> Op
     return Option(change=change, found=found, saved=_saved(first, found))
 
 
-def _machine_note(hardware: Hardware, last: bool) -> str:
+def _machine_note(hardware: Hardware, *, last: bool) -> str:
     cards = f"{len(hardware.gpus)} x {hardware.gpus[0].name}" if hardware.gpus else "no GPU"
     ram = format_bytes(hardware.host.ram_bytes // GIB * GIB)
-    head = "no change of the recipe is enough here; the smallest" if last else "the smallest"
-    return f"{head} shipped machine that runs it as it is: {cards}, {ram} of RAM"
+    head = "nothing else is enough here; the smallest" if last else "the smallest"
+    return f"{head} shipped machine that runs it: {cards}, {ram} of RAM"

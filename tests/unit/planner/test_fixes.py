@@ -83,7 +83,7 @@ def test_when_only_another_machine_helps_that_is_said() -> None:
     found = fixes("meta-llama/Llama-2-70b-chat-hf", "qlora", zero__preset="z3_qlora", train__micro_batch_size=1)
     machines = [fix for fix in found if fix.set.startswith("hardware=")]
     assert len(machines) == 1
-    assert machines[0].note.startswith("no change of the recipe is enough here")
+    assert machines[0].note.startswith("nothing else is enough here; the smallest shipped machine")
 
 
 def test_what_hardly_helps_is_not_offered() -> None:
