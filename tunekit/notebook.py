@@ -10,7 +10,7 @@ from tunekit.errors import RecipeError, UsageError
 from tunekit.hardware.spec import Hardware
 from tunekit.planner.make import check_trust, make_plan
 from tunekit.planner.plan import Plan, Trust
-from tunekit.recipe.loading import LoadedRecipe, load_recipe, resolved_yaml
+from tunekit.recipe.loading import LoadedRecipe, as_mapping, load_recipe, resolved_yaml
 from tunekit.recipe.placing import placed
 from tunekit.recipe.schema import Recipe
 
@@ -72,7 +72,7 @@ def read_source(source: Source, overrides: Sequence[str] = ()) -> LoadedRecipe:
             return source
         source = source.recipe
     if isinstance(source, Recipe):
-        loaded = load_recipe(source.model_dump(mode="json", exclude_unset=True), overrides)
+        loaded = load_recipe(as_mapping(source, written_only=True), overrides)
         return LoadedRecipe(recipe=loaded.recipe, text=resolved_yaml(source), path=None, overrides=loaded.overrides)
     return load_recipe(source, overrides)
 
@@ -88,7 +88,7 @@ def plan_loaded(loaded: LoadedRecipe, *, on: str | Hardware | None = None, trust
     try:
         return make_plan(recipe, shape, hardware, trust=trust)
     except RecipeError as error:
-        raise RecipeError(placed(error.problems, loaded), source=loaded.path or "the recipe") from None
+        raise RecipeError(placed(error.problems, loaded), source=loaded.path or "the mapping") from None
 
 
 def _aimed(loaded: LoadedRecipe, on: str | Hardware | None) -> Recipe:

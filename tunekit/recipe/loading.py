@@ -48,13 +48,15 @@ def load_text(text: str, *, name: str = "recipe.yaml", overrides: Sequence[str] 
 
 def resolved_yaml(recipe: Recipe) -> str:
     """The whole recipe as YAML, every key that applies written out; loading it gives an equal recipe."""
-    values, kind = recipe.model_dump(mode="json"), recipe.method.kind
-    for section, content in values.items():
-        if isinstance(content, dict):
-            values[section] = {
-                key: value for key, value in content.items() if section != "method" or applies(key, kind)
-            }
-    return dump_yaml(_escaped(values))
+    return dump_yaml(as_mapping(recipe))
+
+
+def as_mapping(recipe: Recipe, *, written_only: bool = False) -> dict[str, Any]:
+    """The recipe as `load_recipe` takes it: the keys that apply, or of these only those that were written."""
+    values, kind = recipe.model_dump(mode="json", exclude_unset=written_only), recipe.method.kind
+    if "method" in values:
+        values["method"] = {name: value for name, value in values["method"].items() if applies(name, kind)}
+    return dict(_escaped(values))
 
 
 def dump_yaml(values: Any) -> str:

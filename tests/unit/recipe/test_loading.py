@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tunekit.errors import RecipeError
-from tunekit.recipe.loading import dump_yaml, load_recipe, load_text, resolved_yaml
+from tunekit.recipe.loading import as_mapping, dump_yaml, load_recipe, load_text, resolved_yaml
 from tunekit.recipe.shipped import shipped_names
 
 SMALL = "model: {path: a/b}\ndata: {path: d.jsonl}\noutput: {dir: runs/x}\n"
@@ -93,3 +93,12 @@ def test_a_method_chosen_on_the_command_line_needs_no_more_typing() -> None:
 
 def test_yaml_is_written_in_the_order_given() -> None:
     assert dump_yaml({"b": 1, "a": ["ä"]}) == "b: 1\na:\n- ä\n"
+
+
+def test_a_recipe_in_hand_can_be_changed_and_loaded_again() -> None:
+    recipe = load_recipe(small(output={"dir": "o", "sample_prompts": ["\\${x}"]}, method={"rank": 8})).recipe
+    written = as_mapping(recipe, written_only=True)
+    assert set(written) == {"model", "data", "output", "method"}
+    again = load_recipe(written, ["method.kind=full"]).recipe
+    assert again.output == recipe.output
+    assert again.method.rank is None
