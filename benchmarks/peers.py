@@ -2,9 +2,10 @@
 
     python benchmarks/peers.py [--rounds 3] [--steps 10] [--llamafactory ENVIRONMENT] [--json FILE]
 
-The job: SmolLM2-135M-Instruct, LoRA of rank 8 on all linear layers, rows packed to 256 tokens, micro-batch 1 x accumulation 2 x
-two processes, ZeRO-2, bf16, activation checkpointing on. Measured from outside: seconds from the start of the command to the
-first optimizer step, and tokens per second between the second and the last step. Medians and ratios in one table.
+The job: SmolLM2-135M-Instruct, LoRA of rank 8 on all linear layers, rows packed to 256 tokens, micro-batch 1 x
+accumulation 2 x two processes, ZeRO-2, bf16, activation checkpointing on. Measured from outside: seconds from the start
+of the command to the first optimizer step, and tokens per second between the second and the last step. Medians and
+ratios in one table.
 
 LLaMA-Factory lives in an environment of its own, made on first use (`--llamafactory none` leaves it out).
 """
@@ -29,7 +30,8 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from tunekit.launcher.ops import extensions_dir_here
+from tunekit.launcher.caller import this_caller
+from tunekit.launcher.environment import extensions_dir
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "examples/data/finetuning_qa.jsonl"
@@ -192,7 +194,7 @@ def bare_arm(folder: Path, steps: int, model: Path) -> Arm:
         str(steps),
         str(file),
     )
-    env = {**cpu_environment(binaries), "TORCH_EXTENSIONS_DIR": str(extensions_dir_here())}
+    env = {**cpu_environment(binaries), "TORCH_EXTENSIONS_DIR": str(extensions_dir(this_caller()))}
     return Arm(name="bare script", argv=argv, env=env, steps_file=file, step_of=log_step)
 
 
@@ -215,7 +217,7 @@ def llamafactory_arm(folder: Path, steps: int, model: Path, environment: Path) -
 
 
 def make_llamafactory(environment: Path) -> None:
-    """LLaMA-Factory 0.9.5 with the CPU build of torch, the newest libraries it allows, and without vision and audio packages."""
+    """LLaMA-Factory 0.9.5 with the CPU build of torch and the newest libraries it allows, without vision and audio."""
     if (environment / "bin/llamafactory-cli").exists():
         return
     subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
@@ -255,9 +257,7 @@ def show(timings: list[Timing]) -> None:
     """The table: medians and ratios to tunekit's."""
     console = Console()
     names = list(dict.fromkeys(timing.arm for timing in timings))
-    table = Table(
-        title=f"LoRA, SmolLM2-135M, two processes ({platform.processor() or platform.machine()}, {os.cpu_count()} cores)"
-    )
+    table = Table(title=f"LoRA, SmolLM2-135M, two processes on {os.cpu_count()} cores ({platform.machine()})")
     for heading in ("", "runs", "first step s", "vs bare", "tokens/s", "vs bare", "total s"):
         table.add_column(heading, justify="right")
     reference = {"first": 1.0, "rate": 1.0}
