@@ -140,16 +140,21 @@ def _zero(job: Job, shape: ModelShape, start: Mapping[str, Any]) -> dict[str, An
     zero = job.zero
     settings: dict[str, Any] = {"stage": zero.stage, "overlap_comm": zero.overlap_comm}
     if zero.stage:
-        settings |= {"contiguous_gradients": True, "reduce_scatter": True}
+        settings |= _switches(start, "contiguous_gradients", "reduce_scatter")
         settings |= {"reduce_bucket_size": zero.reduce_bucket_size}
     if zero.stage in (1, 2):
-        settings |= {"allgather_partitions": True, "allgather_bucket_size": zero.allgather_bucket_size}
+        settings |= _switches(start, "allgather_partitions") | {"allgather_bucket_size": zero.allgather_bucket_size}
     if zero.stage == 3:
         settings |= _stage_three(job)
     settings |= _offloads(job, shape, start)
     if zero.zenflow:
         settings["zenflow"] = _zenflow(job, _section(start, "zenflow"))
     return {**settings, **_kept(start, settings, zero.stage)}
+
+
+def _switches(start: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Switches that are on unless the file turns them off; written out, so that no default decides."""
+    return {name: start[name] if start.get(name, "auto") != "auto" else True for name in names}
 
 
 def _kept(start: Mapping[str, Any], settings: Mapping[str, Any], stage: int) -> dict[str, Any]:

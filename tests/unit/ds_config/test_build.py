@@ -173,13 +173,20 @@ def test_the_users_file_keeps_what_the_plan_does_not_own(tmp_path: Path) -> None
         "train_batch_size": "auto",
         "comms_logger": {"enabled": True},
         "bf16": {"enabled": "auto", "check_grad_overflow": False},
-        "zero_optimization": {"stage": 2, "round_robin_gradients": True, "reduce_bucket_size": "auto"},
+        "zero_optimization": {
+            "stage": 2,
+            "round_robin_gradients": True,
+            "reduce_scatter": False,
+            "reduce_bucket_size": "auto",
+        },
     }
     config = build(make_job(zero={"preset": "mine"}), zero=user_file(tmp_path, theirs))
     assert config["steps_per_print"] == 7
     assert config["comms_logger"] == {"enabled": True}
     assert config["bf16"] == {"check_grad_overflow": False, "enabled": True}
     assert config["zero_optimization"]["round_robin_gradients"] is True
+    assert config["zero_optimization"]["reduce_scatter"] is False
+    assert config["zero_optimization"]["contiguous_gradients"] is True
     assert config["zero_optimization"]["reduce_bucket_size"] == 10**6
     assert "auto" not in dict(dotted_items(config)).values()
 
