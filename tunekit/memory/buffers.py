@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tunekit.memory.case import Case
 from tunekit.memory.model_states import BACKWARD, TRAINING
-from tunekit.memory.terms import MemoryTerm
+from tunekit.memory.terms import MemoryTerm, Moment, Phase
 
 _PARTITION = "deepspeed 0.19.8 runtime/zero/partition_parameters.py, partitioned_param_coordinator.py"
 ZENFLOW_TOPK = 0.1
@@ -68,38 +68,69 @@ def persistent_parameters(case: Case) -> MemoryTerm:
     )
 
 
-def layer_bytes(case: Case) -> int:
-    """Stored bytes of the largest layer: its 4-bit part at half a byte, the rest at b."""
-    packed = case.inventory.num_quantized // max(1, case.shape.num_layers)
-    return case.weight_bytes * (case.inventory.layer - packed) + packed // 2
+def gathered_weights(case: Case) -> tuple[MemoryTerm, ...]:
+    """Stage 3: b x the weights that are whole at once; nothing when one rank has all of them on its device.
 
-
-def gathered_weights(case: Case) -> MemoryTerm:
-    """Stage 3: b x embedding and untied head + 2 layers + 2 b prefetch_bucket + b max_reuse_distance / 2.
-
-    Two layers because the next is fetched while one computes; the prefetched bucket and its copy; and what stays from
-    forward to backward. Never more than the model, all but the rank's own share of it; nothing when one rank has all.
+    Every module's hook prefetches at least one tensor, so prefetching runs ahead until max_live_parameters are whole:
+    that many at the loss, or the head and what max_reuse_distance keeps, if that is more. Backward starts without the
+    head, and ends with the embedding and two layers. Counted in stored elements: four 4-bit weights are one.
     """
-    zero, width = case.job.zero, case.weight_bytes
-    ends = width * (case.shape.count("embedding") + case.shape.count("head"))
-    layers = case.shape.num_layers * layer_bytes(case)
-    reuse = min(width * zero.max_reuse_distance // 2, layers)
-    prefetch = min(2 * width * zero.prefetch_bucket_size, layers)
-    whole = ends + layers
-    total = min(ends + 2 * layer_bytes(case) + prefetch + reuse, whole)
+    if not case.gathers:
+        return ()
+    stored, layer = _stored_elements(case), _layer_elements(case)
+    live = min(case.job.zero.max_live_parameters, stored)
+    kept = min(case.job.zero.max_reuse_distance // 2, case.shape.num_layers * layer)
+    head, embedding = case.inventory.head, case.inventory.embedding
+    at_loss = min(stored, max(live, head + kept))
+    at_start = min(stored, max(live - head, 2 * layer + kept))
+    at_end = min(stored, embedding + 2 * layer)
+    return (
+        _gathered(case, ("step",), ("loss",), at_loss, "live or head and kept"),
+        _gathered(case, ("step",), ("backward start",), at_start, "live without the head, or 2 layers and kept"),
+        _gathered(case, ("step",), ("backward end",), at_end, "embedding and 2 layers"),
+        _gathered(case, ("eval",), (), min(stored, max(live, head)), "live or head"),
+    )
+
+
+def _gathered(
+    case: Case, phases: tuple[Phase, ...], moments: tuple[Moment, ...], elements: int, what: str
+) -> MemoryTerm:
     return MemoryTerm(
         name="gathered weights",
+        phases=phases,
+        moments=moments,
+        device_bytes=case.weight_bytes * elements,
+        formula=f"{case.weight_bytes} B x {elements:,} ({what})",
+        source=f"{_PARTITION}; status of every parameter read on a CPU run with two ranks",
+        kind="bound",
+        low=0.6,
+        high=1.1,
+    )
+
+
+def prefetch_bucket(case: Case) -> MemoryTerm:
+    """b x prefetch_bucket_size: tensors gathered together are copied out of one flat buffer."""
+    size = min(case.job.zero.prefetch_bucket_size, _stored_elements(case)) if case.gathers else 0
+    return MemoryTerm(
+        name="prefetch bucket",
         phases=("step", "eval"),
         moments=BACKWARD,
-        device_bytes=total if case.gathers else 0,
-        formula=(
-            f"embedding and head {ends:,} B + 2 layers {2 * layer_bytes(case):,} B + prefetch {prefetch:,} B"
-            f" + kept for reuse {reuse:,} B, at most the model {whole:,} B"
-        ),
-        source=f"{_PARTITION}; reuse and prefetch read off live tensors",
+        device_bytes=case.weight_bytes * size,
+        formula=f"{case.weight_bytes} B x {size:,} elements",
+        source=f"{_PARTITION}; 2 B per element measured on a CPU run",
         kind="bound",
-        low=0.5,
+        low=0.0,
     )
+
+
+def _stored_elements(case: Case) -> int:
+    inventory = case.inventory
+    return inventory.num_trainable + inventory.num_frozen + inventory.num_quantized // 4
+
+
+def _layer_elements(case: Case) -> int:
+    packed = case.inventory.num_quantized // max(1, case.shape.num_layers)
+    return case.inventory.layer - packed + packed // 4
 
 
 def zenflow_columns(case: Case) -> MemoryTerm:

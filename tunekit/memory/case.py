@@ -65,7 +65,7 @@ class Case:
     @property
     def master_bytes(self) -> int:
         """Bytes per element of the optimizer's own copy of the weights."""
-        return 2 if self.job.zero.bf16_states and self.job.precision != "fp32" else 4
+        return 2 if self.stage > 0 and self.job.zero.bf16_states and self.job.precision != "fp32" else 4
 
     @property
     def shards_weights(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tunekit.memory.case import Case
-from tunekit.memory.model_states import ALWAYS, TRAINING, state_bytes
+from tunekit.memory.model_states import ALWAYS, TRAINING, state_bytes, steps_weights_in_place
 from tunekit.memory.terms import MemoryTerm
 
 _CHECKPOINT = "sizes measured on DeepSpeed 0.19.8 checkpoints; transformers 5.23 Trainer adds model.safetensors"
@@ -29,8 +29,7 @@ def checkpoint_bytes(case: Case) -> int:
     Adapters: the same of N_t alone, frozen parameters excluded; stage 3 keeps the module's file out as well.
     """
     trained = case.inventory.num_trainable
-    in_place = case.weight_bytes == case.master_bytes and case.stage in (0, 3) and not case.offloads_optimizer
-    master = 0 if in_place and case.stage == 0 else case.master_bytes
+    master = 0 if steps_weights_in_place(case) else case.master_bytes
     optimizer = round((master + state_bytes(case)) * trained)
     module = 0 if case.stage == 3 else case.weight_bytes * trained
     return optimizer + module + case.weight_bytes * trained

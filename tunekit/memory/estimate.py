@@ -40,7 +40,7 @@ SINGLE: tuple[Callable[[Case], MemoryTerm], ...] = (
     buffers.reduce_scatter_work,
     buffers.offload_gradient_buffer,
     buffers.persistent_parameters,
-    buffers.gathered_weights,
+    buffers.prefetch_bucket,
     buffers.zenflow_columns,
     activations.checkpoints,
     activations.saved_activations,
@@ -56,6 +56,7 @@ SINGLE: tuple[Callable[[Case], MemoryTerm], ...] = (
     overheads.nccl_buffers,
     overheads.cublas_workspace,
     host.processes,
+    host.kernel_scratch,
     host.data_workers,
     host.loading_copies,
     host.mapped_checkpoint,
@@ -79,6 +80,7 @@ SINGLE: tuple[Callable[[Case], MemoryTerm], ...] = (
 """One function per term, in the order they are shown."""
 SEVERAL: tuple[Callable[[Case], tuple[MemoryTerm, ...]], ...] = (
     model_states.gradients_in_flight,
+    buffers.gathered_weights,
     activations.layer_in_backward,
 )
 """Functions that give a term per moment of the step."""

@@ -14,7 +14,8 @@ from tunekit.memory.terms import MemoryTerm
 from tunekit.units import GB, MIB
 
 RANK_BYTES = 3 * GB
-CPU_RANK_BYTES = 900 * MIB
+CPU_RANK_BYTES = 600 * MIB
+CPU_SCRATCH_BYTES = 280 * MIB
 CONDUCTOR_BYTES = 300 * MIB
 WORKER_BYTES = 450 * MIB
 MAPPED_BYTES = 5 * GB
@@ -39,10 +40,25 @@ def processes(case: Case) -> MemoryTerm:
         phases=ALWAYS,
         host_bytes=case.world_size * each + CONDUCTOR_BYTES,
         formula=f"{case.world_size} ranks x {each:,} B + {CONDUCTOR_BYTES:,} B launcher",
-        source="resident size of a rank after its imports; 2.5 to 4 GB with CUDA libraries",
+        source="resident size of a rank after its imports: 600 MiB measured without CUDA libraries, 2.5 to 4 GB with",
         kind="calibrated",
         low=0.8,
         high=1.33,
+        pooled=False,
+    )
+
+
+def kernel_scratch(case: Case) -> MemoryTerm:
+    """P x 280 MiB without GPUs: what the CPU's matmul libraries and their threads keep once they have run."""
+    return MemoryTerm(
+        name="scratch of CPU kernels",
+        phases=TRAINING,
+        host_bytes=case.world_size * CPU_SCRATCH_BYTES if case.on_cpu else 0,
+        formula=f"{case.world_size} ranks x {CPU_SCRATCH_BYTES:,} B",
+        source="growth of resident memory beyond the tensors in a LoRA run of a 135M model",
+        kind="calibrated",
+        low=0.2,
+        high=1.5,
         pooled=False,
     )
 
@@ -82,8 +98,11 @@ def loading_copies(case: Case) -> MemoryTerm:
 
 
 def mapped_checkpoint(case: Case) -> MemoryTerm:
-    """The shard being read, at most 5 GB: checkpoints are mapped, and their pages can be dropped at any time."""
-    size = min(2 * case.shape.num_parameters, MAPPED_BYTES)
+    """The shard being read, at most 5 GB: checkpoints are mapped, and their pages can be dropped at any time.
+
+    On the CPU the mapped pages are the weights themselves until they are trained.
+    """
+    size = 0 if case.on_cpu else min(2 * case.shape.num_parameters, MAPPED_BYTES)
     return MemoryTerm(
         name="mapped checkpoint",
         phases=("load",),

@@ -169,10 +169,11 @@ def gradients(case: Case) -> MemoryTerm:
 def master_weights(case: Case) -> MemoryTerm:
     """4 n bytes (2 n with bf16 states): the copy the optimizer updates.
 
-    Stage 0 in fp32 has none. Stage 3 without offload steps the partitions themselves when they have the master's type.
+    Stages 1 to 3 copy also weights that already have the master's type; only stage 0 in fp32 has none (live tensors
+    of a CPU run: 20 B per parameter in fp32 and 10 B with bf16 states under stages 2 and 3).
     """
     elements = _device_share(case) if case.offloads_optimizer else case.partition
-    if not case.offloads_optimizer and _steps_weights_in_place(case):
+    if steps_weights_in_place(case):
         elements = 0
     return MemoryTerm(
         name="master weights",
@@ -277,10 +278,9 @@ def _resting(case: Case, count: int) -> int:
     return -(-count // case.world_size) if case.shards_weights else count
 
 
-def _steps_weights_in_place(case: Case) -> bool:
-    if case.stage == 0:
-        return case.job.precision == "fp32"
-    return case.stage == 3 and case.master_bytes == case.weight_bytes
+def steps_weights_in_place(case: Case) -> bool:
+    """Whether the optimizer updates the weights themselves, without a master copy."""
+    return case.stage == 0 and case.job.precision == "fp32"
 
 
 def _device_share(case: Case) -> int:
@@ -300,7 +300,7 @@ def _spread(case: Case) -> str:
 
 def _largest_stepped(case: Case) -> int:
     """Elements stepped at once on the device: all in stage 0, a group's share in 1 and 2, a sub-group in 3."""
-    if case.offloads_optimizer or (case.stage == 0 and case.job.precision == "fp32"):
+    if case.offloads_optimizer or steps_weights_in_place(case):
         return 0
     if case.stage == 0:
         return case.inventory.num_trainable
