@@ -100,19 +100,6 @@ def overlap_comm(hardware: Hardware, *, stage: int, method: MethodKind) -> Choic
     return Choice(value=True, reason="reduction hides behind backward for one more bucket of GPU memory")
 
 
-def pin_memory(hardware: Hardware, *, pinned_bytes: int) -> Choice[bool]:
-    """Whether offloaded buffers are page-locked, given the bytes that would be, rounding included.
-
-    Pinned memory cannot be swapped out; torch rounds each block up to a power of two (`c10/core/AllocatorConfig.h`).
-    """
-    if not hardware.gpus:
-        return Choice(value=False, reason="nothing is copied to a GPU")
-    if pinned_bytes > hardware.host.usable_ram_bytes * 6 // 10:
-        reason = f"{format_bytes(pinned_bytes)} would be page-locked, more than 60 % of the usable RAM"
-        return Choice(value=False, reason=reason)
-    return Choice(value=True, reason="page-locked buffers copy to the GPU at full PCIe speed")
-
-
 def _card_bytes(hardware: Hardware) -> int | None:
     return min((gpu.usable_bytes for gpu in hardware.gpus), default=None)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.plans import CPU_BOX, DUAL_4090, RTX_4090
-from tunekit.ds_config.buckets import BucketSizes, bucket_sizes, overlap_comm, pin_memory
+from tunekit.ds_config.buckets import BucketSizes, bucket_sizes, overlap_comm
 from tunekit.hardware.profiles import load_profile
 from tunekit.hardware.spec import Hardware
 from tunekit.model_shape.catalogue import find
@@ -93,12 +93,3 @@ def test_overlap_is_for_cards_with_something_to_hide(
     choice = overlap_comm(hardware, stage=stage, method=method)  # type: ignore[arg-type]
     assert choice.value is expected
     assert choice.reason
-
-
-def test_pinning_leaves_room_in_ram() -> None:
-    usable = DUAL_4090.host.usable_ram_bytes
-    assert pin_memory(DUAL_4090, pinned_bytes=usable // 2).value is True
-    refused = pin_memory(DUAL_4090, pinned_bytes=usable * 7 // 10)
-    assert refused.value is False
-    assert "63.0 GiB would be page-locked, more than 60 %" in refused.reason
-    assert pin_memory(CPU_BOX, pinned_bytes=1).value is False
