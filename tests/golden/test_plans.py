@@ -19,7 +19,7 @@ Golden = Callable[[str, str], None]
 CASES = {
     "codellama34b_qlora": ("codellama34b_qlora", (), "fits"),
     "codellama34b_full": ("codellama34b_full", (), "rejected"),
-    "qwen25_14b_lora_tight": ("qwen25_14b_lora", ("train.max_seq_length=4096",), "tight"),
+    "codellama34b_qlora_tight": ("codellama34b_qlora", ("train.micro_batch_size=4",), "tight"),
 }
 
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from tunekit.planner.pinning import pin_memory, pinned_bytes
 from tunekit.planner.plan import Trust
 from tunekit.planner.search import Settled, Trial, leanest
-from tunekit.planner.zero import ladder, over_pcie, why
+from tunekit.planner.zero import SLOWNESS, ladder, over_pcie, why
 from tunekit.recipe.checks import remarks
 from tunekit.units import GB, GIB, format_bytes, format_seconds
 
@@ -37,7 +37,7 @@ def _faster_rung(settled: Settled, trial: Trial, trust: Trust) -> Iterator[str]:
         # Over NVLink the gathers hide behind the computation.
         return
     for rung in ladder(settled.recipe.method.kind, settled.hardware):
-        if rung.facts == trial.rung.facts:
+        if SLOWNESS[rung.preset] >= SLOWNESS.get(trial.rung.preset, 1.0):
             return
         if leanest(settled, replace(rung, auto=False), trust).fits:
             reason = why(rung, settled.hardware)
@@ -71,13 +71,15 @@ def _eager_scores(settled: Settled, trial: Trial) -> Iterator[str]:
 
 def _wasted_boundary(settled: Settled, trial: Trial) -> Iterator[str]:
     zero, batch = trial.job.zero, trial.job.batch
-    if zero.offload_optimizer == "none" or trial.job.accelerator == "cpu":
+    if zero.offload_optimizer != "cpu" or trial.job.accelerator == "cpu":
         return
     seconds = _trainable(settled) / CPU_ADAM_RATE[zero.bf16_states]
-    if batch.gradient_accumulation_steps < 4 and seconds >= 1:
+    passes = batch.gradient_accumulation_steps
+    if passes < 4 and seconds >= 1:
+        often = "every pass" if passes == 1 else f"every {passes} passes"
         yield (
-            f"The CPU steps the optimizer for about {format_seconds(seconds)} after every "
-            f"{batch.gradient_accumulation_steps} passes; a larger train.global_batch_size pays it less often."
+            f"The CPU steps the optimizer for about {format_seconds(seconds)} after {often}; "
+            "a larger train.global_batch_size pays it less often."
         )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from tunekit.planner.advice import CPU_ADAM_RATE, nvme_traffic
 from tunekit.planner.change import Change, Setting
 from tunekit.planner.resolve import Resolved
-from tunekit.planner.zero import GATHER_COST, ladder, over_pcie
+from tunekit.planner.zero import GATHER_COST, SLOWNESS, ladder, over_pcie
 from tunekit.recipe.schema import MethodKind
 from tunekit.units import GB, format_bytes, format_seconds
 
@@ -16,21 +16,6 @@ Family: TypeAlias = tuple[Change, ...]
 """Alternatives of one kind: the mildest that is enough is offered."""
 SHORTEST_ROW = 256
 SMALLEST_RANK = 8
-SLOWNESS: Mapping[str, float] = {
-    "z0": 0.0,
-    "z1": 0.0,
-    "z2": 0.0,
-    "z3": 0.3,
-    "z3_qlora": 0.3,
-    "z2_offload": 0.6,
-    "z3_offload_optim": 0.8,
-    "z3_offload_param": 0.8,
-    "z2_offload_bf16": 0.9,
-    "z3_offload": 1.0,
-    "z3_offload_bf16": 1.2,
-    "z3_offload_nvme": 4.0,
-}
-"""Order of speed of the presets on cards without NVLink; only differences are used."""
 
 
 def families(found: Resolved) -> tuple[Family, ...]:

@@ -56,6 +56,21 @@ WHY: Mapping[str, str] = {
     "z3_offload_nvme": "weights and optimizer states rest on the NVMe drive; RAM is too small for them",
     "z3_qlora": "the 4-bit base is shared out over the cards; whole it leaves too little room",
 }
+SLOWNESS: Mapping[str, float] = {
+    "z0": 0.0,
+    "z1": 0.0,
+    "z2": 0.0,
+    "z3": 0.3,
+    "z3_qlora": 0.3,
+    "z2_offload": 0.6,
+    "z3_offload_optim": 0.8,
+    "z3_offload_param": 0.8,
+    "z2_offload_bf16": 0.9,
+    "z3_offload": 1.0,
+    "z3_offload_bf16": 1.2,
+    "z3_offload_nvme": 4.0,
+}
+"""Order of speed of the presets on cards without NVLink; only differences are used."""
 GATHER_COST = "10 to 36 % over PCIe (fsdp_qlora)"
 _CPU_WHY = "each process holds the model whole; gradients and optimizer states are shared out"
 _STATED = ("stage", "offload_optimizer", "offload_param", "offload_ratio", "bf16_states")

@@ -11,6 +11,7 @@ from tunekit.render.plan_parts import (
     facts,
     judge_rows,
     memory_columns,
+    overrule_hint,
     short_decisions,
     shown_phases,
     title,
@@ -81,7 +82,7 @@ def _cell(cell: Cell) -> str:
 def _judges(plan: Plan) -> str:
     rows = [(row.name, escape(row.device), escape(row.host), _badge(row.verdict)) for row in judge_rows(plan)]
     table = _table(("judge", "GPU, GiB each", "host RAM, GiB", "says"), rows)
-    return f"{table}<p><small>{escape(plan.table.reading)}</small></p>"
+    return f"{table}<p><small>{escape(plan.table.reading)} {escape(overrule_hint(plan))}</small></p>"
 
 
 def _fixes(plan: Plan) -> str:

@@ -216,6 +216,15 @@ def _overruled(plan: Plan, judge: str) -> str:
     return "" if plan.trust in ("both", judge) else " (overruled)"
 
 
+def overrule_hint(plan: Plan) -> str:
+    """How to overrule the one judge that rejects alone; empty when there is nothing to overrule."""
+    model_rejects, table_rejects = _model_verdict(plan) == "rejected", not plan.table.passes
+    if plan.trust != "both" or model_rejects == table_rejects:
+        return ""
+    name, trusted = ("memory model", "table") if model_rejects else ("LLaMA-Factory table", "model")
+    return f"Only the {name} rejects; --trust {trusted} overrules it."
+
+
 def largest_terms(plan: Plan, place: Place, count: int) -> tuple[MemoryTerm, ...]:
     """The largest terms in the place's worst phase."""
     return terms_of(plan.memory, place)[:count]

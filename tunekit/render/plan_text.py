@@ -21,6 +21,7 @@ from tunekit.render.plan_parts import (
     judge_rows,
     largest_terms,
     memory_columns,
+    overrule_hint,
     places_of,
     short_decisions,
     shown_phases,
@@ -131,6 +132,9 @@ def _judges(plan: Plan) -> Table:
     outer = Table.grid()
     outer.add_row(table)
     outer.add_row(Text(plan.table.reading, style="dim"))
+    hint = overrule_hint(plan)
+    if hint:
+        outer.add_row(hint)
     return outer
 
 

@@ -6,8 +6,8 @@ import pytest
 from planning import CODELLAMA_34B, LLAMA_7B, LLAMA_8B, SMOLLM, laptop, machine, recipe_for, resolved
 
 from tunekit.hardware.spec import Hardware
-from tunekit.planner.candidates import SLOWNESS, families
-from tunekit.planner.zero import ALONE, LADDERS
+from tunekit.planner.candidates import families
+from tunekit.planner.zero import ALONE, LADDERS, SLOWNESS
 from tunekit.recipe.schema import Recipe
 
 

@@ -91,6 +91,17 @@ def test_the_overruled_judge_is_marked() -> None:
     assert table.verdict == "fails"
 
 
+def test_a_judge_that_rejects_alone_can_be_overruled() -> None:
+    table_alone = planned(CODELLAMA_34B, "qlora", zero__preset="z2", train__micro_batch_size=1, method__rank=32)
+    assert table_alone.verdict == "rejected"
+    assert plan_parts.overrule_hint(table_alone) == "Only the LLaMA-Factory table rejects; --trust model overrules it."
+    assert plan_parts.overrule_hint(planned()) == ""
+    both = planned(CODELLAMA_34B, "full", zero__preset="z3_offload")
+    assert plan_parts.overrule_hint(both) == ""
+    model_alone = replace(both, table=replace(both.table, passes=True))
+    assert plan_parts.overrule_hint(model_alone) == "Only the memory model rejects; --trust table overrules it."
+
+
 def test_sizes_become_one_line_and_long_lists_a_count() -> None:
     short = list(plan_parts.short_decisions(planned(CODELLAMA_34B, "lora")))
     keys = [key for key, _, _ in short]
