@@ -117,7 +117,7 @@ def machine(processes: int = 2) -> Hardware:
     )
 
 
-def recipe(model: Path, data: Path, run: Path, **changes: dict[str, Any]) -> dict[str, Any]:
+def recipe(model: Path, data: Path, run: Path, /, **changes: Any) -> dict[str, Any]:
     """A recipe for the tiny model that takes a second; `changes` are merged into its sections."""
     sections: dict[str, dict[str, Any]] = {
         "model": {"path": str(model)},

@@ -1,0 +1,153 @@
+"""A run that was killed, or stopped, and goes on from its checkpoint ends like one that never was."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration import tiny
+from tunekit.launcher.checkpoints import newest_complete
+from tunekit.launcher.run_dir import RunDir
+
+pytestmark = [pytest.mark.slow, pytest.mark.train]
+
+CASES = {"full": "z3", "lora": "z2"}
+RANKS, STEPS, SAVE_STEPS, INTERRUPTED = 2, 40, 10, 13
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Model and data that all runs share, and the folder that they lie in."""
+
+    root: Path
+    model: Path
+    data: Path
+
+    def run(self, name: str) -> Path:
+        """The folder of one run."""
+        return self.root / name
+
+    def write(self, name: str, kind: str, **output: Any) -> Path:
+        """Plan a run of `kind`; dropout makes it depend on the random state too."""
+        run = self.run(name)
+        wanted = tiny.recipe(
+            self.model,
+            self.data,
+            run,
+            method={"kind": kind, **({"dropout": 0.1} if kind == "lora" else {})},
+            zero={"preset": CASES[kind]},
+            train={"max_steps": STEPS, "eval_steps": 15, "warmup_ratio": 0.1},
+            data={"eval_fraction": 0.1},
+            output={"save_steps": SAVE_STEPS, **output},
+            tracking=["tensorboard"],
+        )
+        tiny.write_run(run, wanted)
+        return run
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """One tiny model, and one run of each kind that nobody disturbs."""
+    root = tmp_path_factory.mktemp("resume")
+    place = Place(root=root, model=tiny.write_model(root / "model"), data=tiny.write_data(root / "data.jsonl"))
+    straight = [place.write(f"{kind}-straight", kind, sample_prompts=["What colour is the car?"]) for kind in CASES]
+    tiny.build_ops(straight[0])
+    assert tiny.finish(tiny.start(straight)) == 0, tiny.log_tail(straight[0])
+    return place
+
+
+@pytest.fixture(scope="module")
+def resumed(place: Place) -> Path:
+    """A run of each kind, killed in the middle, and gone on together in one launch."""
+    runs = [place.write(f"{kind}-killed", kind) for kind in CASES]
+    for run in runs:
+        started = tiny.start([run])
+        tiny.wait_for_step(started, run, INTERRUPTED)
+        tiny.end(started)
+    checkpoints = {run: checkpoint_of(run) for run in runs}
+    assert {checkpoint.name for checkpoint in checkpoints.values()} == {f"checkpoint-{SAVE_STEPS}"}
+    assert tiny.finish(tiny.start(runs, checkpoints=checkpoints)) == 0, tiny.log_tail(runs[0])
+    return place.root
+
+
+def checkpoint_of(run: Path) -> Path:
+    """The newest checkpoint that is complete."""
+    found = newest_complete(RunDir(run).checkpoints, world_size=RANKS)
+    assert found is not None, sorted(path.name for path in RunDir(run).checkpoints.iterdir())
+    return found.path
+
+
+def success(run: Path) -> dict[str, Any]:
+    """The success marker."""
+    record: dict[str, Any] = json.loads(RunDir(run).success.read_text())
+    return record
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_a_killed_run_ends_with_the_same_loss(place: Place, resumed: Path, kind: str) -> None:
+    straight = tiny.metrics(place.run(f"{kind}-straight"))
+    again = tiny.metrics(resumed / f"{kind}-killed")
+    assert len(straight) == STEPS
+    assert again[-(STEPS - SAVE_STEPS) :] == pytest.approx(straight[SAVE_STEPS:], rel=1e-6)
+    assert success(resumed / f"{kind}-killed")["loss_last"] == pytest.approx(straight[-1], rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_a_killed_run_ends_with_the_same_evaluation(place: Place, resumed: Path, kind: str) -> None:
+    expected = success(place.run(f"{kind}-straight"))["eval_loss"]
+    assert expected > 0
+    assert success(resumed / f"{kind}-killed")["eval_loss"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_stop_request_leaves_a_checkpoint_to_go_on_from(place: Place) -> None:
+    run = place.write("lora-stopped", "lora")
+    started = tiny.start([run])
+    tiny.wait_for_step(started, run, INTERRUPTED)
+    RunDir(run).stop_request.touch()
+    assert tiny.finish(started) == 130, tiny.log_tail(run)
+    last = int(tiny.metrics(run, "step")[-1])
+    assert INTERRUPTED <= last < STEPS
+    assert checkpoint_of(run).name == f"checkpoint-{last}"
+    assert not RunDir(run).success.exists()
+    assert not RunDir(run).failure.exists()
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_only_the_newest_checkpoints_are_kept(place: Place, kind: str) -> None:
+    checkpoints = RunDir(place.run(f"{kind}-straight")).checkpoints
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["checkpoint-30", "checkpoint-40"]
+    assert all((path / "complete.json").exists() for path in checkpoints.iterdir())
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_tensorboard_files_hold_every_step(place: Place, kind: str) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = place.run(f"{kind}-straight")
+    events = EventAccumulator(str(RunDir(run).tensorboard)).Reload()
+    losses = [scalar.value for scalar in events.Scalars("train/loss")]
+    assert losses == pytest.approx(tiny.metrics(run), rel=1e-5)
+    assert [scalar.step for scalar in events.Scalars("train/loss")] == list(range(1, STEPS + 1))
+    assert len(events.Scalars("eval/loss")) == len(tiny.metrics(run, "eval_loss"))
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_questions_are_answered_before_and_after(place: Place, kind: str) -> None:
+    (sample,) = success(place.run(f"{kind}-straight"))["samples"]
+    assert sample["prompt"] == "What colour is the car?"
+    assert isinstance(sample["before"], str)
+    assert sample["after"] != sample["before"]
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_measured_peaks_of_every_rank_and_phase(place: Place, kind: str) -> None:
+    measured = json.loads(RunDir(place.run(f"{kind}-straight")).measured.read_text())
+    assert [rank["rank"] for rank in measured["ranks"]] == list(range(RANKS))
+    for rank in measured["ranks"]:
+        assert list(rank["phases"]) == ["load", "step", "eval", "save"]
+        assert all(phase["host_bytes"] > 50 * 2**20 for phase in rank["phases"].values())
+    assert {peak["phase"] for peak in measured["expected"]} >= {"load", "step", "save"}
