@@ -11,7 +11,7 @@ from tunekit.hardware.spec import Hardware
 from tunekit.planner.make import check_trust, make_plan
 from tunekit.planner.plan import Plan, Trust
 from tunekit.recipe.loading import LoadedRecipe, as_mapping, load_recipe, resolved_yaml
-from tunekit.recipe.placing import placed
+from tunekit.recipe.placing import placed, shown_name
 from tunekit.recipe.schema import Recipe
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def plan_loaded(loaded: LoadedRecipe, *, on: str | Hardware | None = None, trust
     try:
         return make_plan(recipe, shape, hardware, trust=trust)
     except RecipeError as error:
-        raise RecipeError(placed(error.problems, loaded), source=loaded.path or "the mapping") from None
+        raise RecipeError(placed(error.problems, loaded), source=shown_name(loaded)) from None
 
 
 def _aimed(loaded: LoadedRecipe, on: str | Hardware | None) -> Recipe:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tunekit.ds_config.user_file import adopt_user_config
 from tunekit.errors import Problem, RecipeError
@@ -108,13 +108,19 @@ def _settle(
 
 
 def _adapter(recipe: Recipe, shape: ModelShape) -> tuple[Adapter | None, tuple[Decision, ...], tuple[Problem, ...]]:
+    """The adapter, its decisions and its faults; with faults, a plain adapter, so that the others are found too."""
     try:
         adapter, decisions = answer_adapter(recipe.method, shape)
+        faults: tuple[Problem, ...] = ()
     except RecipeError as error:
-        # The other faults are still worth finding: go on with the targets that every model has.
         adapter, decisions = answer_adapter(_all_targets(recipe).method, shape)
-        return adapter, decisions, error.problems
-    return adapter, decisions, ()
+        faults = error.problems
+    try:
+        trainable_tensors(shape, recipe.method.kind, adapter)
+    except RecipeError as error:
+        faults += error.problems
+        adapter = replace(adapter, dropout=0.0, modules_to_save=()) if adapter else None
+    return adapter, decisions, faults
 
 
 def _all_targets(recipe: Recipe) -> Recipe:

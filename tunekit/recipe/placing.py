@@ -21,10 +21,18 @@ def placed(problems: Iterable[Problem], loaded: LoadedRecipe) -> tuple[Problem, 
     return tuple(replace(each, where=each.where or composed.where(tuple(each.key.split(".")))) for each in problems)
 
 
+def shown_name(loaded: LoadedRecipe) -> str:
+    """What messages call the recipe: its path, short where it lies below the current folder."""
+    if loaded.path is None:
+        return _MAPPING
+    path = Path(loaded.path)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else loaded.path
+
+
 def _composed(loaded: LoadedRecipe) -> Composed:
     overrides, _ = parse_overrides(loaded.overrides)
     if loaded.path is None:
         # The text of a mapping was written by us: its lines mean nothing to the user.
         content = read_yaml(loaded.text, file=_MAPPING).content
         return compose_mapping(content, name=_MAPPING, overrides=overrides)
-    return compose(loaded.text, name=loaded.path, path=Path(loaded.path), overrides=overrides)
+    return compose(loaded.text, name=shown_name(loaded), path=Path(loaded.path), overrides=overrides)

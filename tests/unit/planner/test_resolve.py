@@ -95,6 +95,13 @@ def test_all_faults_are_raised_together_in_the_order_of_the_recipe() -> None:
     ]
 
 
+def test_what_the_adapter_cannot_have_is_raised_with_the_rest() -> None:
+    recipe = recipe_for(LLAMA_8B, "lora", method__modules_to_save=("lm_headd",), train__global_batch_size=3)
+    with pytest.raises(RecipeError) as raised:
+        resolved(recipe)
+    assert [problem.key for problem in raised.value.problems] == ["method.modules_to_save", "train.global_batch_size"]
+
+
 def test_a_job_that_does_not_fit_is_returned_all_the_same() -> None:
     job, _, _ = resolve_job(recipe_for(CODELLAMA_34B, "full"), shape_of(CODELLAMA_34B), machine())
     assert job.method == "full"

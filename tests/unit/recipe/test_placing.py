@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tunekit.errors import Problem
 from tunekit.recipe.loading import LoadedRecipe, load_recipe
-from tunekit.recipe.placing import placed
+from tunekit.recipe.placing import placed, shown_name
 
 TEXT = """\
 model:
@@ -36,6 +38,13 @@ def test_an_unwritten_key_has_the_line_of_its_section_or_the_file(tmp_path: Path
         f"{tmp_path}/mine.yaml:5",
         f"{tmp_path}/mine.yaml:1",
     ]
+
+
+def test_a_file_below_the_current_folder_has_a_short_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = loaded(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert shown_name(recipe) == "mine.yaml"
+    assert wheres(recipe, "train.global_batch_size") == ["mine.yaml:7"]
 
 
 def test_a_typed_key_stands_on_the_command_line(tmp_path: Path) -> None:
