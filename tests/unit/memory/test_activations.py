@@ -1,0 +1,135 @@
+from typing import Any
+
+import pytest
+from memory_jobs import ATTENTION, SEVEN, adapter, job, llama, machine
+
+from tunekit.memory import activations
+from tunekit.memory.case import Case, make_case
+from tunekit.model_shape.catalogue import find
+from tunekit.model_shape.shape import ModelShape
+
+H, F, A, V = 64, 176, 4, 32
+SHAPE = llama()
+
+
+def case(method: str = "full", *, shape: ModelShape = SHAPE, **changes: Any) -> Case:
+    return make_case(job(method, ranks=1, **changes), shape, machine(1))
+
+
+def named(hub_id: str) -> ModelShape:
+    shape = find(hub_id)
+    assert shape is not None
+    return shape
+
+
+def test_what_a_fully_trained_layer_saves() -> None:
+    """16h + 4q + 4v + 8f + 4a + 8."""
+    assert activations.saved_per_layer(case()) == 16 * H + 4 * H + 4 * V + 8 * F + 4 * A + 8
+
+
+def test_what_a_frozen_layer_saves_with_adapters_on_attention() -> None:
+    """8h + 4q + 4v + 6f + 4a + 8, the input of attention and the ranks of four adapters."""
+    found = activations.saved_per_layer(case("lora", targets=ATTENTION, rank=8))
+    assert found == 8 * H + 4 * H + 4 * V + 6 * F + 4 * A + 8 + 2 * H + 2 * 4 * 8
+
+
+def test_adapters_everywhere_keep_every_input() -> None:
+    found = activations.saved_per_layer(case("lora", targets=SEVEN, rank=8))
+    assert found == 8 * H + 4 * H + 4 * V + 6 * F + 4 * A + 8 + 2 * H + 2 * H + 2 * F + 2 * 7 * 8
+
+
+def test_multi_head_attention_and_double_width_give_forty_hidden() -> None:
+    """The rule of thumb of 40 h per layer for f = 2h."""
+    square = llama(hidden=64, heads=4, kv_heads=4, ffn=128)
+    assert activations.saved_per_layer(case(shape=square)) == 40 * 64 + 4 * 4 + 8
+
+
+def test_layer_phase_of_mistral_is_sixty_two_hidden() -> None:
+    found = activations.layer_phase(case("lora", shape=named("mistralai/Mistral-7B-v0.1"), targets=ATTENTION))
+    assert found / 4096 == pytest.approx(62, abs=0.1)
+
+
+def test_layer_phase_has_a_floor() -> None:
+    narrow = llama(hidden=64, ffn=64)
+    assert activations.layer_phase(case("lora", shape=narrow, rank=1)) == 41 * 64
+
+
+def test_dropout_keeps_a_mask_and_an_input_for_every_adapter() -> None:
+    from dataclasses import replace
+
+    plain = job("lora", ranks=1)
+    dropped = make_case(replace(plain, adapter=adapter(dropout=0.1)), SHAPE, machine(1))
+    extra = activations.saved_per_layer(dropped) - activations.saved_per_layer(make_case(plain, SHAPE, machine(1)))
+    assert extra == 3 * (6 * H + F)
+
+
+def test_checkpoints_are_one_input_per_layer() -> None:
+    assert activations.checkpoints(case(micro=3)).device_bytes == 2 * H * 2 * 3 * 2048
+    assert activations.checkpoints(case(activation_checkpointing=False)).device_bytes == 0
+    assert activations.saved_activations(case()).device_bytes == 0
+
+
+def test_without_checkpointing_every_layer_is_saved() -> None:
+    found = case(activation_checkpointing=False)
+    assert activations.saved_activations(found).device_bytes == activations.saved_per_layer(found) * 2 * 2048
+    start, end = activations.layer_in_backward(found)
+    assert start.device_bytes == (activations.layer_phase(found) - activations.saved_per_layer(found)) * 2048
+    assert end.device_bytes == activations.layer_phase(found) * 2048
+
+
+def test_fp32_doubles() -> None:
+    assert activations.saved_per_layer(case(precision="fp32")) == 2 * activations.saved_per_layer(case())
+
+
+def test_eager_attention_is_quadratic() -> None:
+    short, long = (activations.saved_per_layer(case(attention="eager", max_seq_length=n)) for n in (512, 1024))
+    assert long - short == 6 * A * 512
+
+
+@pytest.mark.parametrize(
+    ("attention", "packing", "micro", "bytes_"),
+    [
+        ("flash_attention_2", True, 4, 0),
+        ("sdpa", False, 1, 0),
+        ("sdpa", False, 2, 3 * 2 * 2048**2),
+        ("sdpa", True, 2, 3 * 4096**2),
+        ("eager", False, 1, 2 * 2048**2),
+    ],
+)
+def test_masks(attention: str, packing: bool, micro: int, bytes_: int) -> None:
+    found = case(attention=attention, packing=packing, micro=micro)
+    assert activations.attention_mask(found).device_bytes == bytes_
+
+
+def test_a_dense_mask_repeats_keys_and_values() -> None:
+    packed, flash = case(attention="sdpa"), case()
+    assert activations.saved_per_layer(packed) - activations.saved_per_layer(flash) == 4 * (H - V)
+
+
+def test_dequantised_weight_is_the_largest_linear() -> None:
+    assert activations.dequantised_weight(case("qlora")).device_bytes == 2 * H * F
+    assert activations.dequantised_weight(case("lora")).device_bytes == 0
+
+
+def test_families_without_gate_or_rms_norm_save_less_and_are_bounds() -> None:
+    shape = named("EleutherAI/pythia-1b")
+    size = activations.widths(shape)
+    assert not size.gated
+    assert not size.rms
+    full = activations.saved_activations(case(shape=shape, activation_checkpointing=False))
+    assert full.kind == "bound"
+    assert full.high > 1.1
+
+
+def test_a_mixture_counts_its_active_experts() -> None:
+    shape = named("mistralai/Mixtral-8x7B-v0.1")
+    assert activations.widths(shape).ffn == 2 * 14336
+    assert activations.saved_activations(case(shape=shape, activation_checkpointing=False)).kind == "bound"
+
+
+def test_qwen3_norms_its_heads() -> None:
+    assert activations.widths(named("Qwen/Qwen3-8B")).head_norms
+
+
+def test_evaluation_is_smaller_than_training() -> None:
+    assert activations.evaluation_forward(case()).device_bytes < activations.layer_phase(case()) * 2048

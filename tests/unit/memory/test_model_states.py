@@ -1,0 +1,139 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from memory_jobs import job, llama, machine
+
+from tunekit.memory import model_states as states
+from tunekit.memory.case import Case, make_case
+from tunekit.memory.terms import MemoryTerm
+
+SHAPE = llama(hidden=256, ffn=512, vocab=1024)
+COUNT = SHAPE.num_parameters
+
+
+def case(method: str = "full", *, ranks: int = 1, **changes: Any) -> Case:
+    return make_case(job(method, ranks=ranks, **changes), SHAPE, machine(ranks))
+
+
+def per_parameter(term: Callable[[Case], MemoryTerm], of: Case) -> float:
+    return round(term(of).device_bytes / COUNT, 2)
+
+
+@pytest.mark.parametrize(
+    ("stage", "ranks", "weights", "gradients", "master", "adam"),
+    [
+        (0, 1, 2, 2, 4, 8),
+        (0, 2, 2, 2, 4, 8),
+        (1, 2, 2, 2, 2, 4),
+        (2, 2, 2, 1, 2, 4),
+        (3, 2, 1, 1, 2, 4),
+        (3, 1, 2, 2, 4, 8),
+    ],
+)
+def test_bytes_per_parameter_by_stage(
+    stage: int, ranks: int, weights: float, gradients: float, master: float, adam: float
+) -> None:
+    found = case(zero={"stage": stage}, ranks=ranks)
+    assert per_parameter(states.trained_weights, found) == weights
+    assert per_parameter(states.gradients, found) == gradients
+    assert per_parameter(states.master_weights, found) == master
+    assert per_parameter(states.optimizer_states, found) == adam
+
+
+def test_bf16_states_halve_master_and_moments() -> None:
+    found = case(zero={"stage": 3, "bf16_states": True})
+    assert per_parameter(states.master_weights, found) == 2
+    assert per_parameter(states.optimizer_states, found) == 4
+
+
+@pytest.mark.parametrize(("stage", "master"), [(0, 0), (2, 4), (3, 4)])
+def test_fp32_keeps_a_master_copy_in_every_stage_but_zero(stage: int, master: float) -> None:
+    """Live tensors of real runs: 16 B per parameter in stage 0, 20 B in stages 2 and 3."""
+    found = case(zero={"stage": stage}, precision="fp32")
+    assert per_parameter(states.master_weights, found) == master
+    assert per_parameter(states.trained_weights, found) == 4
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "each"), [("adamw", 8), ("adamw_8bit", 2.03), ("adafactor", 4), ("lion", 4), ("sgd", 0)]
+)
+def test_optimizers_keep_what_they_keep(optimizer: str, each: float) -> None:
+    assert per_parameter(states.optimizer_states, case(optimizer=optimizer)) == each
+
+
+def test_paged_states_may_leave_the_card() -> None:
+    assert states.optimizer_states(case(optimizer="paged_adamw_8bit")).low == 0.0
+
+
+def test_offload_leaves_weights_alone_on_the_card() -> None:
+    found = case(zero={"stage": 2, "offload_optimizer": "cpu"})
+    assert per_parameter(states.trained_weights, found) == 2
+    for gone in (states.gradients, states.master_weights, states.optimizer_states, states.optimizer_step):
+        assert gone(found).device_bytes == 0
+
+
+def test_offload_param_leaves_no_weights() -> None:
+    assert states.trained_weights(case(zero={"stage": 3, "offload_param": "cpu"})).device_bytes == 0
+
+
+def test_offload_ratio_keeps_the_first_sub_groups() -> None:
+    zero = {"stage": 3, "offload_optimizer": "cpu", "offload_ratio": 0.5, "sub_group_size": 100_000}
+    found = case(zero=zero)
+    kept = sum(found.sub_groups[: int(0.5 * len(found.sub_groups))])
+    assert len(found.sub_groups) > 3
+    assert states.master_weights(found).device_bytes == 4 * kept
+    assert states.optimizer_states(found).device_bytes == 8 * kept
+    assert states.gradients_kept_on_device(found).device_bytes == 4 * kept
+
+
+def test_the_four_bit_base() -> None:
+    found = case("qlora")
+    count = found.inventory.num_quantized
+    assert states.four_bit_base(found).device_bytes == count // 2
+    assert states.four_bit_scales(found).device_bytes == pytest.approx(count * 0.015869, rel=1e-3)
+    plain = make_case(job("qlora", ranks=1), SHAPE, machine(1))
+    assert states.frozen_base(plain).device_bytes == 2 * found.inventory.num_frozen
+
+
+def test_scales_without_double_quantisation() -> None:
+    from dataclasses import replace
+
+    from tunekit.recipe.job import Quantization
+
+    single = replace(job("qlora", ranks=1), quantization=Quantization(kind="nf4", double_quant=False))
+    found = make_case(single, SHAPE, machine(1))
+    assert states.four_bit_scales(found).device_bytes == found.inventory.num_quantized // 16
+
+
+def test_stage_three_shares_packed_weights_but_not_scales_nor_loading() -> None:
+    alone, shared = case("qlora"), case("qlora", ranks=2, zero={"stage": 3})
+    assert states.four_bit_base(shared).device_bytes == states.four_bit_base(alone).device_bytes // 2
+    assert states.four_bit_scales(shared).device_bytes == states.four_bit_scales(alone).device_bytes
+    whole = states.whole_base_while_loading(shared).device_bytes
+    assert whole == states.four_bit_base(alone).device_bytes + states.frozen_base(alone).device_bytes
+    assert states.whole_base_while_loading(alone).device_bytes == 0
+
+
+@pytest.mark.parametrize(("stage", "extra"), [(0, 4), (1, 6), (2, 6), (3, 6)])
+def test_the_step_flattens_and_casts_gradients(stage: int, extra: int) -> None:
+    found = case(zero={"stage": stage})
+    stepped = max(found.sub_groups) if stage == 3 else max(found.group_partitions) if stage else COUNT
+    assert states.optimizer_step(found).device_bytes == extra * stepped
+
+
+def test_the_step_of_stage_three_is_one_sub_group() -> None:
+    small = case(zero={"stage": 3, "sub_group_size": 100_000})
+    assert states.optimizer_step(small).device_bytes == 6 * max(small.sub_groups) < 6 * COUNT
+
+
+def test_gradients_come_in_backward_unless_they_accumulate() -> None:
+    assert "loss" not in states.gradients(case()).moments
+    assert "loss" in states.gradients(case(accumulate=2)).moments
+    assert states.gradients(case(zero={"stage": 3})).moments == ()
+
+
+def test_a_trained_head_has_its_gradient_at_the_loss() -> None:
+    head, *_ = states.gradients_in_flight(case())
+    assert (head.moments, head.device_bytes) == (("loss",), 2 * SHAPE.count("head"))
+    assert states.gradients_in_flight(case("lora"))[0].device_bytes == 0
