@@ -130,7 +130,7 @@ def layer_phase(case: Case) -> int:
     return total * case.weight_bytes // 2
 
 
-def checkpoints(case: Case) -> MemoryTerm:
+def activation_checkpoints(case: Case) -> MemoryTerm:
     """b h L T: the input of every layer, with activation checkpointing."""
     size, layers = case.shape.hidden_size, case.shape.num_layers
     used = case.job.activation_checkpointing

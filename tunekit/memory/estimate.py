@@ -42,7 +42,7 @@ SINGLE: tuple[Callable[[Case], MemoryTerm], ...] = (
     buffers.persistent_parameters,
     buffers.prefetch_bucket,
     buffers.zenflow_columns,
-    activations.checkpoints,
+    activations.activation_checkpoints,
     activations.saved_activations,
     activations.dequantised_weight,
     activations.attention_mask,

@@ -64,8 +64,8 @@ def test_dropout_keeps_a_mask_and_an_input_for_every_adapter() -> None:
 
 
 def test_checkpoints_are_one_input_per_layer() -> None:
-    assert activations.checkpoints(case(micro=3)).device_bytes == 2 * H * 2 * 3 * 2048
-    assert activations.checkpoints(case(activation_checkpointing=False)).device_bytes == 0
+    assert activations.activation_checkpoints(case(micro=3)).device_bytes == 2 * H * 2 * 3 * 2048
+    assert activations.activation_checkpoints(case(activation_checkpointing=False)).device_bytes == 0
     assert activations.saved_activations(case()).device_bytes == 0
 
 
