@@ -46,7 +46,7 @@ def launch_recipe(
         console.print(
             f"{start_order.run_dir.path.name}: {plan.verdict}. {plan.reason}", highlight=False, soft_wrap=True
         )
-    with _terminated_like_interrupted():
+    with _gentle_signals():
         run = start(start_order, console=console)
     _report(run, console, json=json)
 
@@ -54,7 +54,7 @@ def launch_recipe(
 def resume_run(name: str) -> None:
     """Go on with a run as a new attempt, to its end."""
     console = _console(json=False)
-    with _terminated_like_interrupted():
+    with _gentle_signals():
         run = resume(find_run(name), console=console)
     _report(run, console, json=False)
 
@@ -98,14 +98,15 @@ def _console(*, json: bool) -> Console:
 
 
 @contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM to tunekit itself stops the run as gently as Ctrl-C."""
+def _gentle_signals() -> Iterator[None]:
+    """SIGTERM to tunekit itself stops the run as gently as Ctrl-C, which also counts in a script's background job."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

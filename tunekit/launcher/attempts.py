@@ -50,6 +50,13 @@ def all_metrics(run_dir: RunDir) -> list[Record]:
     return records
 
 
+def answers_before(run_dir: RunDir) -> dict[str, str]:
+    """What the model answered before any training, by question: only the first attempt asked it."""
+    events = [event for folder in (*_archived(run_dir), run_dir.path) for event in read_lines(RunDir(folder).events)]
+    asked = [event for event in events if event.get("event") == "sample" and event.get("when") == "before"]
+    return {str(event.get("prompt")): str(event.get("answer")) for event in reversed(asked)}
+
+
 def _archived(run_dir: RunDir) -> list[Path]:
     return [run_dir.attempt(number) for number in range(1, next_attempt(run_dir))]
 

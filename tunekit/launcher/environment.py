@@ -35,11 +35,10 @@ _KEPT = (
     "CUDA_DEVICE_ORDER",
     "DEEPSPEED_TIMEOUT",
     "DS_PIN_MEMORY_BACKEND",
-    "MALLOC_MMAP_THRESHOLD_",
-    "MALLOC_TRIM_THRESHOLD_",
     "NCCL_IB_DISABLE",
     "NCCL_P2P_DISABLE",
     "OMP_NUM_THREADS",
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY",
     "PYTORCH_ALLOC_CONF",
     "PYTORCH_CUDA_ALLOC_CONF",
     "TORCH_EXTENSIONS_DIR",
@@ -49,6 +48,13 @@ _KEPT = (
 
 COLLECTIVE_TIMEOUT_MINUTES = 120
 """DeepSpeed's own 10 minutes end a run in which rank 0 still tokenises a large data set."""
+
+CPU_KERNELS_KEPT = 64
+"""Compiled CPU kernels per rank; oneDNN keeps 1024, and every new row length brings new ones.
+
+Measured on SmolLM2-135M LoRA, two ranks, 14 steps: 2.8 instead of 3.1 GiB of RAM at the same speed (2.4 s a step).
+Fixed glibc thresholds (MALLOC_MMAP_THRESHOLD_=128 KiB) save 0.7 GiB but cost 40 % of the speed: not set.
+"""
 
 
 def worker_environment(
@@ -134,7 +140,7 @@ def _always() -> dict[str, str]:
 
 def _accelerator(plan: Plan) -> dict[str, str]:
     if plan.job.accelerator == "cpu":
-        return {"DS_ACCELERATOR": "cpu"}
+        return {"DS_ACCELERATOR": "cpu", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": str(CPU_KERNELS_KEPT)}
     return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "DS_ACCELERATOR": "cuda"}
 
 

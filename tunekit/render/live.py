@@ -40,6 +40,7 @@ PHASE_WORDS = {
     "train": "training",
     "eval": "evaluating",
     "save": "saving the result",
+    "verify": "verifying the result",
     "samples after": "answering the sample questions after training",
     "stopped": "stopped",
     "done": "done",
@@ -89,7 +90,9 @@ class LiveView:
     def interrupt(self, text: str) -> None:
         """Show `text` instead of the bar from now on."""
         self._interrupted = True
-        self.report(text)
+        self._activity = text
+        self._phase_began = self._clock()
+        self._say(text)
 
     def update(self) -> None:
         """Read what the worker has written since the last call, and show it."""

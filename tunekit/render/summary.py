@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tunekit.launcher.attempts import answers_before
 from tunekit.launcher.outcome import RunResult
 from tunekit.launcher.run_dir import RunDir
 from tunekit.memory.terms import PlaceEstimate
@@ -41,8 +42,9 @@ def print_summary(
     peaks = measured_peaks(plan, result.measured)
     if peaks:
         console.print(_peaks_table(peaks))
+    before = answers_before(run_dir)
     for sample in result.success.get("samples", ()):
-        console.print(_sample_table(sample))
+        console.print(_sample_table({**sample, "before": sample.get("before") or before.get(sample.get("prompt"), "")}))
     for line in closing_lines(plan, result, run_dir):
         console.print(Text(line), soft_wrap=True)
 

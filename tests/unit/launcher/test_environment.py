@@ -30,6 +30,7 @@ def test_cpu_run_is_whole():
         "HF_DATASETS_OFFLINE": "1",
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",
+        "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
         "PATH": "/venv/bin:/usr/bin:/bin",
         "PYTHONFAULTHANDLER": "1",
         "PYTHONSAFEPATH": "1",

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.plans import DUAL_4090, make_caller, make_plan
+from tunekit.errors import Problem, RecipeError
+from tunekit.launcher import build
+from tunekit.launcher.build import (
+    Attempt,
+    binds_cores,
+    build_request,
+    command_lines,
+    deepspeed_argv,
+    launch_script,
+    prepare_argv,
+    recipe_text,
+)
+from tunekit.launcher.run_dir import RunDir
+from tunekit.planner.plan_json import plan_from_json
+from tunekit.recipe.loading import LoadedRecipe
+
+RUN = RunDir(Path("/work/runs/tiny"))
+FIRST = Attempt(master_port=29511)
+OFFLOAD = {"offload_optimizer": "cpu"}
+
+
+def argv(plan=None, caller=None, attempt=FIRST):
+    return deepspeed_argv(plan or make_plan(), run_dir=RUN, caller=caller or make_caller(), attempt=attempt)
+
+
+def request(plan=None, **attempt):
+    return build_request(
+        plan or make_plan(),
+        recipe_text="model: {}\n",
+        run_dir=RUN,
+        caller=make_caller(),
+        attempt=Attempt(master_port=29511, **attempt),
+    )
+
+
+def test_the_command_word_by_word():
+    assert argv() == (
+        *("/venv/bin/deepspeed", "-H", "/dev/null", "--num_gpus", "2", "--no_local_rank"),
+        *("--enable_each_rank_log", "/work/runs/tiny/logs", "--master_port", "29511"),
+        *("--module", "tunekit.worker", "--plan", "/work/runs/tiny/plan.json"),
+    )
+
+
+def test_without_the_script_the_module_is_run():
+    words = argv(caller=make_caller(has_deepspeed_script=False))
+    assert words[:3] == ("/venv/bin/python", "-m", "deepspeed.launcher.runner")
+    nowhere = argv(caller=make_caller(has_deepspeed_script=False, versions={"deepspeed": None}))
+    assert nowhere[0] == "/venv/bin/deepspeed", "a dry run on a laptop shows what would be typed"
+
+
+def test_chosen_cards_replace_their_number():
+    words = argv(make_plan(DUAL_4090), attempt=Attempt(master_port=1, devices=(2, 3)))
+    assert words[words.index("--include") + 1] == "localhost:2,3"
+    assert "--num_gpus" not in words
+
+
+def test_resume_is_told_to_the_worker():
+    words = argv(attempt=Attempt(master_port=1, resume_from=Path("/c/checkpoint-9")))
+    assert words[-2:] == ("--resume-from", "/c/checkpoint-9")
+    assert words.index("--module") < words.index("--resume-from")
+
+
+def test_cores_are_bound_for_offload_where_numactl_is():
+    plan = make_plan(DUAL_4090, zero=OFFLOAD)
+    with_numactl = make_caller(has_numactl=True)
+    assert binds_cores(plan, with_numactl)
+    assert "--bind_cores_to_rank" in argv(plan, with_numactl)
+    assert not binds_cores(plan, make_caller())
+    assert not binds_cores(make_plan(DUAL_4090), with_numactl)
+    assert not binds_cores(make_plan(zero=OFFLOAD), with_numactl)
+    assert not binds_cores(plan, make_caller(has_numactl=True, cores_restricted=True))
+
+
+def test_the_files_are_whole():
+    found = {Path(path).name: text for path, text in request(number=3).files.items()}
+    assert set(found) == {
+        *("recipe.yaml", "recipe.resolved.yaml", "plan.json", "ds_config.json", "launch.json", "launch.sh")
+    }
+    assert plan_from_json(found["plan.json"]) == make_plan()
+    assert "auto" not in json.loads(found["ds_config.json"]).values()
+    record = json.loads(found["launch.json"])
+    assert (record["attempt"], record["cwd"], record["versions"]["torch"]) == (3, "/home/user/work", "2.13.0")
+    assert record["argv"] == list(request(number=3).argv)
+    assert record["env"] == dict(request(number=3).env)
+
+
+def test_the_same_plan_gives_the_same_request():
+    assert request() == request()
+
+
+def test_a_configuration_with_problems_is_refused(monkeypatch):
+    problem = Problem(key="zero_optimization.cpu_offload", found="was removed")
+    monkeypatch.setattr(build, "check_ds_config", lambda config, source: (problem,))
+    with pytest.raises(RecipeError, match="cpu_offload"):
+        request()
+
+
+def test_overrides_are_kept_beside_the_recipe():
+    loaded = LoadedRecipe(recipe=make_plan().recipe, text="a: 1", path=None, overrides=("a=2", "b=3"))
+    assert recipe_text(loaded) == "a: 1\n\n# Changed on the command line:\n#   a=2\n#   b=3\n"
+    plain = LoadedRecipe(recipe=make_plan().recipe, text="a: 1\n", path=None, overrides=())
+    assert recipe_text(plain) == "a: 1\n"
+
+
+def test_the_script_does_the_same_by_hand(tmp_path):
+    script = launch_script(
+        ("/usr/bin/env", "-S", "printf %s|", "two words", "$HOME"), {"GREETING": "it's"}, ("RANK",), str(tmp_path)
+    )
+    path = tmp_path / "launch.sh"
+    path.write_text(script.replace("exec ", 'printf "%s %s %s|" "$PWD" "$GREETING" "${RANK-unset}"\nexec '))
+    done = subprocess.run(["bash", path], capture_output=True, text=True, check=True, env={"RANK": "3", "HOME": "/h"})
+    assert done.stdout == f"{tmp_path} it's unset|two words|$HOME|"
+
+
+def test_an_option_stands_on_a_line_with_its_value():
+    assert command_lines(("deepspeed", "--num_gpus", "2", "--flag", "--plan", "a b")) == [
+        "deepspeed",
+        "--num_gpus 2",
+        "--flag",
+        "--plan 'a b'",
+    ]
+
+
+def test_preparation_is_one_process():
+    assert prepare_argv(RUN, make_caller()) == (
+        *("/venv/bin/python", "-u", "-m", "tunekit.worker.prepare", "--plan", "/work/runs/tiny/plan.json"),
+    )

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import os
+
+from tests.runs import TRACEBACK
+from tunekit.launcher.logs import earliest_traceback, find_rank_log, first_traceback, name_rank_logs, tail
+from tunekit.launcher.run_dir import RunDir
+
+
+def run_dir_with(tmp_path, **logs):
+    run_dir = RunDir(tmp_path)
+    run_dir.logs.mkdir()
+    for number, (name, text) in enumerate(logs.items()):
+        path = run_dir.logs / f"{name}.log"
+        path.write_text(text)
+        os.utime(path, (1000 + number, 1000 + number))
+    return run_dir
+
+
+def test_deepspeeds_names_become_plain(tmp_path):
+    run_dir = run_dir_with(tmp_path, **{"20261122150033_rank0": "zero", "20261122150033_rank11": "eleven"})
+    assert find_rank_log(run_dir, 11).name == "20261122150033_rank11.log"
+    name_rank_logs(run_dir)
+    assert run_dir.rank_log(0).read_text() == "zero"
+    assert find_rank_log(run_dir, 11) == run_dir.rank_log(11)
+    assert find_rank_log(run_dir, 1) is None
+
+
+def test_the_first_traceback_is_the_cause():
+    noise = "Exception ignored in: <function DeepSpeedCPUAdam.__del__>\n"
+    later = TRACEBACK.replace("ValueError: the loss is not a number", "RuntimeError: peer closed")
+    text = f"step 1\n{TRACEBACK}{noise}{later}"
+    assert first_traceback(text).splitlines()[-1] == "ValueError: the loss is not a number"
+    assert first_traceback(text).startswith("Traceback")
+    assert first_traceback("all went well") is None
+    assert first_traceback('Traceback (most recent call last):\n  File "x"').endswith('File "x"')
+
+
+def test_the_rank_that_stopped_first_is_the_cause(tmp_path):
+    consequence = TRACEBACK.replace("ValueError", "ConnectionError")
+    run_dir = run_dir_with(tmp_path, rank_1=TRACEBACK, rank_0=consequence)
+    rank, text = earliest_traceback(run_dir, world_size=2)
+    assert rank == 1
+    assert "ValueError" in text
+
+
+def test_no_rank_has_a_traceback(tmp_path):
+    assert earliest_traceback(run_dir_with(tmp_path, rank_0="fine"), world_size=2) is None
+
+
+def test_tail_shows_the_present_state_of_a_progress_bar(tmp_path):
+    path = tmp_path / "log"
+    path.write_text("first\n\nLoading:  0%\rLoading: 50%\rLoading: 99%\n\n")
+    assert tail(path, 1) == ["Loading: 99%"]
+    assert tail(path, 5) == ["first", "Loading: 99%"]
+    assert tail(tmp_path / "none", 1) == []

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from tests.plans import make_plan
+from tests.runs import TRACEBACK, write_json, write_lines, write_run
+from tunekit.launcher.outcome import Observed, read_result, success_marker, write_result
+
+FAILURE = {"rank": 1, "phase": "model", "type": "ValueError", "message": "no", "traceback": TRACEBACK, "time": 0.0}
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    return write_run(tmp_path / "run", make_plan())
+
+
+def judge(run_dir, exit_code=0, *, attempt=1, **seen):
+    observed = Observed(exit_code=exit_code, **seen)
+    return read_result(run_dir, attempt=attempt, world_size=2, observed=observed)
+
+
+def test_the_marker_is_success_whatever_the_exit_code(run_dir):
+    write_json(run_dir.success, {"steps": 3, "attempt": 1})
+    write_json(run_dir.measured, {"ranks": []})
+    for code in (0, 1, None):
+        result = judge(run_dir, code)
+        assert result.ok
+        assert (result.success["steps"], result.measured) == (3, {"ranks": []})
+
+
+def test_exit_0_without_the_marker_is_a_failure(run_dir):
+    result = judge(run_dir, 0)
+    assert result.state == "failed"
+    assert "marker is missing" in result.reading
+
+
+def test_the_marker_of_another_attempt_proves_nothing(run_dir):
+    write_json(run_dir.success, {"attempt": 1})
+    assert success_marker(run_dir, 2) is None
+    assert judge(run_dir, 0, attempt=2).state == "failed"
+    write_json(run_dir.success, {"steps": 3})
+    assert success_marker(run_dir, 2) is not None
+
+
+def test_a_marker_that_is_cut_off_proves_nothing(run_dir):
+    run_dir.success.write_text('{"attempt": 1, "st')
+    assert judge(run_dir, 0).state == "failed"
+
+
+def test_the_failure_record_is_the_cause(run_dir):
+    write_json(run_dir.failure, FAILURE)
+    run_dir.rank_log(0).write_text(TRACEBACK.replace("ValueError", "ConnectionError"))
+    result = judge(run_dir, 1, failing_rank=0)
+    assert (result.failing_rank, result.phase) == (1, "model")
+    assert result.cause[-1] == "ValueError: the loss is not a number"
+
+
+def test_without_a_record_the_logs_speak(run_dir):
+    run_dir.rank_log(1).write_text(f"loading\n{TRACEBACK}")
+    result = judge(run_dir, 1)
+    assert result.failing_rank == 1
+    assert result.cause[-1].startswith("ValueError")
+
+
+def test_a_killed_rank_is_named_by_what_was_seen(run_dir):
+    write_lines(run_dir.events, [{"event": "phase", "phase": "data"}, {"event": "phase", "phase": "train"}])
+    result = judge(run_dir, 247, failing_rank=1, oom_kills=1)
+    assert (result.signal, result.failing_rank, result.phase) == (9, 1, "train")
+    assert "signal 9 (SIGKILL)" in result.reading
+    assert "1 out-of-memory kill" in result.reading
+    assert "host ran out of memory" in result.advice
+
+
+def test_a_launcher_that_never_got_to_a_rank(run_dir):
+    run_dir.launcher_log.write_text("[INFO] starting\nRuntimeError: Unable to proceed, no GPU resources available\n")
+    result = judge(run_dir, 1)
+    assert result.cause == ("RuntimeError: Unable to proceed, no GPU resources available",)
+
+
+def test_a_stop_is_no_failure(run_dir):
+    run_dir.stop_request.touch()
+    result = judge(run_dir, -9)
+    assert (result.state, result.exit_code) == ("stopped", 130)
+
+
+def test_ranks_that_stumble_after_a_stop_have_not_failed(run_dir):
+    for path, moment in ((run_dir.stop_request, 100), (run_dir.failure, 200)):
+        write_json(path, FAILURE)
+        os.utime(path, (moment, moment))
+    assert judge(run_dir, 1).state == "stopped"
+    os.utime(run_dir.failure, (50, 50))
+    assert judge(run_dir, 1).state == "failed"
+
+
+def test_nobody_saw_the_end(run_dir):
+    assert "nobody was watching" in judge(run_dir, None).reading
+
+
+def test_the_result_is_kept(run_dir):
+    write_json(run_dir.failure, FAILURE)
+    write_result(run_dir, judge(run_dir, 1))
+    kept = json.loads(run_dir.result.read_text())
+    assert (kept["state"], kept["failing_rank"], kept["exit_code"]) == ("failed", 1, 1)

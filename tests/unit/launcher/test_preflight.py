@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.plans import CPU_BOX, DUAL_4090, make_plan
+from tunekit.errors import MissingError, UsageError
+from tunekit.launcher.preflight import Facts, Machine, Mount, Need, check, find_faults
+from tunekit.units import GIB
+
+HERE = Machine(hardware=CPU_BOX)
+BOX = Machine(hardware=DUAL_4090, gpu_free_bytes=(23 * GIB, 23 * GIB))
+OUTPUT = Mount(path="/data/runs", device=1, free_bytes=10 * GIB)
+CACHE = Mount(path="/home/cache", device=2, free_bytes=100 * GIB)
+
+
+def texts(plan, **facts):
+    return [fault.text for fault in find_faults(plan, Facts(machine=facts.pop("machine", HERE), **facts))]
+
+
+def test_all_is_well():
+    check(make_plan(), Facts(machine=HERE))
+    check(make_plan(DUAL_4090, device_bytes=20 * GIB), Facts(machine=BOX))
+
+
+def test_planned_for_two_cards_on_a_laptop():
+    with pytest.raises(MissingError) as caught:
+        check(make_plan(DUAL_4090), Facts(machine=HERE))
+    text = str(caught.value)
+    assert "planned for dual_rtx4090 (2 x NVIDIA GeForce RTX 4090), but this machine has no GPU" in text
+    assert "--on local" in text
+
+
+def test_one_card_is_not_two():
+    one = Machine(hardware=replace(DUAL_4090, gpus=DUAL_4090.gpus[:1]), gpu_free_bytes=(23 * GIB,))
+    assert "but this machine has 1 GPU;" in texts(make_plan(DUAL_4090), machine=one)[0]
+
+
+def test_a_full_card_is_named():
+    busy = replace(BOX, gpu_free_bytes=(23 * GIB, 5 * GIB))
+    found = texts(make_plan(DUAL_4090, device_bytes=20 * GIB), machine=busy)
+    assert found == [
+        "GPU 1 has 5.0 GiB free, the plan needs 20.0 GiB: another program holds the rest (nvidia-smi shows which)."
+    ]
+
+
+def test_small_shared_memory_matters_to_several_cards_only():
+    assert "--shm-size=16g" in texts(make_plan(DUAL_4090), machine=BOX, shm_free_bytes=64 * 2**20)[0]
+    assert texts(make_plan(), shm_free_bytes=0) == []
+
+
+def test_missing_packages():
+    assert texts(make_plan(), missing_modules=("torch", "trl")) == [
+        "packages that training needs are not installed: torch, trl; pip install 'tunekit[train]'."
+    ]
+    assert "pip install wandb" in texts(make_plan(), missing_modules=("wandb",))[0]
+
+
+def test_needs_on_one_drive_add_up():
+    needs = (
+        Need(what="checkpoints and result", mount=OUTPUT, bytes=6 * GIB),
+        Need(what="model download", mount=replace(OUTPUT, path="/data/cache"), bytes=5 * GIB),
+        Need(what="compiled ops", mount=CACHE, bytes=GIB),
+    )
+    assert texts(make_plan(), needs=needs) == [
+        "the drive of /data/runs has 10.0 GiB free, the run writes 11.0 GiB "
+        "(checkpoints and result 6.0 GiB + model download 5.0 GiB); free space, or set output.dir or HF_HOME to "
+        "another drive."
+    ]
+    apart = (needs[0], replace(needs[1], mount=CACHE), needs[2])
+    assert texts(make_plan(), needs=apart) == []
+
+
+def test_all_faults_at_once_and_usage_decides_the_exit_code():
+    facts = Facts(machine=HERE, output_fault="output.dir is taken", missing_modules=("trl",), nvme_fault="no nvme")
+    with pytest.raises(UsageError) as caught:
+        check(make_plan(DUAL_4090), facts)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "output.dir is taken"
+    assert lines[-1] == "4 things stand in the way; nothing was started."
+    assert len(lines) == 5
+    with pytest.raises(MissingError):
+        check(make_plan(), replace(facts, output_fault=None))
+
+
+@pytest.mark.parametrize("name", ["nvme_fault", "build_fault", "data_fault", "output_fault"])
+def test_gathered_faults_are_passed_on(name):
+    assert texts(make_plan(), **{name: "the reason"}) == ["the reason"]

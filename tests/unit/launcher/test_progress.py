@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from tests.runs import steps
+from tunekit.launcher.progress import Progress, fold
+
+
+def test_steps_are_folded():
+    progress = fold(Progress(), steps(3.0, 2.0, 1.5, gpu_bytes=7, host_bytes=9))
+    assert (progress.step, progress.max_steps, progress.losses) == (3, 10, (3.0, 2.0, 1.5))
+    assert (progress.gpu_bytes, progress.host_bytes, progress.tokens_per_second) == (7, 9, 100.0)
+
+
+def test_time_left_is_from_the_recent_steps():
+    progress = fold(Progress(), steps(3.0, 2.0))
+    assert progress.seconds_per_step == 1.0
+    assert progress.seconds_left == 8.0
+    slow = [{"step": step, "loss": 1.0, "time": 2000.0 + 5 * step} for step in range(3, 12)]
+    assert fold(progress, slow).seconds_per_step == 5.0
+
+
+def test_logging_every_tenth_step():
+    records = [{"step": step, "max_steps": 100, "loss": 1.0, "time": 3.0 * step} for step in (10, 20, 30)]
+    progress = fold(Progress(), records)
+    assert progress.seconds_per_step == 3.0
+    assert progress.seconds_left == 210.0
+
+
+def test_nothing_is_left_to_guess_before_two_steps():
+    assert fold(Progress(), steps(3.0)).seconds_left is None
+    assert Progress().seconds_left is None
+
+
+def test_events():
+    progress = fold(
+        Progress(),
+        [
+            {"event": "phase", "phase": "model", "time": 5.0},
+            {"event": "warning", "text": "3 rows were cut"},
+            {"event": "checkpoint", "step": 20},
+            {"event": "something new"},
+            {"step": 4, "eval_loss": 2.25},
+        ],
+    )
+    assert (progress.phase, progress.phase_since, progress.eval_loss) == ("model", 5.0, 2.25)
+    assert progress.notes == ("warning: 3 rows were cut", "checkpoint saved at step 20")

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.plans import make_plan
+from tests.runs import steps, write_json, write_lines, write_run
+from tunekit.launcher.run_dir import RunDir
+from tunekit.launcher.state import holds_work, is_run, read_state, read_status
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    return write_run(tmp_path / "run", make_plan())
+
+
+def test_alive(run_dir):
+    assert read_state(run_dir, alive=True) == "preparing"
+    write_lines(run_dir.metrics, steps(2.0))
+    assert read_state(run_dir, alive=True) == "running"
+
+
+def test_ended(run_dir):
+    assert read_state(run_dir, alive=False) == "lost"
+    run_dir.stop_request.touch()
+    assert read_state(run_dir, alive=False) == "stopped"
+    write_json(run_dir.failure, {"rank": 0})
+    assert read_state(run_dir, alive=False) == "failed"
+    write_json(run_dir.result, {"state": "stopped"})
+    assert read_state(run_dir, alive=False) == "stopped"
+    write_json(run_dir.success, {"attempt": 1})
+    assert read_state(run_dir, alive=False) == "done"
+
+
+def test_the_marker_of_an_older_attempt_is_not_done(run_dir):
+    write_json(run_dir.launch, {"attempt": 2})
+    write_json(run_dir.success, {"attempt": 1})
+    assert read_state(run_dir, alive=False) == "lost"
+
+
+def test_status_tells_how_far(run_dir):
+    write_lines(run_dir.metrics, [*steps(3.0, 2.5), {"step": 2, "eval_loss": 2.6}])
+    write_lines(run_dir.events, [{"event": "phase", "phase": "data"}, {"event": "phase", "phase": "train"}])
+    status = read_status(run_dir, alive=True)
+    assert (status.step, status.max_steps, status.loss, status.phase) == (2, 10, 2.5, "train")
+    assert (status.name, status.attempt) == ("run", 1)
+    assert status.changed > 0
+
+
+def test_what_a_run_is(tmp_path, run_dir):
+    assert is_run(run_dir)
+    assert not is_run(RunDir(tmp_path))
+    assert not holds_work(run_dir)
+    run_dir.checkpoints.mkdir()
+    assert holds_work(run_dir)
