@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from tunekit.worker.measuring import (
+    Meter,
+    device_peaks,
+    device_used_bytes,
+    held_bytes,
+    memory_field,
+    optimizer_elements,
+    shard_sizes,
+    whole_bytes,
+)
+from tunekit.worker.world import World
+
+pytestmark = pytest.mark.train
+WORLD = World(rank=0, local_rank=0, size=1, device=torch.device("cpu"))
+
+
+def write_status(path: Path, peak: int) -> None:
+    path.write_text(f"Name:\tpython\nVmHWM:\t  {peak} kB\nVmRSS:\t  7 kB\nRssAnon:\t  5 kB\n")
+
+
+def test_fields_are_kib(tmp_path: Path) -> None:
+    write_status(tmp_path / "status", 3)
+    assert memory_field(tmp_path / "status", "VmHWM") == 3072
+    assert memory_field(tmp_path / "status", "VmSwap") == 0
+    assert memory_field(tmp_path / "nothing", "VmHWM") == 0
+
+
+def test_each_phase_has_its_own_peak_and_the_larger_of_two_visits(tmp_path: Path) -> None:
+    status, clear = tmp_path / "status", tmp_path / "clear_refs"
+    write_status(status, 10)
+    meter = Meter(WORLD, status, clear)
+    assert meter.enter("load") is None
+    assert clear.read_text() == "5"
+    write_status(status, 30)
+    assert meter.enter("step") == "load"
+    write_status(status, 20)
+    assert meter.enter("save") == "step"
+    write_status(status, 40)
+    meter.enter("step")
+    write_status(status, 15)
+    meter.close()
+    peaks = {phase: peak["host_bytes"] for phase, peak in meter.peaks.items()}
+    assert peaks == {"load": 30 * 1024, "step": 20 * 1024, "save": 40 * 1024}
+    assert all(peak["device_reserved_bytes"] == 0 and peak["seconds"] >= 0 for peak in meter.peaks.values())
+
+
+def test_a_kernel_that_forbids_the_reset_is_no_failure(tmp_path: Path) -> None:
+    write_status(tmp_path / "status", 10)
+    meter = Meter(WORLD, tmp_path / "status", tmp_path / "no" / "such" / "file")
+    meter.enter("load")
+    meter.close()
+    assert meter.peaks["load"]["host_bytes"] == 10 * 1024
+
+
+def test_the_real_peak_is_of_the_phase_and_not_of_the_process() -> None:
+    meter = Meter(WORLD)
+    meter.enter("load")
+    block = torch.ones(64 * 2**20, dtype=torch.uint8)
+    meter.enter("step")
+    assert meter.peaks["load"]["host_bytes"] >= block.numel()
+    del block
+    meter.enter("save")
+    meter.close()
+    assert meter.peaks["save"]["host_bytes"] < meter.peaks["load"]["host_bytes"]
+
+
+def test_a_cpu_has_no_device_memory() -> None:
+    assert device_peaks(torch.device("cpu")) == (0, 0)
+    assert device_used_bytes(torch.device("cpu")) == 0
+
+
+def partitioned(whole: int, part: int) -> torch.nn.Parameter:
+    """A parameter as ZeRO-3 leaves it: empty, with its partition beside it."""
+    parameter = torch.nn.Parameter(torch.empty(0, dtype=torch.bfloat16))
+    parameter.ds_numel = whole
+    parameter.ds_tensor = torch.empty(part, dtype=torch.bfloat16)
+    parameter.ds_tensor.ds_numel = part
+    return parameter
+
+
+def test_a_partitioned_parameter_counts_as_held_and_as_whole() -> None:
+    parameter = partitioned(10, 5)
+    assert (held_bytes(parameter), whole_bytes(parameter)) == (10, 20)
+    plain = torch.nn.Parameter(torch.empty(3))
+    assert (held_bytes(plain), whole_bytes(plain)) == (12, 12)
+
+
+def test_shards_of_a_rank() -> None:
+    packed = partitioned(8, 4)
+    packed.quant_state = object()
+    module = SimpleNamespace(parameters=lambda: iter([partitioned(10, 5), packed]))
+    optimizer = SimpleNamespace(fp16_partitioned_groups_flat_numel=[5])
+    assert shard_sizes(SimpleNamespace(module=module, optimizer=optimizer)) == {
+        "parameter_bytes": 18,
+        "whole_parameter_bytes": 36,
+        "packed_bytes": 8,
+        "whole_packed_bytes": 16,
+        "optimizer_elements": 5,
+    }
+
+
+def test_optimizer_elements_of_every_kind() -> None:
+    flat = [torch.empty(3), torch.empty(4)]
+    assert optimizer_elements(SimpleNamespace(single_partition_of_fp32_groups=flat)) == 7
+    assert optimizer_elements(SimpleNamespace(fp32_groups=[flat])) == 7
+    assert optimizer_elements(SimpleNamespace()) == 0

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.plans import make_job, make_plan, make_recipe
+from tunekit.errors import MissingError
+from tunekit.recipe.job import Quantization
+
+torch = pytest.importorskip("torch")
+
+from tunekit.worker.model import load_model, load_tokenizer, model_folder, quant_storage, quantized_kwargs
+from tunekit.worker.world import World
+
+pytestmark = pytest.mark.train
+CPU = World(rank=0, local_rank=0, size=1, device=torch.device("cpu"))
+CUDA = World(rank=1, local_rank=1, size=2, device=torch.device("cuda", 1))
+NF4 = Quantization(kind="nf4", double_quant=True)
+
+
+def test_the_model_is_loaded_in_the_engines_dtype(tiny_model: Path, plan_tiny: Any) -> None:
+    model = load_model(plan_tiny(train={"precision": "fp32"}), tiny_model, CPU)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert model.config._attn_implementation == "sdpa"
+
+
+def test_a_4_bit_base_is_really_packed(tiny_model: Path, plan_tiny: Any) -> None:
+    model = load_model(plan_tiny(method={"kind": "qlora"}), tiny_model, CPU)
+    packed = [parameter for parameter in model.parameters() if parameter.dtype == torch.uint8]
+    assert len(packed) == 14  # seven linear layers in each of two
+    assert packed[0].quant_state.quant_type == "nf4"
+    assert packed[0].quant_state.nested
+
+
+@pytest.mark.parametrize(
+    ("stage", "precision", "storage"),
+    [(2, "bf16", "uint8"), (0, "fp16", "uint8"), (3, "bf16", "bfloat16"), (3, "fp16", "float16"), (3, "fp32", "uint8")],
+)
+def test_packed_bytes_are_never_stored_as_another_float_than_the_engines(
+    stage: int, precision: Any, storage: str
+) -> None:
+    job = make_job(zero={"stage": stage}, precision=precision, quantization=NF4)
+    assert quant_storage(job) == getattr(torch, storage)
+
+
+def test_zero_3_never_gets_a_device_map() -> None:
+    assert quantized_kwargs(make_job(), CUDA) == {}
+    two = quantized_kwargs(make_job(zero={"stage": 2}, quantization=NF4), CUDA)
+    three = quantized_kwargs(make_job(zero={"stage": 3}, quantization=NF4), CUDA)
+    assert two["device_map"] == {"": CUDA.device}
+    assert "device_map" not in three
+    assert three["quantization_config"].bnb_4bit_compute_dtype == torch.bfloat16
+
+
+def test_a_chat_template_of_the_recipe_replaces_the_models(tiny_model: Path, tmp_path: Path) -> None:
+    template = tmp_path / "template.jinja"
+    template.write_text("{{ messages[0]['content'] }}!")
+    own = load_tokenizer(make_plan(), tiny_model)
+    replaced = load_tokenizer(make_plan(recipe=make_recipe(model={"chat_template": str(template)})), tiny_model)
+    assert "<|im_start|>" in own.chat_template
+    assert replaced.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False) == "Hi!"
+
+
+def test_a_model_that_is_not_on_this_disk_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(MissingError, match="nobody/nothing is not on this disk"):
+        model_folder(make_plan(recipe=make_recipe(model={"path": "nobody/nothing"})))

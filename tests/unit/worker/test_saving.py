@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import load_file
+
+from tunekit.worker.adapters import add_adapters
+from tunekit.worker.model import load_model, load_tokenizer
+from tunekit.worker.saving import adapter_state, save_model_files, seal_checkpoint, sealed_checkpoints, step_of
+from tunekit.worker.world import World
+
+pytestmark = pytest.mark.train
+
+
+def trainer_of(plan: Any, folder: Path, world: World) -> Any:
+    model = add_adapters(load_model(plan, folder, world), plan)
+    return SimpleNamespace(plan=plan, model=model, processing_class=load_tokenizer(plan, folder))
+
+
+def test_an_adapter_is_saved_alone_with_its_tokenizer(
+    tiny_model: Path, plan_tiny: Any, tmp_path: Path, lonely_world: World
+) -> None:
+    plan = plan_tiny(method={"kind": "lora"})
+    trainer = trainer_of(plan, tiny_model, lonely_world)
+    save_model_files(trainer, tmp_path / "final", lonely_world)
+    saved = load_file(tmp_path / "final" / "adapter_model.safetensors")
+    assert sum(tensor.numel() for tensor in saved.values()) == plan.num_trainable_parameters
+    assert not (tmp_path / "final" / "model.safetensors").exists()
+    assert (tmp_path / "final" / "tokenizer.json").exists()
+    assert "im_start" in (tmp_path / "final" / "chat_template.jinja").read_text()
+
+
+def test_a_full_model_is_saved_whole(tiny_model: Path, plan_tiny: Any, tmp_path: Path, lonely_world: World) -> None:
+    trainer = trainer_of(plan_tiny(), tiny_model, lonely_world)
+    save_model_files(trainer, tmp_path / "final", lonely_world)
+    saved, original = (load_file(path / "model.safetensors") for path in (tmp_path / "final", tiny_model))
+    assert saved.keys() == original.keys()
+    assert all(torch.equal(saved[name], original[name]) for name in original)
+
+
+def test_only_the_first_rank_holds_the_adapter_in_ram() -> None:
+    model = torch.nn.Linear(2, 2)
+    model.bias.requires_grad = False
+    first, second = (World(rank=rank, local_rank=rank, size=2, device=torch.device("cpu")) for rank in (0, 1))
+    assert adapter_state(model, second) is None
+    state = adapter_state(model, first)
+    assert state is not None
+    assert list(state) == ["weight"]
+    assert state["weight"].data_ptr() != model.weight.data_ptr()
+
+
+def test_the_oldest_checkpoint_goes_once_the_newest_is_complete(tmp_path: Path, lonely_world: World) -> None:
+    for step in (2, 10, 9):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        seal_checkpoint(tmp_path / f"checkpoint-{step}", lonely_world, keep=3)
+    (tmp_path / "checkpoint-11").mkdir()
+    assert [path.name for path in sealed_checkpoints(tmp_path)] == ["checkpoint-2", "checkpoint-9", "checkpoint-10"]
+    (tmp_path / "checkpoint-12").mkdir()
+    seal_checkpoint(tmp_path / "checkpoint-12", lonely_world, keep=2)
+    assert [path.name for path in sealed_checkpoints(tmp_path)] == ["checkpoint-10", "checkpoint-12"]
+    assert (tmp_path / "checkpoint-11").exists(), "an incomplete one is not ours to remove"
+    assert json.loads((tmp_path / "checkpoint-12" / "complete.json").read_text()) == {"step": 12, "world_size": 1}
+
+
+def test_the_step_stands_in_the_name() -> None:
+    assert step_of(Path("runs/a2/checkpoints/checkpoint-120")) == 120
