@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from tunekit.errors import Problem, RecipeError
@@ -46,7 +46,7 @@ class Composed:
 
 def compose(text: str, *, name: str, path: Path | None, overrides: Sequence[Override]) -> Composed:
     """Compose a recipe text with its bases and overrides; raises RecipeError where a file cannot be read at all."""
-    layers = _layers(text, name, path)
+    layers = _layers(read_yaml(text, file=name), name, path)
     return _merge(layers, overrides, start=f"{name}:1")
 
 
@@ -54,24 +54,24 @@ def compose_mapping(content: Mapping[str, Any], *, name: str, overrides: Sequenc
     """Compose a plain mapping, as a notebook gives it, with overrides."""
     values = plain(content)
     places = {path: Place(document=0, line=0, file=name) for path in _paths(values, ())}
-    return _merge([SourceMap(content=values, places=places, problems=())], overrides, start=name)
+    layers = _layers(SourceMap(content=values, places=places, problems=()), name, None)
+    return _merge(layers, overrides, start=name)
 
 
-def _layers(text: str, name: str, path: Path | None) -> list[SourceMap]:
+def _layers(source: SourceMap, name: str, path: Path | None) -> list[SourceMap]:
     """The recipe's own document last, its bases before it, each base below what names it."""
     documents: list[SourceMap] = []
 
-    def visit(text: str, name: str, path: Path | None, chain: tuple[str, ...]) -> None:
-        source = read_yaml(text, file=name, document=0)
+    def visit(source: SourceMap, name: str, path: Path | None, chain: tuple[str, ...]) -> None:
         for base in _bases(source, name):
             place = source.places[("base",)]
             found = find_base(base, beside=path, where=str(place), chain=chain)
-            visit(found.text, found.name, found.path, (*chain, found.identity))
+            visit(read_yaml(found.text, file=found.name), found.name, found.path, (*chain, found.identity))
         documents.append(
             replace(source, content={key: value for key, value in source.content.items() if key != "base"})
         )
 
-    visit(text, name, path, (str(path.resolve()) if path else name,))
+    visit(source, name, path, (str(path.resolve()) if path else name,))
     return _numbered(documents)
 
 
@@ -91,7 +91,14 @@ def _bases(source: SourceMap, name: str) -> list[str]:
         return bases
     where = str(source.places[("base",)])
     allowed = "a file beside this one, the name of a shipped recipe, or a list of these"
-    raise RecipeError([Problem(key="base", where=where, found=f"found {base!r}", allowed=allowed)], source=name)
+    raise RecipeError(
+        [
+            Problem(
+                key="base", where=where, found="found nothing" if base is None else f"found {base!r}", allowed=allowed
+            )
+        ],
+        source=name,
+    )
 
 
 def _merge(layers: Sequence[SourceMap], overrides: Sequence[Override], *, start: str) -> Composed:
@@ -102,8 +109,9 @@ def _merge(layers: Sequence[SourceMap], overrides: Sequence[Override], *, start:
         places.update(layer.places)
         content = _above(content, layer.content)
     for index, override in enumerate(overrides):
-        place = Place(document=len(layers), line=0, column=index, file=COMMAND_LINE, raw=override.raw)
+        place = Place(document=len(layers), line=0, column=index, file=COMMAND_LINE)
         places.update({path: place for path in _paths(_nested(override.path, override.value), ())})
+        places[override.path] = replace(place, raw=override.raw)
     content = _above(content, _typed(overrides))
     # A section of which every line is commented out is an empty one.
     content = {key: {} if value is None and key in sections() else value for key, value in content.items()}
@@ -152,9 +160,9 @@ def _paths(value: Any, path: KeyPath) -> Iterator[KeyPath]:
 
 
 def plain(value: Any) -> Any:
-    """Mappings as dicts with text keys, sequences as lists, paths as text: what a YAML file would hold."""
+    """Mappings as dicts with text keys, sequences as lists, all else as text: what a YAML file would hold."""
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(inner) for inner in value]
-    return str(value) if isinstance(value, PurePath) else value
+    return value if type(value) in (str, int, float, bool, type(None)) else str(value)

@@ -34,9 +34,12 @@ def find_recipe(source: str) -> RecipeFile:
     shipped = shipped_path(f"recipes/{source}.yaml")
     if shipped is not None:
         return _read(shipped, name=f"recipes/{source}.yaml")
-    if path is not None:
-        raise UsageError(f"{source} is a folder, not a recipe.{_files_in(path)}")
-    raise UsageError(f"There is no recipe {source}: neither a file nor a shipped name. {_suggestion(source)}")
+    if path is not None and source:
+        kind = "a folder" if path.is_dir() else "no file"
+        raise UsageError(f"{source} is {kind}, not a recipe.{_files_in(path)}")
+    raise UsageError(
+        f"There is no recipe {source or repr(source)}: neither a file nor a shipped name. {_suggestion(source)}"
+    )
 
 
 def find_base(entry: str, *, beside: Path | None, where: str, chain: tuple[str, ...]) -> RecipeFile:
@@ -74,7 +77,7 @@ def _read(path: Path, *, name: str) -> RecipeFile:
     try:
         return RecipeFile(text=path.read_text(encoding="utf-8-sig"), name=name, path=path)
     except UnicodeDecodeError as error:
-        raise UsageError(f"{name} is not UTF-8 text (byte {error.start}); a recipe is a YAML text file.") from None
+        raise UsageError(f"{name} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from None
     except OSError as error:
         raise UsageError(f"{name} cannot be read: {error.strerror}. Check its permissions: ls -l {name}") from None
 

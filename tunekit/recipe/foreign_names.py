@@ -7,6 +7,10 @@ from collections.abc import Mapping
 FOREIGN_NAMES: Mapping[str, str] = {
     # transformers, TRL, DeepSpeed
     "model_name_or_path": "model.path",
+    "name_or_path": "model.path",
+    "model_path": "model.path",
+    "model_name": "model.path",
+    "model_id": "model.path",
     "attn_implementation": "model.attention",
     "per_device_train_batch_size": "train.micro_batch_size",
     "train_micro_batch_size_per_gpu": "train.micro_batch_size",

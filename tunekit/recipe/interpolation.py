@@ -98,7 +98,9 @@ def _explained(value: str, path: KeyPath, message: str) -> Problem:
     missing = _NOT_THERE.search(message)
     if missing is None:
         circular = any(word in message for word in ("Recursive", "parent node", "too deep", "recursion"))
-        return _fault(path, f"found {value}: {'it goes in a circle' if circular else message}", "")
+        if circular:
+            return _fault(path, f"found {value}: it goes in a circle", "")
+        return _fault(path, f"found {value}: {message}", "write ${section.key}, ${oc.env:NAME} or a value")
     key = missing["key"]
     if key in all_keys():
         return _fault(

@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from tunekit.recipe.schema import Recipe, Section
+from tunekit.recipe.schema import LARGEST, Recipe, Section
 
 Kind = Literal["text", "whole number", "number", "flag", "choice", "texts", "choices", "text or texts", "mapping"]
 
@@ -40,8 +40,8 @@ class Bounds:
         """The closest allowed number, where the limit that was crossed is itself allowed."""
         if self.least is not None and value < self.least:
             return self.least
-        if self.most is not None and value > self.most:
-            return self.most
+        if value > (LARGEST if self.most is None else self.most):
+            return LARGEST if self.most is None else self.most
         return None
 
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator
 
 Value = TypeVar("Value")
+
+LARGEST = 10**12
+"""No count in a recipe is larger: beyond it arithmetic on bytes leaves what a float can hold."""
 
 MethodKind = Literal["full", "lora", "qlora"]
 Offload = Literal["none", "cpu", "nvme"]
@@ -41,6 +44,15 @@ class Section(BaseModel):
     """A part of a recipe: frozen, and closed to unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _meant(cls, value: Any) -> Any:
+        if isinstance(value, int) and value > LARGEST:
+            raise ValueError(f"more than {LARGEST}")
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("a NUL byte")
+        return value
 
 
 class ModelSection(Section):

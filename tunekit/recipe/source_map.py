@@ -20,7 +20,8 @@ _FLOAT = re.compile(
     |[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$""",
     re.VERBOSE,
 )
-_INT = re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$")
+# More digits than any count has stay text: Python refuses to convert thousands of them.
+_INT = re.compile(r"^[-+]?(?:0|[1-9][0-9]{0,99})$")
 _MERGE = "tag:yaml.org,2002:merge"
 _TEXT = "tag:yaml.org,2002:str"
 # Timestamps stay text, and so do the octal 010, the sexagesimal 1:30 and 0x10: nothing changes its value silently.

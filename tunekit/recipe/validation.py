@@ -77,6 +77,9 @@ def _unknown(path: KeyPath, composed: Composed) -> Problem:
 
 
 def _better_name(name: str, section: str, known: Iterable[str]) -> str:
+    if not section and name in all_keys():
+        home, _, short = name.rpartition(".")
+        return f"write {home}: on its own line and {short}: indented below"
     exact = [key.path for key in all_keys().values() if key.name == name]
     meant = exact[0] if exact else FOREIGN_NAMES.get(name)
     if meant is not None:
@@ -85,7 +88,7 @@ def _better_name(name: str, section: str, known: Iterable[str]) -> str:
     near = nearest_name(name, known)
     if near is not None:
         return f"did you mean {near}?"
-    elsewhere = nearest_name(name, (key.name for key in all_keys().values()))
+    elsewhere = nearest_name(name, (key.name for key in all_keys().values()), likeness=0.75)
     paths = [key.path for key in all_keys().values() if key.name == elsewhere]
     return f"did you mean {paths[0]}?" if paths else "remove it"
 
@@ -116,7 +119,7 @@ def _wrong_value(key: Key, path: KeyPath, value: Any, composed: Composed) -> Pro
         key=spelled(path),
         where=composed.where(path),
         found=f"found {_shown(value, place)}",
-        allowed=f"allowed: {key.allowed}",
+        allowed=f"allowed: {key.allowed}{', not empty' if value == '' else ''}",
         hint=_value_hint(key, value, place),
     )
 
@@ -148,7 +151,9 @@ def _number_hint(key: Key, value: Any, place: Place | None) -> str:
     near = key.bounds.nearest(value)
     if near is None and key.kind == "whole number" and value != int(value):
         near = round(value)
-    return f"nearest: {near:g}" if near is not None else ""
+    if near is None:
+        return ""
+    return f"nearest: {near}" if isinstance(near, int) else f"nearest: {near:g}"
 
 
 def _numbers_that_are_flags(composed: Composed) -> Iterator[tuple[KeyPath, Problem]]:

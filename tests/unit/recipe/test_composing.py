@@ -1,6 +1,7 @@
 # ruff: noqa: E501 - messages stand here as they are printed
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,18 @@ def test_a_mapping_is_composed_like_a_file() -> None:
 
 def test_plain_values_are_what_yaml_would_hold() -> None:
     assert plain({1: (Path("x"), {"a": 2})}) == {"1": ["x", {"a": 2}]}
+
+
+def test_a_mapping_may_stand_on_a_base_too() -> None:
+    composed = compose_mapping({"base": "quickstart", "train": {"seed": 7}}, name="the mapping", overrides=())
+    assert composed.content["train"]["seed"] == 7
+    assert composed.content["method"]["kind"] == "lora"
+    assert composed.problems == ()
+
+
+def test_values_of_other_libraries_become_text() -> None:
+    assert plain({"seed": Decimal(7), "dir": Path("a/b"), 1: (True, None)}) == {
+        "seed": "7",
+        "dir": "a/b",
+        "1": [True, None],
+    }

@@ -56,6 +56,13 @@ def test_a_folder_is_no_recipe_and_its_files_are_named(tmp_path: Path) -> None:
         find_recipe(str(tmp_path))
 
 
+def test_nothing_and_no_file_are_no_folder() -> None:
+    with pytest.raises(UsageError, match="There is no recipe '': neither a file nor a shipped name"):
+        find_recipe("")
+    with pytest.raises(UsageError, match="/dev/null is no file, not a recipe"):
+        find_recipe("/dev/null")
+
+
 def test_a_file_that_is_no_text_says_so(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_bytes(b"a: \xff\xfe\n")
     with pytest.raises(UsageError, match=r"is not UTF-8 text \(byte 3\)"):

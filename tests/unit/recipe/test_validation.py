@@ -84,6 +84,12 @@ def test_thirty_different_faults_are_reported_at_once(monkeypatch: pytest.Monkey
         ("train", "quantisation: nf4", "did you mean method.quantization?"),
         ("train", "qqqqq: 4", "; remove it"),
         ("train", "1: 4", "train.1: there is no such key"),
+        ("train", "tags: 4", "; remove it"),
+        ("model", "name_or_path: x", "write path instead"),
+        ("train", "seed: 4294967296", "allowed: a whole number, 0 to 4294967295; nearest: 4294967295"),
+        ("train", "max_steps: 9000000000000", "allowed: a whole number, 1 or more; nearest: 1000000000000"),
+        ("train", f"max_steps: {'9' * 99}", "allowed: a whole number, 1 or more; nearest: 1000000000000"),
+        ("train", f"max_steps: {'9' * 5000}", "allowed: a whole number, 1 or more; write e.g. max_steps: null"),
         (
             "data",
             "columns: {prompt: 3}",
@@ -158,3 +164,26 @@ def test_a_value_left_open_by_a_base_is_one_fault() -> None:
         found
         == "r.yaml:2: model.path: found ???: it is left for you to fill in; write a value, or type model.path=VALUE"
     )
+
+
+def test_a_dotted_key_in_a_file_is_shown_how_to_be_written() -> None:
+    (found,) = messages("model: {path: a}\ndata: {path: b}\noutput: {dir: c}\ntrain.seed: 3\n")
+    assert "write train: on its own line and seed: indented below" in found
+    assert "did you mean" not in found
+
+
+def test_a_value_inside_a_typed_section_is_shown_alone() -> None:
+    (found,) = messages("model: {path: a}\ndata: {path: b}\noutput: {dir: c}\n", "data.columns={prompt: 3}")
+    assert found.startswith("command line: data.columns.prompt: found 3; ")
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("output.dir=''", "output.dir: found ''; allowed: text, not empty; write e.g. dir: runs/my_first_run"),
+        ('output.dir="a\\0b"', "output.dir: found 'a\\x00b'; allowed: text; write e.g. dir: runs/my_first_run"),
+    ],
+)
+def test_a_text_that_can_name_nothing_is_refused(word: str, message: str) -> None:
+    (found,) = messages("model: {path: a}\ndata: {path: b}\noutput: {dir: c}\n", word)
+    assert found == f"command line: {message}"
