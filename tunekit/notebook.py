@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tunekit.errors import RecipeError, UsageError
+from tunekit.errors import Problem, RecipeError, TunekitError, UsageError
+from tunekit.hardware.profiles import LOCAL, load_profile
 from tunekit.hardware.spec import Hardware
 from tunekit.planner.make import check_trust, make_plan
 from tunekit.planner.plan import Plan, Trust
@@ -19,17 +22,19 @@ if TYPE_CHECKING:
 
 Source: TypeAlias = str | Path | Mapping[str, Any] | Recipe | LoadedRecipe
 """A recipe file, the name of a shipped recipe, a mapping, or a recipe that was loaded before."""
-LOCAL = "local"
+Overrides: TypeAlias = str | Sequence[str]
+"""`key=value` texts, or one text with all of them."""
 
 
-def load(source: Source, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe, validated. `overrides` are `key=value` texts. Raises RecipeError with every problem at once."""
+def load(source: Source, overrides: Overrides = ()) -> Recipe:
+    """The recipe, validated. Raises RecipeError with every problem at once.
+
+    `overrides` are `key=value` texts, or one text with spaces between, such as the `set` of a fix.
+    """
     return read_source(source, overrides).recipe
 
 
-def plan(
-    source: Source, overrides: Sequence[str] = (), *, on: str | Hardware | None = None, trust: Trust = "both"
-) -> Plan:
+def plan(source: Source, overrides: Overrides = (), *, on: str | Hardware | None = None, trust: Trust = "both") -> Plan:
     """What would happen: verdict, memory, batch, decisions, fixes. Starts nothing; a rejected plan is returned too.
 
     `on` plans for other hardware than the recipe names: a profile, a YAML file, `local`, or a `Hardware`.
@@ -40,7 +45,7 @@ def plan(
 
 def launch(
     source: Source,
-    overrides: Sequence[str] = (),
+    overrides: Overrides = (),
     *,
     on: str | Hardware | None = None,
     trust: Trust = "both",
@@ -65,8 +70,10 @@ def launch(
     return run
 
 
-def read_source(source: Source, overrides: Sequence[str] = ()) -> LoadedRecipe:
+def read_source(source: Source, overrides: Overrides = ()) -> LoadedRecipe:
     """The recipe with its text and path, whatever it was given as."""
+    if isinstance(overrides, str):
+        overrides = shlex.split(overrides)
     if isinstance(source, LoadedRecipe):
         if not overrides:
             return source
@@ -83,12 +90,26 @@ def plan_loaded(loaded: LoadedRecipe, *, on: str | Hardware | None = None, trust
 
     check_trust(trust)
     recipe = _aimed(loaded, on)
-    hardware = on if isinstance(on, Hardware) else find_hardware(recipe.hardware)
-    shape = find_shape(recipe.model.path, recipe.model.revision)
+    with _about("hardware", loaded, place="--on" if on else ""):
+        hardware = on if isinstance(on, Hardware) else find_hardware(recipe.hardware)
+    with _about("model.path", loaded):
+        shape = find_shape(recipe.model.path, recipe.model.revision)
     try:
         return make_plan(recipe, shape, hardware, trust=trust)
     except RecipeError as error:
         raise RecipeError(placed(error.problems, loaded), source=shown_name(loaded)) from None
+
+
+@contextmanager
+def _about(key: str, loaded: LoadedRecipe, *, place: str = "") -> Iterator[None]:
+    """Say where the recipe names what cannot be had; a file with faults of its own says where they are."""
+    try:
+        yield
+    except RecipeError:
+        raise
+    except TunekitError as error:
+        (problem,) = placed([Problem(key=key, found=str(error).removeprefix(f"{key}: "), where=place)], loaded)
+        raise type(error)(str(problem)) from error
 
 
 def _aimed(loaded: LoadedRecipe, on: str | Hardware | None) -> Recipe:
@@ -108,6 +129,4 @@ def find_hardware(name: str) -> Hardware:
         from tunekit.probes.local import probe_hardware
 
         return probe_hardware()
-    from tunekit.hardware.profiles import load_profile
-
     return load_profile(name)

@@ -68,8 +68,29 @@ def test_hardware_named_twice_is_an_error_with_both_names() -> None:
 
 
 def test_unknown_hardware_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(UsageError, match="dual_rtx4090"):
+    with pytest.raises(UsageError, match=r"^--on: hardware: there is no profile dual_rtx409; .* mean dual_rtx4090\?"):
         notebook.plan(TREE, on="dual_rtx409")
+
+
+def test_a_model_or_machine_that_cannot_be_had_is_named_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"model: {{path: {SMOLLM}}}\ndata: {{path: x}}\noutput: {{dir: y}}\nhardware: nope\n")
+    with pytest.raises(UsageError, match=rf"^{file}:4: hardware: there is no profile nope"):
+        notebook.plan(file)
+    with pytest.raises(UsageError, match=r"^command line: model\.path: \./nope does not exist"):
+        notebook.plan(file, ["model.path=./nope"], on=ON)
+
+
+def test_the_faults_of_a_hardware_file_keep_their_own_lines(tmp_path: Path) -> None:
+    box = tmp_path / "box.yaml"
+    box.write_text("gpus: 2\n")
+    with pytest.raises(RecipeError, match=rf"{box}:1: gpus: found 2"):
+        notebook.plan(TREE, on=str(box))
+
+
+def test_a_fix_is_typed_as_it_is_shown() -> None:
+    rejected = notebook.plan("codellama34b_full")
+    assert notebook.plan("codellama34b_full", rejected.fixes[0].set).verdict == rejected.fixes[0].verdict == "fits"
 
 
 def test_an_unknown_judge_is_refused_before_anything_is_looked_up() -> None:
