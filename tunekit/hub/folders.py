@@ -23,7 +23,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read as JSON: {error}.") from error
+        raise UsageError(f"{path} cannot be read as JSON: {error}. Fetch it again.") from error
     if not isinstance(config, dict):
         raise UsageError(f"{path} holds no mapping of keys; it is not a model's config.json.")
     return config

@@ -10,20 +10,24 @@ from tunekit.errors import UsageError
 
 FILE_SUFFIXES = frozenset({".gguf", ".json", ".jsonl", ".csv", ".parquet", ".txt", ".arrow", ".yaml", ".safetensors"})
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+_PAGE = re.compile(r"https?://[^/]+/(?:datasets/)?([\w.-]+/[\w.-]+)")
 _NAMES_SHOWN = 8
 
 
 def looks_local(path: str) -> bool:
     """Whether only a file or folder can be meant: it has a file's suffix, a leading `.`, `/` or `~`, or is deep."""
+    if "://" in path:
+        return False
     return path.startswith((".", "/", "~")) or path.count("/") > 1 or Path(path).suffix.lower() in FILE_SUFFIXES
 
 
 def check_hub_id(path: str, *, key: str) -> None:
     """Raises UsageError where `path` can neither be on this disk nor on the hub."""
     if not _HUB_ID.fullmatch(path):
+        page = _PAGE.match(path)
         raise UsageError(
             f"{key}: {path!r} is neither a file or folder here nor a hub id; a hub id is `owner/name`, "
-            "of letters, digits, - _ and ."
+            f"of letters, digits, - _ and ." + (f" Write {page[1]}" if page else "")
         )
 
 

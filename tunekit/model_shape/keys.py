@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from tunekit.errors import UsageError
+
+MOST: Mapping[str, int] = MappingProxyType({"num_hidden_layers": 10_000, "max_position_embeddings": 10**9})
+MOST_ELSEWHERE = 10**7
+"""Far above any model: a damaged file is refused, not counted through for minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +22,7 @@ class Keys:
     source: str
 
     def number(self, key: str, default: int | None = None, *, least: int = 1) -> int:
-        """The whole number at `key`; `default` where it is missing. Raises UsageError."""
+        """The whole number at `key`, up to `MOST`; `default` where it is missing. Raises UsageError."""
         value = self.values.get(key)
         if value is None:
             value = default
@@ -25,6 +30,11 @@ class Keys:
             raise UsageError(f"{self.source}: {key} is missing; a whole number of {least} or more belongs there.")
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise UsageError(f"{self.source}: {key} is {value!r}; a whole number of {least} or more belongs there.")
+        most = MOST.get(key, MOST_ELSEWHERE)
+        if value > most:
+            raise UsageError(
+                f"{self.source}: {key} is {value:,}; no model has more than {most:,}. The file is damaged."
+            )
         return value
 
     def optional_number(self, key: str) -> int | None:

@@ -33,3 +33,10 @@ def test_long_folders_are_listed_in_part(tmp_path: Path) -> None:
     for number in range(10):
         (tmp_path / f"f{number}").touch()
     assert listing(tmp_path) == "f0, f1, f2, f3, f4, f5, f6, f7 and 2 more"
+
+
+def test_a_web_page_is_shown_as_the_hub_id_it_is_about() -> None:
+    page = "https://huggingface.co/codellama/CodeLlama-34b-hf/tree/main"
+    assert not looks_local(page)
+    with pytest.raises(UsageError, match=r"Write codellama/CodeLlama-34b-hf$"):
+        check_hub_id(page, key="model.path")

@@ -49,3 +49,11 @@ def test_splitting_must_come_out_even() -> None:
     assert keys().split("hidden_size", 64, "num_attention_heads", 4) == 16
     with pytest.raises(UsageError, match="hidden_size 65 is not a multiple of num_attention_heads 4"):
         keys().split("hidden_size", 65, "num_attention_heads", 4)
+
+
+def test_what_no_model_has_is_refused_before_it_is_counted_through() -> None:
+    with pytest.raises(UsageError, match="num_hidden_layers is 1,000,000,000; no model has more than 10,000"):
+        keys(num_hidden_layers=10**9).number("num_hidden_layers")
+    with pytest.raises(UsageError, match="hidden_size is 10,000,001; no model has more than 10,000,000"):
+        keys(hidden_size=10**7 + 1).number("hidden_size")
+    assert keys(max_position_embeddings=10_485_760).number("max_position_embeddings") == 10_485_760
