@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tunekit.hardware.profiles import LOCAL, load_profile, profile_names
+from tunekit.hardware.profiles import LOCAL, profile_names
 from tunekit.hardware.spec import Hardware
+from tunekit.notebook import find_hardware
 from tunekit.units import GB, GIB
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def list_hardware(*, json: bool) -> None:
     """Print every shipped profile and this machine, one a line."""
-    machines = (*(load_profile(name) for name in profile_names()), _load(LOCAL))
+    machines = tuple(find_hardware(name) for name in (*profile_names(), LOCAL))
     if json:
         print(json_text.dumps([_as_json(machine) for machine in machines], indent=2))
         return
@@ -29,7 +30,7 @@ def list_hardware(*, json: bool) -> None:
 
 def show_hardware(name: str, *, json: bool) -> None:
     """Print one machine with all its numbers: a shipped profile, a YAML file, or `local`."""
-    machine = _load(name)
+    machine = find_hardware(name)
     if json:
         print(json_text.dumps(_as_json(machine), indent=2))
         return
@@ -118,15 +119,10 @@ def _as_json(machine: Hardware) -> dict[str, Any]:
     return {**asdict(machine), "world_size": machine.world_size}
 
 
-def _load(name: str) -> Hardware:
-    if name == LOCAL:
-        from tunekit.probes.local import probe_hardware
-
-        return probe_hardware()
-    return load_profile(name)
-
-
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(soft_wrap=True)
+    console = Console(soft_wrap=True)
+    # A narrower terminal wraps the lines: a name that is cut cannot be typed.
+    console.width = max(console.width, 80)
+    return console

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -192,11 +193,18 @@ def root(
 
 def main() -> NoReturn:
     """Run the command line; exit 0 done, 1 failed, 2 wrong use, 3 does not fit, 4 missing, 130 interrupted."""
+    if os.environ.get("COLUMNS") == "0":
+        # Some wrappers export it where there is no terminal; rich would print nothing.
+        del os.environ["COLUMNS"]
     try:
         app()
     except TunekitError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        # Such as a full disk behind `> plan.txt`.
+        print(f"{error.filename or 'The output'}: {error.strerror or error}.", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)

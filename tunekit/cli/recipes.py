@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _WIDE = 220
+_PIPE = 1000
 
 
 def list_recipes(*, json: bool) -> None:
@@ -35,19 +37,21 @@ def show_recipe(name: str) -> None:
 def copy_recipe(name: str, file: Path) -> None:
     """Write a shipped recipe to a new file; raises UsageError and changes nothing when the file exists."""
     text = _text(name)
-    target = file / f"{name}.yaml" if file.is_dir() else file
-    if target.exists():
-        raise UsageError(f"{target} exists and is not overwritten. Choose another name, or remove it first.")
-    made = not target.parent.exists()
     try:
+        target = file / f"{name}.yaml" if file.is_dir() else file
+        made = not target.parent.exists()
         target.parent.mkdir(parents=True, exist_ok=True)
-        # "x" never replaces a file that appeared in the meantime.
+        # "x" never replaces a file.
         with target.open("x", encoding="utf-8") as copy:
             copy.write(text)
+    except FileExistsError as error:
+        raise UsageError(
+            f"{error.filename} exists and is not overwritten. Choose another name, or remove it first."
+        ) from None
     except OSError as error:
-        raise UsageError(f"{target} cannot be written: {error.strerror}. Choose another place.") from None
+        raise UsageError(f"{error.filename} cannot be written: {error.strerror}. Choose another place.") from None
     folder = f" (the folder {target.parent} was created)" if made else ""
-    typer.echo(f"Copied {name} to {target}{folder}. Next: tunekit plan {target}")
+    typer.echo(f"Copied {name} to {target}{folder}. Next: tunekit plan {shlex.quote(str(target))}")
 
 
 def print_schema() -> None:
@@ -70,7 +74,7 @@ def _print_table(listed: tuple[Listed, ...]) -> None:
     from rich.console import Console
 
     # A pipe gets whole lines; a terminal gets what it is wide enough for.
-    console = Console(width=None if sys.stdout.isatty() else _WIDE)
+    console = Console(width=None if sys.stdout.isatty() else _PIPE)
     console.print(_wide_table(listed) if console.width >= _WIDE else _narrow_table(listed))
     console.print("tunekit recipes show NAME   tunekit recipes copy NAME FILE   tunekit plan NAME", highlight=False)
 
@@ -95,7 +99,7 @@ def _table(*titles: str) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for title in titles:
         table.add_column(title, no_wrap=title == "recipe")
     return table

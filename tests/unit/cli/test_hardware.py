@@ -24,6 +24,14 @@ def test_the_list_names_every_machine_within_80_columns(
     assert max(len(line) for line in lines[:-1]) <= 80
 
 
+def test_a_narrow_terminal_cuts_no_name(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    list_hardware(json=False)
+    printed = capsys.readouterr().out
+    assert "dual_rtx4090_7950x3d" in printed
+    assert "NVLink" in printed
+
+
 def test_one_machine_with_its_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     show_hardware("dual_rtx4090", json=False)
     said = capsys.readouterr().out

@@ -17,7 +17,9 @@ from tunekit.recipe.shipped import shipped_names
 def test_the_list_shows_every_recipe_with_what_it_is_for(capsys: pytest.CaptureFixture[str]) -> None:
     recipes.list_recipes(json=False)
     lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("recipe ")
     row = next(line for line in lines if line.lstrip().startswith("codellama34b_qlora"))
+    assert next(line for line in lines if line.startswith("mixtral8x7b_qlora")).rstrip().endswith(".")
     for cell in ("codellama/CodeLlama-34b", "qlora", "z3_qlora", "dual_rtx4090", "24 GB cards share"):
         assert cell in row
     assert sum(any(line.lstrip().startswith(f"{name} ") for line in lines) for name in shipped_names("recipes")) == len(
@@ -85,8 +87,15 @@ def test_an_existing_file_is_never_overwritten(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match=r"cannot be written: (File exists|Not a directory)\. Choose another place\."):
+    with pytest.raises(UsageError, match=r"/file exists and is not overwritten|cannot be written: Not a directory"):
         recipes.copy_recipe("quickstart", tmp_path / "file" / "mine.yaml")
+    with pytest.raises(UsageError, match=r"cannot be written: File name too long\. Choose another place\."):
+        recipes.copy_recipe("quickstart", tmp_path / f"{'a' * 300}.yaml")
+
+
+def test_the_next_command_is_quoted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipes.copy_recipe("quickstart", tmp_path / "my recipe.yaml")
+    assert capsys.readouterr().out.endswith(f"Next: tunekit plan '{tmp_path}/my recipe.yaml'\n")
 
 
 def test_the_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
