@@ -53,7 +53,7 @@ def check_batch(wish: BatchWish) -> tuple[Problem, ...]:
 def _disagree(wish: BatchWish, product: int) -> Problem:
     micro, accumulation, world = wish.micro or 1, wish.accumulation or 1, wish.world_size
     product_text = (
-        f"micro_batch_size {micro} x gradient_accumulation_steps {accumulation} x {world} processes = {product}"
+        f"micro_batch_size {micro} x gradient_accumulation_steps {accumulation} x {processes(world)} = {product}"
     )
     steps, rest = divmod(wish.total or 0, micro * world)
     hint = f"write global_batch_size={product}, or leave one of the three out"
@@ -82,7 +82,7 @@ def _indivisible(wish: BatchWish, unit: int) -> Problem:
 
 def _known_factors(wish: BatchWish) -> tuple[str, ...]:
     written = (("micro_batch_size", wish.micro), ("gradient_accumulation_steps", wish.accumulation))
-    return (*(f"{name} {size}" for name, size in written if size is not None), f"{wish.world_size} processes")
+    return (*(f"{name} {size}" for name, size in written if size is not None), processes(wish.world_size))
 
 
 def micro_candidates(wish: BatchWish, *, largest: int = MICRO_BATCHES[0]) -> tuple[int, ...]:
@@ -114,7 +114,7 @@ def batch_decisions(wish: BatchWish, batch: Batch, *, micro_reason: str) -> tupl
     if wish.micro is None:
         decisions.append(decide("train.micro_batch_size", micro, micro_reason))
     if wish.accumulation is None:
-        reason = f"{batch.global_batch_size} rows / ({micro} x {world} processes)"
+        reason = f"{batch.global_batch_size} rows / ({micro} x {processes(world)})"
         decisions.append(decide("train.gradient_accumulation_steps", steps, reason))
     if wish.total is None:
         decisions.append(decide("train.global_batch_size", batch.global_batch_size, _total_reason(wish, batch)))
@@ -123,7 +123,12 @@ def batch_decisions(wish: BatchWish, batch: Batch, *, micro_reason: str) -> tupl
 
 def _total_reason(wish: BatchWish, batch: Batch) -> str:
     if wish.accumulation is not None:
-        return f"{batch.micro_batch_size} x {batch.gradient_accumulation_steps} x {batch.world_size} processes"
+        return f"{batch.micro_batch_size} x {batch.gradient_accumulation_steps} x {processes(batch.world_size)}"
     if batch.global_batch_size == DEFAULT_GLOBAL_BATCH:
         return "the usual size for instruction tuning"
-    return f"the first size from {DEFAULT_GLOBAL_BATCH} up that {batch.world_size} processes can share"
+    return f"the first size from {DEFAULT_GLOBAL_BATCH} up that {processes(batch.world_size)} can share"
+
+
+def processes(count: int) -> str:
+    """`1 process`, `2 processes`."""
+    return f"{count} process{'' if count == 1 else 'es'}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tunekit.memory.terms import PHASES, MemoryTerm, Phase, Place, PlaceEstimate
 from tunekit.planner.answer import as_typed
 from tunekit.planner.plan import Decision, Plan, Verdict
-from tunekit.planner.verdict import terms_of
+from tunekit.planner.verdict import judge, terms_of
 from tunekit.units import GIB, format_bytes, format_count
 
 METHOD_NAMES = {"full": "full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
@@ -206,14 +206,11 @@ def _of(asked: int, usable: int) -> str:
 
 
 def _model_verdict(plan: Plan) -> Verdict:
-    places = (plan.memory.device, plan.memory.host, plan.memory.disk)
-    if any(place.expected_bytes > place.usable_bytes for place in places):
-        return "rejected"
-    return "tight" if any(place.high_bytes > place.usable_bytes for place in places) else "fits"
+    return judge(plan.memory, plan.table, "model").verdict
 
 
-def _overruled(plan: Plan, judge: str) -> str:
-    return "" if plan.trust in ("both", judge) else " (overruled)"
+def _overruled(plan: Plan, name: str) -> str:
+    return "" if plan.trust in ("both", name) else " (overruled)"
 
 
 def overrule_hint(plan: Plan) -> str:

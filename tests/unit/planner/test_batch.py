@@ -98,6 +98,8 @@ def test_everything_left_out_is_decided_with_reasons() -> None:
     assert [each.value for each in decisions] == ["2", "3", "18"]
     assert decisions[0].reason == "the largest that fits"
     assert decisions[2].reason == "the first size from 16 up that 3 processes can share"
+    alone = wish(world=1)
+    assert batch_decisions(alone, solve_batch(alone, 1), micro_reason="")[1].reason == "16 rows / (1 x 1 process)"
 
 
 def test_the_usual_size_and_a_given_accumulation_have_their_own_reasons() -> None:
