@@ -107,9 +107,11 @@ def _about(key: str, loaded: LoadedRecipe, *, place: str = "") -> Iterator[None]
         yield
     except RecipeError:
         raise
-    except TunekitError as error:
+    except (TunekitError, OSError) as error:
+        # OSError: a text too long for a file name, a folder that may not be read.
+        kind = type(error) if isinstance(error, TunekitError) else UsageError
         (problem,) = placed([Problem(key=key, found=str(error).removeprefix(f"{key}: "), where=place)], loaded)
-        raise type(error)(str(problem)) from error
+        raise kind(str(problem)) from error
 
 
 def _aimed(loaded: LoadedRecipe, on: str | Hardware | None) -> Recipe:

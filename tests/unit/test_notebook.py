@@ -79,6 +79,8 @@ def test_a_model_or_machine_that_cannot_be_had_is_named_with_its_line(tmp_path: 
         notebook.plan(file)
     with pytest.raises(UsageError, match=r"^command line: model\.path: \./nope does not exist"):
         notebook.plan(file, ["model.path=./nope"], on=ON)
+    with pytest.raises(UsageError, match=r"^command line: model\.path: .*File name too long"):
+        notebook.plan(file, [f"model.path={'a' * 300}"], on=ON)
 
 
 def test_the_faults_of_a_hardware_file_keep_their_own_lines(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -22,7 +23,7 @@ def shipped_path(relative: str) -> Path | None:
     if ".." in inside.parts or inside.parts[:1] not in _FOLDERS:
         return None
     path = _root() / inside
-    return path if path.exists() else None
+    return path if os.path.exists(path) else None
 
 
 def shipped_names(folder: Literal["recipes", "ds_configs"]) -> tuple[str, ...]:
@@ -33,10 +34,5 @@ def shipped_names(folder: Literal["recipes", "ds_configs"]) -> tuple[str, ...]:
 def existing_path(path: str) -> Path | None:
     """What `path` names: a file or folder seen from here, else one that is shipped, else None."""
     here = Path(path).expanduser()
-    try:
-        if here.exists():
-            return here
-    except OSError:
-        # A text too long for a file name, or a folder that may not be read.
-        return None
-    return shipped_path(path)
+    # Unlike Path.exists, no error for a text too long for a file name or a folder that may not be read.
+    return here if os.path.exists(here) else shipped_path(path)

@@ -59,6 +59,8 @@ def test_a_folder_is_no_recipe_and_its_files_are_named(tmp_path: Path) -> None:
 def test_nothing_and_no_file_are_no_folder() -> None:
     with pytest.raises(UsageError, match="There is no recipe '': neither a file nor a shipped name"):
         find_recipe("")
+    with pytest.raises(UsageError, match="There is no recipe aaa"):
+        find_recipe("a" * 300)
     with pytest.raises(UsageError, match="/dev/null is no file, not a recipe"):
         find_recipe("/dev/null")
 
