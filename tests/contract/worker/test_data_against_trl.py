@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from data_cases import job, recipe
 
-from tests.unit.worker.data.conftest import job, recipe
 from tunekit.worker.data import PreparedData, load_datasets
 
 pytestmark = pytest.mark.train

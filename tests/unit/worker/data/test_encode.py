@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from data_cases import ENDLESS, FORGETFUL, NO_SYSTEM
 
-from tests.unit.worker.data.conftest import ENDLESS, FORGETFUL, NO_SYSTEM
 from tunekit.errors import UsageError
 from tunekit.recipe.data_formats import Layout
 from tunekit.worker.data.encode import IGNORED, RowEncoder, labels_of

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from data_cases import CHATML, FORGETFUL, NO_SYSTEM
 
-from tests.unit.worker.data.conftest import CHATML, FORGETFUL, NO_SYSTEM
 from tunekit.errors import UsageError
 from tunekit.worker.data.templates import (
     adds_bos,
