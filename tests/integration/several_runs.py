@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+import bitsandbytes  # noqa: F401  (a plan without it would leave it out for the plans after it)
+
 from tunekit.worker.main import main
 
 

@@ -172,9 +172,16 @@ def start(
     One launch for many plans, because the imports alone take 10 s on two cores. `checkpoints`: where runs go on from.
     """
     argv = [str(Path(sys.executable).parent / "deepspeed"), "-H", "/dev/null", "--num_gpus", str(processes)]
-    argv += ["--no_local_rank", "--master_port", str(choose_port(str(runs[0]))), str(Path(__file__).parent / "several_runs.py")]
+    argv += [
+        "--no_local_rank",
+        "--master_port",
+        str(choose_port(str(runs[0]))),
+        str(Path(__file__).parent / "several_runs.py"),
+    ]
     plans = (str(RunDir(run).plan) for run in runs)
-    argv += [f"{plan}={checkpoints[run]}" if run in checkpoints else plan for run, plan in zip(runs, plans, strict=True)]
+    argv += [
+        f"{plan}={checkpoints[run]}" if run in checkpoints else plan for run, plan in zip(runs, plans, strict=True)
+    ]
     log = (runs[0] / "launcher.log").open("wb")
     with log:
         return subprocess.Popen(argv, env=environment(), stdout=log, stderr=log, start_new_session=True)

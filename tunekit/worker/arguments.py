@@ -115,7 +115,6 @@ def _precision(plan: Plan) -> dict[str, Any]:
         "activation_offloading": False,
         "torch_compile": False,
         "use_cache": False,
-        "use_liger_kernel": False,
     }
 
 
@@ -123,7 +122,6 @@ def _data(plan: Plan) -> dict[str, Any]:
     workers = plan.job.num_workers
     return {
         "max_length": plan.job.max_seq_length,
-        "truncation_mode": "keep_start",
         "packing": plan.job.packing,
         "packing_strategy": "bfd",
         "eval_packing": plan.job.packing,

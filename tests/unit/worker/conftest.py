@@ -8,11 +8,8 @@ from typing import Any
 
 import pytest
 
-from tunekit.planner.plan import Plan
-
-pytest.importorskip("torch")
-
 from tests.integration import tiny
+from tunekit.planner.plan import Plan
 
 PlanTiny = Callable[..., Plan]
 

@@ -4,12 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tunekit.errors import TunekitError
 from tunekit.recipe.job import Adapter
-
-torch = pytest.importorskip("torch")
-
 from tunekit.worker.adapters import add_adapters, check_count, count_trainable, lora_config, numel
 from tunekit.worker.model import load_model
 from tunekit.worker.world import World

@@ -8,9 +8,6 @@ import pytest
 from tests.plans import CPU_BOX, DUAL_4090, make_plan, make_recipe
 from tunekit.launcher.run_dir import RunDir
 from tunekit.planner.plan import Plan
-
-pytest.importorskip("torch")
-
 from tunekit.worker.arguments import argument_values, checkpointing_kwargs
 
 pytestmark = pytest.mark.train
@@ -39,7 +36,9 @@ def test_warm_up_is_a_share_that_the_trainer_rounds_up() -> None:
     assert values(make_plan(recipe=make_recipe(train={"warmup_ratio": 0.03})))["warmup_steps"] == 0.03
 
 
-@pytest.mark.parametrize(("precision", "bf16", "fp16"), [("bf16", True, False), ("fp16", False, True), ("fp32", False, False)])
+@pytest.mark.parametrize(
+    ("precision", "bf16", "fp16"), [("bf16", True, False), ("fp16", False, True), ("fp32", False, False)]
+)
 def test_precision(precision: Any, bf16: bool, fp16: bool) -> None:
     found = values(make_plan(precision=precision))
     assert (found["bf16"], found["fp16"]) == (bf16, fp16)

@@ -4,12 +4,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from tests.plans import CPU_BOX, make_plan
 from tunekit.errors import TunekitError
-
-torch = pytest.importorskip("torch")
-
 from tunekit.worker.engine_check import check_engine, forget_empty_step, optimizer_place, parameter_place
 
 pytestmark = pytest.mark.train
@@ -51,7 +49,11 @@ def test_every_difference_is_named_with_both_values() -> None:
     engine = DeepSpeedEngine(stage=3, micro=7, offload_optimizer=True)
     with pytest.raises(TunekitError) as caught:
         check_engine(engine, make_plan(CPU_BOX))
-    for part in ("stage: planned 2, found 3", "offload_optimizer: planned none, found cpu", "micro_batch_size: planned"):
+    for part in (
+        "stage: planned 2, found 3",
+        "offload_optimizer: planned none, found cpu",
+        "micro_batch_size: planned",
+    ):
         assert part in str(caught.value)
 
 

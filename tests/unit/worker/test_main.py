@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import json
+import sys
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
 from tests.plans import CPU_BOX, make_plan
 from tunekit.planner.plan_json import plan_to_json
+from tunekit.recipe.job import Quantization
 from tunekit.worker import main as module
-from tunekit.worker.main import limit_threads, main, read_options
+from tunekit.worker.main import leave_out_bitsandbytes, limit_threads, main, read_options
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -18,6 +23,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*THREADS, "TOKENIZERS_PARALLELISM", "RANK"):
         monkeypatch.setenv(name, "to be restored")
         monkeypatch.delenv(name)
+    monkeypatch.setitem(sys.modules, "bitsandbytes", ModuleType("bitsandbytes"))
 
 
 def test_options_name_the_plan_and_the_checkpoint() -> None:
@@ -44,9 +50,30 @@ def test_threads_that_are_set_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     assert module.os.environ["MKL_NUM_THREADS"] == "3"
 
 
-def test_a_plan_that_cannot_be_read_is_a_failure_of_the_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("job", "left_out"),
+    [
+        ({}, True),
+        ({"quantization": Quantization(kind="nf4", double_quant=True)}, False),
+        ({"optimizer": "adamw_8bit"}, False),
+        ({"optimizer": "paged_adamw_8bit"}, False),
+    ],
+)
+def test_bitsandbytes_is_left_out_where_nothing_is_quantised(
+    monkeypatch: pytest.MonkeyPatch, job: dict[str, Any], left_out: bool
 ) -> None:
+    monkeypatch.delitem(sys.modules, "bitsandbytes")
+    leave_out_bitsandbytes(make_plan(CPU_BOX, **job))
+    assert (find_spec("bitsandbytes") is None) == left_out
+
+
+def test_bitsandbytes_stays_once_it_is_there() -> None:
+    there = sys.modules["bitsandbytes"]
+    leave_out_bitsandbytes(make_plan(CPU_BOX))
+    assert sys.modules["bitsandbytes"] is there
+
+
+def test_a_plan_that_cannot_be_read_is_a_failure_of_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
     (tmp_path / "plan.json").write_text("{}")
     assert main(["--plan", str(tmp_path / "plan.json")]) == 1

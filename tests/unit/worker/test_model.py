@@ -4,13 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.plans import make_job, make_plan, make_recipe
 from tunekit.errors import MissingError
 from tunekit.recipe.job import Quantization
-
-torch = pytest.importorskip("torch")
-
 from tunekit.worker.model import load_model, load_tokenizer, model_folder, quant_storage, quantized_kwargs
 from tunekit.worker.world import World
 

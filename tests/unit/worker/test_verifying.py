@@ -4,13 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from tunekit.errors import TunekitError
-
-torch = pytest.importorskip("torch")
-
+import torch
 from safetensors.torch import load_file, save_file
 
+from tunekit.errors import TunekitError
 from tunekit.worker.adapters import add_adapters
 from tunekit.worker.model import load_model
 from tunekit.worker.verifying import read_shapes, verify_final

@@ -3,12 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 from tests.plans import CPU_BOX, DUAL_4090, make_plan
 from tunekit.errors import UsageError
-
-torch = pytest.importorskip("torch")
-
 from tunekit.worker import world as module
 from tunekit.worker.world import first_rank_first, gather_numbers, gather_objects, join_world
 

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from tests.plans import make_plan, make_recipe
+from tunekit.launcher.run_dir import RunDir
+from tunekit.worker import run as module
+from tunekit.worker.journal import Journal
+from tunekit.worker.measuring import Meter
+from tunekit.worker.run import evaluate, load_data, run, save_final, success_record, write_measured
+from tunekit.worker.stopping import Stopped
+from tunekit.worker.world import World
+
+pytestmark = pytest.mark.train
+CPU = World(rank=0, local_rank=0, size=1, device=torch.device("cpu"))
+
+
+def journal_of(tmp_path: Path) -> Journal:
+    return Journal(RunDir(tmp_path), rank=0)
+
+
+def test_a_request_between_phases_ends_with_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*args: Any) -> int:
+        raise Stopped
+
+    monkeypatch.setattr(module, "train_and_save", stopped)
+    assert run(make_plan(), RunDir(tmp_path), journal_of(tmp_path)) == 130
+    assert '"stopped"' in (tmp_path / "events.jsonl").read_text()
+
+
+def test_rows_are_read_and_what_is_odd_about_them_told(
+    plan_tiny: Any, tiny_model: Path, tmp_path: Path, lonely_world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tunekit.worker.model import load_tokenizer
+
+    plan = plan_tiny(train={"max_seq_length": 40}, data={"packing": False, "eval_fraction": 0.25})
+    data = load_data(plan, load_tokenizer(plan, tiny_model), journal_of(tmp_path), lonely_world)
+    assert data.eval is not None
+    assert max(len(row["input_ids"]) for row in data.train) <= 40
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert {"warning", "data"} <= {event["event"] for event in events}
+    assert "warning = " in capsys.readouterr().out
+
+
+def test_nothing_held_out_nothing_evaluated(tmp_path: Path) -> None:
+    trainer = SimpleNamespace(eval_dataset=None)
+    assert evaluate(trainer, journal_of(tmp_path), Meter(CPU)) is None  # type: ignore[arg-type]
+
+
+def test_the_held_out_loss_is_of_its_own_phase(tmp_path: Path) -> None:
+    meter = Meter(CPU)
+    trainer = SimpleNamespace(eval_dataset=[1], evaluate=lambda: {"eval_loss": torch.tensor(1.5)})
+    assert evaluate(trainer, journal_of(tmp_path), meter) == 1.5  # type: ignore[arg-type]
+    meter.close()
+    assert list(meter.peaks) == ["eval"]
+
+
+def test_saving_is_verified_by_the_first_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(module, "save_model_files", lambda trainer, folder, world: seen.append(("save", folder)))
+    monkeypatch.setattr(module, "verify_final", lambda folder, plan: seen.append(("verify", folder)) or {"tensors": 3})
+    trainer = SimpleNamespace(world=CPU, plan=make_plan())
+    found = save_final(trainer, RunDir(tmp_path), journal_of(tmp_path), Meter(CPU))  # type: ignore[arg-type]
+    assert found == {"tensors": 3}
+    assert seen == [("save", tmp_path / "final"), ("verify", tmp_path / "final")]
+
+
+def test_measured_peaks_stand_beside_the_expected(tmp_path: Path) -> None:
+    meter = Meter(CPU)
+    meter.enter("step")
+    meter.close()
+    start = SimpleNamespace(shards={"parameter_bytes": 5}, engine={"stage": 2})
+    trainer = SimpleNamespace(world=CPU, plan=make_plan())
+    write_measured(trainer, RunDir(tmp_path), meter, start)  # type: ignore[arg-type]
+    measured = json.loads((tmp_path / "measured.json").read_text())
+    assert measured["engine"] == {"stage": 2}
+    assert measured["ranks"][0]["shards"] == {"parameter_bytes": 5}
+    assert measured["ranks"][0]["phases"]["step"]["host_bytes"] > 0
+    assert measured["expected"] == [{"phase": "step", "device_bytes": 0, "host_bytes": 4 * 2**30}]
+
+
+def record(tmp_path: Path, **start: Any) -> dict[str, Any]:
+    plan = make_plan(recipe=make_recipe(output={"sample_prompts": ["Why?"]}))
+    steps = SimpleNamespace(losses=[3.0, 2.0], tokens_per_second=123.4567, first_step_seconds=9.5)
+    begun = SimpleNamespace(engine={"stage": 2}, journal=journal_of(tmp_path), **start)
+    trainer: Any = SimpleNamespace(state=SimpleNamespace(global_step=2))
+    return success_record(plan, trainer, steps, begun, {"bytes": 7}, ("So.",), 1.5)  # type: ignore[arg-type]
+
+
+def test_success_says_what_the_summary_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNEKIT_ATTEMPT", "3")
+    found = record(tmp_path, samples=("Hm.",))
+    assert (found["attempt"], found["steps"], found["loss_first"], found["loss_last"]) == (3, 2, 3.0, 2.0)
+    assert (found["eval_loss"], found["tokens_per_second"], found["final"]) == (1.5, 123.457, {"bytes": 7})
+    assert found["samples"] == [{"prompt": "Why?", "before": "Hm.", "after": "So."}]
+
+
+def test_a_resumed_run_has_no_answer_from_before(tmp_path: Path) -> None:
+    assert record(tmp_path, samples=())["samples"] == [{"prompt": "Why?", "before": "", "after": "So."}]
