@@ -1,0 +1,120 @@
+"""What README.md, CONTRIBUTING.md and CHANGELOG.md say is so."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import docs
+import pytest
+from docs import Block, blocks, output_of
+
+README = docs.README.read_text(encoding="utf-8")
+CONTRIBUTING = (docs.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+CHANGELOG = (docs.ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    """The part of the README below a heading, up to the next one."""
+    return README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+@pytest.mark.parametrize("block", list(blocks(README)), ids=lambda block: block.command)
+def test_every_output_in_the_readme_is_the_commands_own(block: Block) -> None:
+    assert block.text == output_of(block.command), "python tests/docs.py writes it anew"
+
+
+def test_the_readme_shows_the_plan_it_promises() -> None:
+    shown = [block.command for block in blocks(README)]
+    assert "tunekit plan recipes/codellama34b_qlora.yaml" in shown
+    assert len(shown) == 3
+
+
+def test_the_python_in_the_readme_runs() -> None:
+    (code,) = re.findall(r"<!-- run -->\n```python\n(.*?)```", README, re.DOTALL)
+    ran = subprocess.run([sys.executable, "-c", code], cwd=docs.ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split()[0] in ("fits", "tight", "rejected")
+
+
+def test_the_table_of_commands_is_complete() -> None:
+    from tunekit.cli.main import app
+
+    verbs = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
+    groups = {group.name for group in app.registered_groups}
+    assert set(re.findall(r"^\| `tunekit (\w+)", section("Commands"), re.MULTILINE)) == verbs | groups
+
+
+def test_every_option_and_verb_that_is_named_exists(repository: Path) -> None:
+    table = section("Commands")
+    for verb, rest in re.findall(r"^\| `tunekit (\w+)(.*)$", table, re.MULTILINE):
+        shown = _help(verb)
+        for word in re.findall(r"(?<![\w-])--?[a-z][\w-]*", rest):
+            assert word in shown, (verb, word)
+        for word in re.findall(r"`(show|copy|schema)", rest):
+            assert word in shown, (verb, word)
+
+
+def _help(verb: str) -> str:
+    ran = subprocess.run(
+        [sys.executable, "-m", "tunekit", verb, "--help"], capture_output=True, text=True, check=True, cwd=docs.ROOT
+    )
+    return ran.stdout
+
+
+def test_the_exit_codes_are_those_of_the_errors() -> None:
+    from tunekit import errors
+
+    classes = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    codes = {0, 130} | {kind.exit_code for kind in classes if hasattr(kind, "exit_code")}
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", section("Commands"), re.MULTILINE)} == codes
+
+
+def test_the_run_directory_is_drawn_as_it_is() -> None:
+    from tunekit.launcher.run_dir import RunDir
+
+    run = RunDir(Path("runs/quickstart"))
+    drawn = set(re.findall(r"^[├└]── ([\w.]+)/?", section("A run directory"), re.MULTILINE))
+    properties = [name for name, value in vars(RunDir).items() if isinstance(value, property)]
+    known = {getattr(run, name).relative_to(run.path).parts[0] for name in properties} | {run.attempt(1).name}
+    assert drawn == known - {"stop.request"}
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/data/README.md"])
+def test_links_and_names_of_files_lead_somewhere(repository: Path, page: str) -> None:
+    text = (repository / page).read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    named = re.findall(r"`((?:tunekit|tests|recipes|ds_configs|examples|benchmarks)/[\w./]*\w\.\w+)`", text)
+    for path in (*links, *named):
+        if not re.search(r"NAME|model_method", path):
+            assert (repository / Path(page).parent / path).exists() or (repository / path).exists(), path
+
+
+def test_make_targets_that_are_named_exist(repository: Path) -> None:
+    makefile = (repository / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", README + CONTRIBUTING, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_layers_of_the_tour_are_all_there(repository: Path) -> None:
+    tour = CONTRIBUTING.partition("## The layers")[2].partition("## How to add")[0]
+    folders = {path.name for path in (repository / "tunekit").iterdir() if (path / "__init__.py").is_file()}
+    modules = {path.name for path in (repository / "tunekit").glob("*.py") if not path.name.startswith("_")}
+    drawn = set(re.findall(r"(\w+)/(?=\s)|(\w+\.py)", tour))
+    assert {folder or module for folder, module in drawn} == folders | modules
+
+
+def test_the_changelog_names_this_version_or_is_unreleased() -> None:
+    from tunekit import __version__
+
+    assert f"## [{__version__}]" in CHANGELOG or "## [Unreleased]" in CHANGELOG
+    rows = len((docs.ROOT / "examples/data/finetuning_qa.jsonl").read_text(encoding="utf-8").splitlines())
+    recipes = len(list((docs.ROOT / "recipes").glob("*.yaml")))
+    presets = len(list((docs.ROOT / "ds_configs").glob("*.json")))
+    profiles = len(list((docs.ROOT / "tunekit/hardware/profiles").glob("*.yaml")))
+    for said in (f"{rows} questions", f"{recipes} recipes", f"{presets} DeepSpeed presets"):
+        assert said in CHANGELOG
+    numbers = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven"]
+    assert f"profiles of {numbers[profiles]} machines" in CHANGELOG
