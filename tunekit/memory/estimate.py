@@ -31,6 +31,7 @@ SINGLE: tuple[Callable[[Case], MemoryTerm], ...] = (
     model_states.four_bit_scales,
     model_states.whole_base_while_loading,
     model_states.tensor_in_transit,
+    model_states.flat_copy,
     model_states.gradients,
     model_states.master_weights,
     model_states.optimizer_states,

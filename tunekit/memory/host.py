@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tunekit.memory.case import Case
-from tunekit.memory.model_states import ALWAYS, TRAINING, state_bytes
+from tunekit.memory.model_states import ALWAYS, TRAINING, flattens_on_device, state_bytes
 from tunekit.memory.partitions import Tensors, ceil_div, pinned_tensors, power_of_two, sharded_elements
 from tunekit.memory.terms import MemoryTerm
 from tunekit.units import GB, MIB
@@ -135,9 +135,7 @@ def gguf_conversion(case: Case) -> MemoryTerm:
 def flattening(case: Case) -> MemoryTerm:
     """2 b N_t per rank: stages 1 and 2 build their flat copy in RAM when the card cannot hold it beside the weights."""
     needed = case.weight_bytes * case.inventory.num_trainable
-    resident = needed + case.weight_bytes * case.inventory.num_frozen + case.inventory.num_quantized // 2
-    free = min((gpu.usable_bytes for gpu in case.hardware.gpus), default=0) - resident
-    used = not case.on_cpu and case.stage in (1, 2) and free < needed
+    used = case.stage in (1, 2) and not flattens_on_device(case)
     return MemoryTerm(
         name="flat copy built in RAM",
         phases=("load",),

@@ -146,6 +146,32 @@ def tensor_in_transit(case: Case) -> MemoryTerm:
     )
 
 
+def flattens_on_device(case: Case) -> bool:
+    """Whether stages 1 and 2 build their flat copy where the weights are: always on the CPU, else where it fits."""
+    flat = case.weight_bytes * case.inventory.num_trainable
+    resident = flat + case.weight_bytes * case.inventory.num_frozen + case.inventory.num_quantized // 2
+    usable = min((gpu.usable_bytes for gpu in case.hardware.gpus), default=0)
+    return case.stage in (1, 2) and (case.on_cpu or usable - resident >= flat)
+
+
+def flat_copy(case: Case) -> MemoryTerm:
+    """b N_t once more while stages 1 and 2 flatten the weights, when there is room; else see host.py.
+
+    It only takes what is free, so it gets no margin.
+    """
+    elements = case.inventory.num_trainable if flattens_on_device(case) else 0
+    return MemoryTerm(
+        name="flat copy of the weights",
+        phases=("load",),
+        moments=("flatten",),
+        device_bytes=case.weight_bytes * elements,
+        formula=f"{case.weight_bytes} B x {elements:,}",
+        source=f"{_STAGE_1_2} `flatten_on_accelerator`",
+        kind="exact",
+        pooled=False,
+    )
+
+
 def gradients(case: Case) -> MemoryTerm:
     """b N_t in stages 0 and 1, b n in stages 2 and 3; none on the device with offload.
 

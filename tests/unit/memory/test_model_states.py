@@ -127,6 +127,14 @@ def test_the_step_of_stage_three_is_one_sub_group() -> None:
     assert states.optimizer_step(small).device_bytes == 6 * max(small.sub_groups) < 6 * COUNT
 
 
+def test_weights_are_flattened_where_there_is_room() -> None:
+    wide = make_case(job(), SHAPE, machine(2))
+    narrow = make_case(job(), SHAPE, machine(2, usable=3 * COUNT / 2**30))
+    assert states.flat_copy(wide).device_bytes == 2 * COUNT
+    assert states.flat_copy(narrow).device_bytes == 0
+    assert states.flat_copy(case(zero={"stage": 3})).device_bytes == 0
+
+
 def test_gradients_come_in_backward_unless_they_accumulate() -> None:
     assert "loss" not in states.gradients(case()).moments
     assert "loss" in states.gradients(case(accumulate=2)).moments
