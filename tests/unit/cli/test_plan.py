@@ -70,3 +70,8 @@ def test_explain_prints_the_formulas(capsys: pytest.CaptureFixture[str]) -> None
 def test_an_unknown_judge_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="--trust nobody"):
         show("codellama34b_qlora", trust="nobody")
+
+
+def test_without_a_way_out_no_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert show("codellama34b_full", "train.max_seq_length=1000000000") == 3
+    assert capsys.readouterr().out.endswith("\nNothing was started.\n")

@@ -77,3 +77,11 @@ def test_an_offloaded_step_after_few_passes_is_pointed_out() -> None:
     assert not any(
         "7 s" in text for text in warnings(recipe_for(LLAMA_7B, "full", **keys), laptop(usable_ram_bytes=400 * GIB))
     )
+
+
+def test_locking_most_of_the_ram_is_pointed_out() -> None:
+    keys = {"zero__preset": "z3_offload", "zero__pin_memory": True}
+    (text,) = (text for text in warnings(recipe_for(LLAMA_7B, "full", **keys)) if "pin_memory" in text)
+    assert text.startswith("zero.pin_memory=true: ")
+    assert "more than 60 % of the usable RAM" in text
+    assert not any("pin_memory" in text for text in warnings(recipe_for(LLAMA_7B, "full", zero__preset="z3_offload")))
