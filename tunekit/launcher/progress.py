@@ -10,6 +10,8 @@ from tunekit.launcher.json_lines import Record
 
 RECENT = 8
 """Steps over which the time per step is taken."""
+EXAMPLE_LENGTH = 240
+"""Characters shown of the first row of the data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +31,7 @@ class Progress:
     gpu_bytes: int = 0
     host_bytes: int = 0
     notes: tuple[str, ...] = ()
-    """Warnings and checkpoints, in order."""
+    """What was recognised, warnings and checkpoints, in order."""
 
     @property
     def seconds_per_step(self) -> float | None:
@@ -80,4 +82,18 @@ def _note(record: Record) -> str | None:
         return f"warning: {record.get('text') or record.get('message') or 'see the log'}"
     if record.get("event") == "checkpoint":
         return f"checkpoint saved at step {record.get('step')}"
+    if record.get("event") == "data":
+        return _data_note(record)
     return None
+
+
+def _data_note(record: Record) -> str:
+    """What was recognised, and the first row as the model sees it."""
+    rows = record.get("num_rows")
+    packed = f"packed into {rows:,}, " if record.get("packed") and rows is not None else ""
+    example = str(record.get("example", "")).strip().replace("\n", "⏎")
+    shown = example if len(example) <= EXAMPLE_LENGTH else example[:EXAMPLE_LENGTH] + " …"
+    return (
+        f"data: {record.get('rows', 0):,} rows read as {record.get('format')}, {packed}{record.get('tokens', 0):,} tokens, "
+        f"{record.get('supervised_tokens', 0):,} of them learned\nfirst row: {shown}"
+    )

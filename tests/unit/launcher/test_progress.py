@@ -43,3 +43,22 @@ def test_events():
     )
     assert (progress.phase, progress.phase_since, progress.eval_loss) == ("model", 5.0, 2.25)
     assert progress.notes == ("warning: 3 rows were cut", "checkpoint saved at step 20")
+
+
+def test_the_recognised_data_is_shown_with_its_first_row():
+    data = {
+        "event": "data",
+        "format": "messages",
+        "rows": 1411,
+        "num_rows": 140,
+        "packed": True,
+        "tokens": 33112,
+        "supervised_tokens": 16060,
+        "example": "<|user|>\nHi\n" + "x" * 400,
+    }
+    (note,) = fold(Progress(), [data]).notes
+    first, second = note.splitlines()
+    assert first == "data: 1,411 rows read as messages, packed into 140, 33,112 tokens, 16,060 of them learned"
+    assert second == "first row: <|user|>⏎Hi⏎" + "x" * 228 + " …"
+    (stream,) = fold(Progress(), [{**data, "num_rows": None, "example": "short"}]).notes
+    assert stream == "data: 1,411 rows read as messages, 33,112 tokens, 16,060 of them learned\nfirst row: short"
