@@ -93,7 +93,6 @@ def _data_note(record: Record) -> str:
     packed = f"packed into {rows:,}, " if record.get("packed") and rows is not None else ""
     example = str(record.get("example", "")).strip().replace("\n", "⏎")
     shown = example if len(example) <= EXAMPLE_LENGTH else example[:EXAMPLE_LENGTH] + " …"
-    return (
-        f"data: {record.get('rows', 0):,} rows read as {record.get('format')}, {packed}{record.get('tokens', 0):,} tokens, "
-        f"{record.get('supervised_tokens', 0):,} of them learned\nfirst row: {shown}"
-    )
+    read = f"data: {record.get('rows', 0):,} rows read as {record.get('format')}, {packed}"
+    learned = f"{record.get('tokens', 0):,} tokens, {record.get('supervised_tokens', 0):,} of them learned"
+    return f"{read}{learned}\nfirst row: {shown}"
