@@ -80,7 +80,7 @@ def _needed(layout: Layout) -> str:
 
 
 def _refuse_faults(path: Path, rows: Sequence[Placed], layout: Layout, columns: Sequence[str]) -> None:
-    said = [*_missing(rows, layout), *_mixed(rows, layout), *_unreadable(rows, layout)]
+    said = [*_missing(rows, layout), *(tuple(_mixed(rows, layout)) or _unreadable(rows, layout))]
     if said:
         found = f"found the columns {', '.join(columns)} and read them as {layout.format}"
         raise UsageError("\n".join([f"{path}: {text}" for text in said] + [f"{path}: {found}; nothing was started."]))
@@ -101,7 +101,8 @@ def _mixed(rows: Sequence[Placed], layout: Layout) -> Iterable[str]:
             usual = count.most_common(1)[0][0]
             for other in (kind for kind in count if kind != usual):
                 places = [place for place, kind in kinds if kind == other]
-                yield f"column `{theirs}` is {usual} in {count[usual]} rows but {other} in {_places(places)}"
+                most = f"{count[usual]} row{'s' if count[usual] != 1 else ''}"
+                yield f"column `{theirs}` is {usual} in {most} but {other} in {_places(places)}"
 
 
 def _unreadable(rows: Sequence[Placed], layout: Layout) -> Iterable[str]:

@@ -230,7 +230,7 @@ def _shell(guess: Mapping[str, str]) -> str:
 def _preference_data(source: str) -> str:
     return (
         f"{source}: this is preference data, with a chosen and a rejected answer per row; tunekit learns from one "
-        "answer. If chosen holds plain text, type data.columns='{prompt: prompt, completion: chosen}'."
+        "answer. If chosen holds plain text, type data.columns='{completion: chosen}'."
     )
 
 

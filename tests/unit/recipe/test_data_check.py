@@ -67,7 +67,6 @@ def test_all_faults_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
     assert str(caught.value).splitlines() == [
         f"{path}: column `completion` is missing in lines 9, 11, 12, 13, 14 and 3 more",
         f"{path}: column `prompt` is text in 16 rows but a list in line 10",
-        f"{path}: line 10: `prompt` is not text",
         f"{path}: found the columns prompt, completion and read them as prompt_completion; nothing was started.",
     ]
 
