@@ -59,8 +59,17 @@ def resolve(recipe: Recipe, shape: ModelShape, hardware: Hardware, trust: Trust 
     outcome = search(settled, trust)
     faults += (*contradiction_problems(outcome.taken.rung, stated.zero), *outcome.taken.problems)
     if faults:
-        raise RecipeError(_in_schema_order(faults))
+        raise RecipeError(_in_schema_order(_from_file(fault, recipe, stated) for fault in faults))
     return Resolved(asked=recipe, settled=settled, outcome=outcome, early=early)
+
+
+def _from_file(fault: Problem, asked: Recipe, stated: Recipe) -> Problem:
+    """The fault, told to stand in the user's own DeepSpeed JSON where only that states the value."""
+    name, _, key = fault.key.partition(".")
+    section, filled = getattr(asked, name, None), getattr(stated, name, None)
+    if getattr(section, key, None) == getattr(filled, key, None):
+        return fault
+    return replace(fault, where=str(asked.zero.config))
 
 
 def resolve_job(

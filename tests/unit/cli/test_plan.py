@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import typer
 
 from tunekit.cli.plan import show_plan
 from tunekit.errors import UsageError
+from tunekit.notebook import plan
 from tunekit.planner.plan_json import plan_from_json
 
 
@@ -72,6 +74,10 @@ def test_an_unknown_judge_is_a_usage_error() -> None:
         show("codellama34b_qlora", trust="nobody")
 
 
-def test_without_a_way_out_no_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert show("codellama34b_full", "train.max_seq_length=1000000000") == 3
+def test_without_a_way_out_no_command_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rejected = replace(plan("codellama34b_full"), fixes=())
+    monkeypatch.setattr("tunekit.cli.plan.plan", lambda *_args, **_options: rejected)
+    assert show("codellama34b_full") == 3
     assert capsys.readouterr().out.endswith("\nNothing was started.\n")

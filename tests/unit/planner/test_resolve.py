@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from planning import CODELLAMA_34B, LLAMA_8B, SMOLLM, machine, recipe_for, resolved, shape_of
+from planning import CODELLAMA_34B, LLAMA_8B, SMOLLM, laptop, machine, recipe_for, resolved, shape_of
 
 from tunekit.errors import RecipeError
 from tunekit.planner.resolve import decisions_of, resolve_job
@@ -120,3 +120,13 @@ def test_what_the_users_own_json_states_is_taken_and_not_decided(tmp_path: Path)
     assert isinstance(found.asked, Recipe)
     assert found.asked.train.micro_batch_size is None
     assert found.settled.recipe.train.micro_batch_size == 2
+
+
+def test_a_fault_of_the_users_own_json_is_said_to_stand_there(tmp_path: Path) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({"zero_optimization": {"stage": 2}, "train_batch_size": 7}))
+    with pytest.raises(RecipeError) as raised:
+        resolved(recipe_for(SMOLLM, zero__config=str(file), train__precision="fp16"), laptop())
+    stated, written = raised.value.problems
+    assert (stated.key, stated.where) == ("train.global_batch_size", str(file))
+    assert (written.key, written.where) == ("train.precision", "")

@@ -116,6 +116,21 @@ def test_a_rejection_names_missing_bytes_and_the_largest_term() -> None:
     )
 
 
+def test_the_table_alone_may_be_the_fullest() -> None:
+    said = explain_verdict(
+        judge(memory(make_place(5 * GIB, 24 * GIB)), table(asked=20), "table"),
+        memory(make_place(5 * GIB, 24 * GIB)),
+        table(asked=20),
+        "table",
+    )
+    assert said.startswith("The fullest place is the GPU: 20.0 GiB of 24.0 GiB usable by the LLaMA-Factory table")
+
+
+def test_a_rejection_without_terms_names_none() -> None:
+    bare = replace(memory(make_place(30 * GIB, 24 * GIB)), terms=())
+    assert explain_verdict(judge(bare, table()), bare, table(), "both").endswith("; no single term stands out.")
+
+
 def test_a_rejection_by_the_table_names_row_and_cell() -> None:
     assert explained(memory(make_place(20 * GIB, 24 * GIB)), table(asked=44)) == (
         "The GPU needs 44.0 GiB by the LLaMA-Factory table, LoRA 16, 16 GB, 20.0 GiB more than the 24.0 GiB usable."
