@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -118,3 +119,17 @@ def test_the_changelog_names_this_version_or_is_unreleased() -> None:
         assert said in CHANGELOG
     numbers = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven"]
     assert f"profiles of {numbers[profiles]} machines" in CHANGELOG
+
+
+def test_every_row_shown_is_read_as_it_says(repository: Path) -> None:
+    from tunekit.recipe.data_formats import FORMATS, conversation, plain_text, recognise
+    from tunekit.recipe.schema import DataSection
+
+    page = (repository / "examples/data/README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\| (\w+) \| `(\{.*\})` \|$", page, re.MULTILINE)
+    assert list(dict.fromkeys(name for name, _ in shown)) == [format.name for format in FORMATS]
+    for name, text in shown:
+        row = json.loads(text)
+        layout = recognise(list(row), DataSection(path="x"), source="x")
+        assert layout.format == name
+        assert plain_text(row, layout) if name == "text" else conversation(row, layout)
