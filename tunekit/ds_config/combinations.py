@@ -10,11 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tunekit.ds_config.accepted import DEEPSPEED_VERSION
 from tunekit.ds_config.presets import PresetFacts, preset_facts
 from tunekit.errors import Problem
 
 CPU_OPTIMIZERS = ("adam", "adamw", "adagrad", "lion")
 """Types for which DeepSpeed has an implementation that steps in RAM."""
+
+ZENFLOW_FAULT = f"DeepSpeed {DEEPSPEED_VERSION} scrambles every weight matrix when ZenFlow starts under stage 1 or 2"
+"""Seen with real engines: the flat buffer holds the weights transposed and is read back as if it did not.
+
+`_update_model_bit16_weights` of `runtime/zero/stage_1_and_2.py` has done so since 0.19.7 (pull request 8277); 0.19.6 is
+right. A contract test shows it on the installed release and will fail when that is repaired.
+"""
+ZENFLOW_CURE = "zero.preset=z2_offload; ZenFlow itself needs DeepSpeed 0.17.5 to 0.19.6"
 
 _ZERO = "zero_optimization"
 
@@ -75,6 +84,8 @@ def _offload_details(config: Mapping[str, Any], facts: PresetFacts) -> Iterator[
         yield Problem(key=f"{_ZERO}.zenflow", found="ZenFlow without offload_optimizer", allowed='"device": "cpu"')
     if facts.zenflow and facts.stage not in (1, 2, 3):
         yield Problem(key=f"{_ZERO}.zenflow", found=f"ZenFlow under stage {facts.stage}", allowed="stages 1 to 3")
+    if facts.zenflow and facts.stage in (1, 2) and facts.offload_optimizer == "cpu":
+        yield Problem(key=f"{_ZERO}.zenflow", found=ZENFLOW_FAULT, hint=ZENFLOW_CURE)
     if zero.get("zero_quantized_nontrainable_weights") is True:
         # Every release up to 0.19.5 reads bf16 weights wrongly here; pull request 8215 is not in a tested release.
         hint = "delete it; for a small frozen base set method.kind=qlora"

@@ -106,8 +106,14 @@ def _clash(recipe: Recipe, value: Stated, source: JsonSource) -> Iterator[Proble
         where=source.where(value.json_key),
         found=f"the recipe says {_typed(mine)}, {source.file} says {_typed(value.value)} ({value.json_key})",
         allowed="one value, given once",
-        hint=f'delete {value.recipe_key} from the recipe, or write "auto" in {source.file}',
+        hint=f"delete {value.recipe_key} from the recipe, or {_mend(value)} in {source.file}",
     )
+
+
+def _mend(value: Stated) -> str:
+    # Stage and offloads cannot be left to the plan: what a file does not say of them, DeepSpeed takes for "none".
+    placement = value.recipe_key in ("zero.stage", "zero.bf16_states") or ".offload_" in value.recipe_key
+    return f"change {value.json_key}" if placement else 'write "auto"'
 
 
 def _typed(value: Any) -> str:

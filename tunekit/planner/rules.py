@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
+from tunekit.ds_config.combinations import ZENFLOW_CURE, ZENFLOW_FAULT
 from tunekit.errors import Problem
 from tunekit.hardware.spec import Hardware
 from tunekit.model_shape.shape import ModelShape
@@ -189,6 +190,15 @@ def zenflow_needs_offload(_recipe: Recipe, job: Job, _shape: ModelShape, _hardwa
         )
 
 
+def zenflow_of_this_release(_recipe: Recipe, job: Job, _shape: ModelShape, _hardware: Hardware) -> Iterator[Problem]:
+    """The weights are scrambled before the first step (`runtime/zero/stage_1_and_2.py`; real engines)."""
+    zero = job.zero
+    if zero.zenflow and zero.stage in (1, 2) and zero.offload_optimizer == "cpu":
+        yield Problem(
+            key="zero.preset", found=ZENFLOW_FAULT, allowed="a preset without zenflow", hint=f"write {ZENFLOW_CURE}"
+        )
+
+
 RULES: tuple[Rule, ...] = (
     flash_attention,
     offload_of_the_stage,
@@ -196,6 +206,7 @@ RULES: tuple[Rule, ...] = (
     nvme_needs_a_path,
     quantised_base_stays_on_the_card,
     zenflow_needs_offload,
+    zenflow_of_this_release,
     precision_of_the_card,
     bf16_states_need_bf16,
     optimizer_of_the_host,

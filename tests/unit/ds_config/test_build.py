@@ -11,13 +11,15 @@ import pytest
 from tests.plans import CPU_BOX, DUAL_4090, SHAPE, make_job, make_recipe
 from tunekit.ds_config.build import build_ds_config, optimizer_block, swap_buffer_elements
 from tunekit.ds_config.check import check_ds_config, dotted_items
+from tunekit.ds_config.combinations import ZENFLOW_FAULT
 from tunekit.errors import RecipeError
 from tunekit.recipe.job import Job
 
 
 def build(job: Job, **sections: dict[str, Any]) -> dict[str, Any]:
     config = build_ds_config(make_recipe(**sections), job, SHAPE)
-    assert check_ds_config(config, source="built", world_size=job.batch.world_size) == ()
+    problems = check_ds_config(config, source="built", world_size=job.batch.world_size)
+    assert [problem.found for problem in problems] == ([ZENFLOW_FAULT] if job.zero.zenflow else [])
     return config
 
 

@@ -32,6 +32,7 @@ def keys(config: dict[str, Any]) -> list[str]:
         (zero(3, offload_optimizer={"device": "nvme"}), "zero_optimization.offload_optimizer.nvme_path"),
         (zero(3, offload_param={"device": "disk"}), "zero_optimization.offload_param.device"),
         (zero(2, zenflow={"topk_ratio": 0.1}), "zero_optimization.zenflow"),
+        (zero(2, offload_optimizer=CPU, zenflow={}), "zero_optimization.zenflow"),
         (zero(5), "zero_optimization.stage"),
         (zero(1, legacy_stage1=True), "zero_optimization.legacy_stage1"),
         (zero(3, compute_grad_norm=False), "zero_optimization.compute_grad_norm"),
@@ -91,7 +92,7 @@ def test_across_sections(config: dict[str, Any], key: str) -> None:
         {"zero_optimization": zero(2, offload_optimizer=CPU), "bf16": BF16_STATES, "optimizer": ADAMW},
         {"zero_optimization": zero(2), "bf16": BF16_STATES},
         {"zero_optimization": zero(1, compute_grad_norm=False)},
-        {"zero_optimization": zero(2, offload_optimizer=CPU, zenflow={}), "optimizer": ADAMW},
+        {"zero_optimization": zero(3, offload_optimizer=CPU, zenflow={}), "optimizer": ADAMW},
         {"prescale_gradients": True, "zero_optimization": zero(0)},
     ],
 )

@@ -80,6 +80,7 @@ def test_an_offload_that_the_file_does_not_have_is_a_conflict(tmp_path: Path) ->
     assert "the recipe says cpu" in said
     assert "says none (zero_optimization.offload_optimizer.device)" in said
     assert "the recipe says 2" in said
+    assert f"or change zero_optimization.stage in {path}" in said
 
 
 def test_a_missing_file() -> None:
