@@ -16,7 +16,6 @@ from tunekit.model_shape.adapters import adapter_tensors, num_trainable, resolve
 from tunekit.model_shape.config_json import shape_from_config
 from tunekit.model_shape.families import FAMILIES
 from tunekit.model_shape.gguf_header import read_gguf_header
-from tunekit.model_shape.layers import parameters_per_layer
 from tunekit.model_shape.quantized import quantized_tensors
 from tunekit.model_shape.shape import ModelShape
 from tunekit.recipe.job import Adapter
@@ -58,7 +57,10 @@ def test_every_name_stands_for_one_parameter(config: dict[str, Any]) -> None:
 def test_a_further_layer_adds_one_layer(config: dict[str, Any]) -> None:
     shape = shape_of(config)
     deeper = shape_of({**config, "num_hidden_layers": config["num_hidden_layers"] + 1})
-    assert deeper.num_parameters - shape.num_parameters == parameters_per_layer(deeper)[-1]
+    last = config["num_hidden_layers"]
+    inside = (tensor for tensor in deeper.tensors if tensor.in_layers)
+    added = sum(each.numel for each in inside if each.first_layer <= last < each.first_layer + each.count)
+    assert deeper.num_parameters - shape.num_parameters == added
 
 
 @given(configs())

@@ -25,11 +25,6 @@ def quantized_tensors(shape: ModelShape) -> tuple[ParameterTensor, ...]:
     return tuple(_replaced(shape))
 
 
-def unquantized_share(shape: ModelShape) -> float:
-    """Share of the parameters that stay in 16 bits, 0 to 1: near 0.1 for a dense model, near 1 for a mixture."""
-    return 1 - sum(tensor.total for tensor in quantized_tensors(shape)) / shape.num_parameters
-
-
 def _replaced(shape: ModelShape) -> Iterator[ParameterTensor]:
     last = shape.tensors[-1]
     for tensor in shape.tensors:

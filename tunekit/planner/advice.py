@@ -73,7 +73,7 @@ def _wasted_boundary(settled: Settled, trial: Trial) -> Iterator[str]:
     zero, batch = trial.job.zero, trial.job.batch
     if zero.offload_optimizer != "cpu" or trial.job.accelerator == "cpu":
         return
-    seconds = _trainable(settled) / CPU_ADAM_RATE[zero.bf16_states]
+    seconds = settled.num_trainable / CPU_ADAM_RATE[zero.bf16_states]
     passes = batch.gradient_accumulation_steps
     if passes < 4 and seconds >= 1:
         often = "every pass" if passes == 1 else f"every {passes} passes"
@@ -96,7 +96,7 @@ def _swapping(settled: Settled, trial: Trial) -> Iterator[str]:
 
 def nvme_traffic(settled: Settled) -> tuple[int, float]:
     """Bytes read and again written per optimizer step (16 per trained parameter), and seconds on the fastest drive."""
-    moved = 16 * _trainable(settled)
+    moved = 16 * settled.num_trainable
     disk = max(settled.hardware.disks, key=lambda disk: disk.write_rate)
     return moved, moved / disk.read_rate + moved / disk.write_rate
 
@@ -120,10 +120,6 @@ def _large_buckets(settled: Settled, trial: Trial) -> Iterator[str]:
 def _fp4(settled: Settled, trial: Trial) -> Iterator[str]:
     if trial.job.quantization and trial.job.quantization.kind == "fp4":
         yield "method.quantization fp4 loses more than nf4 at the same size: weights are not spread evenly."
-
-
-def _trainable(settled: Settled) -> int:
-    return sum(tensor.total for tensor in settled.trainable)
 
 
 ADVICE: tuple[Advice, ...] = (

@@ -45,7 +45,7 @@ def _plan(found: Resolved, trust: Trust) -> Plan:
         recipe=settled.recipe,
         job=trial.job,
         model_shape=settled.shape,
-        num_trainable_parameters=sum(tensor.total for tensor in settled.trainable),
+        num_trainable_parameters=settled.num_trainable,
         hardware=settled.hardware,
         memory=trial.memory,
         table=trial.table,

@@ -10,7 +10,6 @@ from tunekit.errors import Problem, RecipeError
 from tunekit.hardware.spec import Hardware
 from tunekit.model_shape.adapters import trainable_tensors
 from tunekit.model_shape.shape import ModelShape
-from tunekit.planner.advice import warnings_of
 from tunekit.planner.answer import Answer, decide
 from tunekit.planner.batch import BatchWish, batch_decisions, check_batch, micro_candidates
 from tunekit.planner.defaults import (
@@ -28,7 +27,7 @@ from tunekit.planner.pinning import pinning
 from tunekit.planner.plan import Decision, Trust
 from tunekit.planner.search import Outcome, Settled, Trial, relaxed, search, shortfall
 from tunekit.planner.zero import contradiction_problems, why, zero_decisions
-from tunekit.recipe.job import Adapter, Job
+from tunekit.recipe.job import Adapter
 from tunekit.recipe.keys import all_keys
 from tunekit.recipe.schema import Recipe
 
@@ -70,17 +69,6 @@ def _from_file(fault: Problem, asked: Recipe, stated: Recipe) -> Problem:
     if getattr(section, key, None) == getattr(filled, key, None):
         return fault
     return replace(fault, where=str(asked.zero.config))
-
-
-def resolve_job(
-    recipe: Recipe, shape: ModelShape, hardware: Hardware, *, trust: Trust = "both"
-) -> tuple[Job, tuple[Decision, ...], tuple[str, ...]]:
-    """The job, a decision for every value the user left open, and warnings.
-
-    Raises RecipeError as `resolve` does. A job that does not fit is returned all the same: the verdict comes later.
-    """
-    found = resolve(recipe, shape, hardware, trust)
-    return found.trial.job, decisions_of(found), warnings_of(found.settled, found.trial, trust)
 
 
 def decisions_of(found: Resolved) -> tuple[Decision, ...]:

@@ -17,7 +17,6 @@ from tunekit.model_shape.shape import ModelShape
 from tunekit.recipe.job import Job
 from tunekit.recipe.schema import Recipe
 
-BITSANDBYTES_OPTIMIZERS = ("adamw_8bit", "paged_adamw_8bit")
 CPU_OPTIMIZERS = ("adamw", "lion")
 """Those that DeepSpeed has a CPU version of (`deepspeed/ops/adam`, `deepspeed/ops/lion`)."""
 BF16_CAPABILITY = 8.0

@@ -52,6 +52,11 @@ class Settled:
     learning_rate: float
 
     @property
+    def num_trainable(self) -> int:
+        """Elements of all trainable parameters."""
+        return sum(tensor.total for tensor in self.trainable)
+
+    @property
     def placement(self) -> Placement:
         """What the sizes of a rung depend on."""
         return Placement(recipe=self.recipe, shape=self.shape, hardware=self.hardware, trainable=self.trainable)

@@ -7,13 +7,14 @@ import pytest
 from planning import CODELLAMA_34B, LLAMA_8B, SMOLLM, laptop, machine, recipe_for, resolved, shape_of
 
 from tunekit.errors import RecipeError
-from tunekit.planner.resolve import decisions_of, resolve_job
+from tunekit.planner.resolve import decisions_of, resolve
 from tunekit.recipe.keys import all_keys
 from tunekit.recipe.schema import Recipe
 
 
 def test_every_open_value_is_decided_with_a_reason() -> None:
-    job, decisions, _ = resolve_job(recipe_for(LLAMA_8B, "lora"), shape_of(LLAMA_8B), machine())
+    found = resolve(recipe_for(LLAMA_8B, "lora"), shape_of(LLAMA_8B), machine())
+    job, decisions = found.trial.job, decisions_of(found)
     keys = [decision.key for decision in decisions]
     auto = {key.path for key in all_keys().values() if key.auto}
     assert set(keys) <= auto | {"method.target_modules"}
@@ -103,7 +104,7 @@ def test_what_the_adapter_cannot_have_is_raised_with_the_rest() -> None:
 
 
 def test_a_job_that_does_not_fit_is_returned_all_the_same() -> None:
-    job, _, _ = resolve_job(recipe_for(CODELLAMA_34B, "full"), shape_of(CODELLAMA_34B), machine())
+    job = resolve(recipe_for(CODELLAMA_34B, "full"), shape_of(CODELLAMA_34B), machine()).trial.job
     assert job.method == "full"
 
 
