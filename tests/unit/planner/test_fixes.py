@@ -96,3 +96,39 @@ def test_fixes_are_weighed_by_the_trusted_judge(trust: Any) -> None:
     recipe = recipe_for(CODELLAMA_34B, "full", zero__preset="z3_offload")
     for fix in find_fixes(resolved(recipe), trust):
         assert fix.verdict in ("fits", "tight", "rejected")
+
+
+def test_what_leaves_the_result_as_it_is_comes_before_what_cuts_or_rounds_it() -> None:
+    found = fixes(LLAMA_8B, "lora", zero__preset="z2", train__activation_checkpointing=False)
+    assert found[0].set == "train.activation_checkpointing=true"
+    assert len(found) > 1
+
+
+def test_when_a_mild_change_is_enough_nothing_is_joined() -> None:
+    found = fixes(
+        CODELLAMA_34B,
+        "qlora",
+        zero__preset="z3_qlora",
+        train__activation_checkpointing=False,
+        train__micro_batch_size=1,
+    )
+    assert [fix.set.partition("=")[0] for fix in found if " " not in fix.set] == [
+        "train.activation_checkpointing",
+        "train.max_seq_length",
+        "hardware",
+    ]
+    assert not any(" train." in fix.set for fix in found)
+
+
+def test_where_little_is_enough_what_helps_is_shown_too() -> None:
+    found = fixes(
+        CODELLAMA_34B,
+        "qlora",
+        zero__preset="z3_qlora",
+        method__rank=32,
+        method__alpha=64,
+        train__max_seq_length=16384,
+        train__micro_batch_size=1,
+    )
+    assert found[0].set == "train.max_seq_length=8192"
+    assert [fix.verdict for fix in found if fix.verdict == "rejected"] == ["rejected"] * 2
