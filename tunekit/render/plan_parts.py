@@ -23,6 +23,7 @@ SIZE_KEYS = (
     "zero.max_reuse_distance",
 )
 """Decisions that only experts read; the short view says them in one line."""
+_PLACES = {"cpu": "CPU", "nvme": "NVMe"}
 _LONG_VALUE = 24
 
 
@@ -106,7 +107,7 @@ def zero_line(plan: Plan) -> str:
     zero = plan.job.zero
     words = [f"{zero.preset}: stage {zero.stage}"]
     offloads = (("optimizer", zero.offload_optimizer), ("parameters", zero.offload_param))
-    words += [f"{what} on {where.upper()}" for what, where in offloads if where != "none"]
+    words += [f"{what} on {_PLACES[where]}" for what, where in offloads if where != "none"]
     if zero.offload_ratio < 1:
         words.append(f"{zero.offload_ratio:.0%} of the optimizer offloaded")
     if zero.bf16_states:

@@ -85,3 +85,9 @@ def test_locking_most_of_the_ram_is_pointed_out() -> None:
     assert text.startswith("zero.pin_memory=true: ")
     assert "more than 60 % of the usable RAM" in text
     assert not any("pin_memory" in text for text in warnings(recipe_for(LLAMA_7B, "full", zero__preset="z3_offload")))
+
+
+def test_what_is_written_about_locking_is_kept() -> None:
+    written = resolved(recipe_for(LLAMA_7B, "full", zero__preset="z3_offload", zero__pin_memory=True))
+    decided = resolved(recipe_for(LLAMA_7B, "full", zero__preset="z3_offload"))
+    assert (written.trial.job.zero.pin_memory, decided.trial.job.zero.pin_memory) == (True, False)

@@ -81,3 +81,10 @@ def test_no_fault_hides_another_and_faulty_keys_are_left_out() -> None:
     resolved = resolve({"a": "${", "b": "${x}", "c": "???", "d": "fine", "e": {"f": "${y}", "g": 1}})
     assert set(resolved.faults) == {("a",), ("b",), ("c",), ("e", "f")}
     assert resolved.content == {"d": "fine", "e": {"g": 1}}
+
+
+def test_what_omegaconf_does_not_know_is_no_circle() -> None:
+    (found,) = faults({"train": {"seed": "${foo:1}"}})
+    assert found == (
+        "train.seed: found ${foo:1}: Unsupported interpolation type foo; write ${section.key}, ${oc.env:NAME} or a value"
+    )

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+
+from tunekit.units import GB, GIB, MIB, format_bytes, format_count, format_seconds
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (7, "7 B"),
+        (12 * 1024, "12 KiB"),
+        (270 * MIB, "270 MiB"),
+        (GIB * 3 // 2, "1.5 GiB"),
+        (-2 * GIB, "-2.0 GiB"),
+        (24 * GB, "22.4 GiB"),
+        (1234 * GIB, "1,234.0 GiB"),
+    ],
+)
+def test_bytes_are_binary_units(count: int, text: str) -> None:
+    assert format_bytes(count) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(7, "7"), (12_000, "12.0 k"), (134_515_008, "134.5 M"), (33_743_970_304, "33.74 B")]
+)
+def test_counts_are_decimal(count: int, text: str) -> None:
+    assert format_count(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(41.6, "42 s"), (59.6, "1 min 00 s"), (185.0, "3 min 05 s"), (7800.0, "2 h 10 min")]
+)
+def test_durations_are_rounded_to_what_is_read(seconds: float, text: str) -> None:
+    assert format_seconds(seconds) == text
