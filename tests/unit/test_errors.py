@@ -7,8 +7,16 @@ from tunekit.errors import DoesNotFit, MissingError, Problem, RecipeError, RunFa
 
 
 @pytest.mark.parametrize(
-    ("kind", "code"), [(TunekitError, 1), (UsageError, 2), (RecipeError, 2), (DoesNotFit, 3), (MissingError, 4), (RunFailed, 1)]
-)  # fmt: skip
+    ("kind", "code"),
+    [
+        (TunekitError, 1),
+        (UsageError, 2),
+        (RecipeError, 2),
+        (DoesNotFit, 3),
+        (MissingError, 4),
+        (RunFailed, 1),
+    ],
+)
 def test_the_exit_code_belongs_to_the_class_as_the_tree_draws_it(kind: type[TunekitError], code: int) -> None:
     assert kind.exit_code == code
     (line,) = (line for line in (errors.__doc__ or "").splitlines() if f"{kind.__name__} " in line)

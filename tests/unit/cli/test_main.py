@@ -64,7 +64,8 @@ def test_a_reader_that_goes_away_is_no_fault(words: tuple[str, ...]) -> None:
     run = subprocess.Popen(
         [sys.executable, "-m", "tunekit", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    assert run.stdout is not None and run.stderr is not None
+    assert run.stdout is not None
+    assert run.stderr is not None
     run.stdout.close()
     assert run.stderr.read() == ""
     run.stderr.close()
