@@ -83,18 +83,22 @@ class LocalProcess:
 
     def stop(self, *, grace: float = STOP_GRACE) -> None:
         """Ask the ranks to save and end; after `grace` seconds kill what is left."""
+        if self._observed is not None:
+            return
         end_processes(self._run_dir, self._record, grace=grace)
-        self._popen.wait()
         self._finish()
 
     def kill(self) -> None:
         """End every process now."""
-        kill_processes(self._run_dir, self._record)
-        self._popen.wait()
+        if self._observed is not None:
+            return
         self._finish()
 
     def _finish(self) -> None:
+        """Leave no process behind, and note how the leader ended."""
         kill_processes(self._run_dir, self._record)
+        self._popen.kill()
+        self._popen.wait()
         name_rank_logs(self._run_dir)
         self._observed = Observed(
             exit_code=self._popen.returncode,
@@ -108,12 +112,16 @@ class LocalProcess:
             self._failed_at = time.monotonic()
             alive = {process.pid for process in members(self._run_dir, self._record)}
             self._failing_rank = next((rank for rank, pid in self._rank_pids.items() if pid not in alive), None)
-        elif self._failed_at is None and not self._run_dir.metrics.exists():
+        elif self._failed_at is None and not self._metrics_began():
             found = ranks(members(self._run_dir, self._record))
             self._rank_pids.update({rank: process.pid for rank, process in found.items()})
         elif self._failed_at is not None and time.monotonic() - self._failed_at > SURVIVOR_SECONDS:
             for process in ranks(members(self._run_dir, self._record)).values():
                 process.kill()
+
+    def _metrics_began(self) -> bool:
+        """All ranks are there once the first has reported a step; looking for them costs time that they could use."""
+        return self._run_dir.metrics.exists()
 
     def _launcher_saw_failure(self) -> bool:
         return _FAILURE_LINE in self._run_dir.launcher_log.read_text(errors="replace")

@@ -86,6 +86,7 @@ def _watch(
             time.sleep(POLL_SECONDS)
     finally:
         kill_processes(run_dir, record)
+        popen.kill()
         popen.wait()
 
 

@@ -1,4 +1,4 @@
-"""The processes of a run: found again by session, start time and a mark in their environment; ended together.
+"""The processes of a run: found again by session and start time, orphans by a mark; ended together.
 
 deepspeed passes no signal on from its outer process and waits 30 s for one rank before it turns to the next, so the
 ranks are signalled directly, all at once, and what is left is killed.
@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Literal
 
 import psutil
 
@@ -49,10 +51,15 @@ def read_process(run_dir: RunDir) -> ProcessRecord | None:
 
 
 def members(run_dir: RunDir, record: ProcessRecord | None) -> list[psutil.Process]:
-    """Every living process of the run: of the session, and marked with the run directory in its environment."""
-    if record is None or _pid_was_reused(record):
+    """Every living process of the run: those of its leader's session, orphans included."""
+    if record is None:
         return []
-    return [process for pid in psutil.pids() if _session(pid) == record.pid and (process := _ours(pid, run_dir))]
+    leader = _leader(record)
+    if leader == "another":
+        return []
+    # A session whose leader has died may one day be another's; a process that is just being started has no mark yet.
+    mark = str(run_dir.path) if leader == "gone" else None
+    return [process for pid in psutil.pids() if _session(pid) == record.pid and (process := _living(pid, mark))]
 
 
 def is_alive(run_dir: RunDir) -> bool:
@@ -78,7 +85,7 @@ def end_processes(run_dir: RunDir, record: ProcessRecord | None, *, grace: float
     for process in training.values():
         _signal(process, signal.SIGTERM)
     if training:
-        _wait_until(lambda: not any(_lives(process) for process in training.values()), grace)
+        _wait_until(partial(_none_lives, training.values()), grace)
     kill_processes(run_dir, record)
 
 
@@ -88,7 +95,8 @@ def kill_processes(run_dir: RunDir, record: ProcessRecord | None) -> None:
     while (alive := members(run_dir, record)) and time.monotonic() < deadline:
         for process in alive:
             _signal(process, signal.SIGKILL)
-        psutil.wait_procs(alive, timeout=POLL_SECONDS)
+        # psutil's own wait would take a child's exit code away from the Popen that started it.
+        _wait_until(partial(_none_lives, alive), POLL_SECONDS)
 
 
 def _wait_until(done: Callable[[], bool], seconds: float) -> None:
@@ -97,12 +105,13 @@ def _wait_until(done: Callable[[], bool], seconds: float) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def _pid_was_reused(record: ProcessRecord) -> bool:
-    """Whether another process has the leader's pid now; it is not given out again while the session lives."""
+def _leader(record: ProcessRecord) -> Literal["ours", "another", "gone"]:
+    """Whose the leader's pid is now."""
     try:
-        return abs(psutil.Process(record.pid).create_time() - record.started) > 1.0
+        started = psutil.Process(record.pid).create_time()
     except psutil.NoSuchProcess:
-        return False
+        return "gone"
+    return "ours" if abs(started - record.started) <= 1.0 else "another"
 
 
 def _start_time(pid: int) -> float:
@@ -119,10 +128,11 @@ def _session(pid: int) -> int | None:
         return None
 
 
-def _ours(pid: int, run_dir: RunDir) -> psutil.Process | None:
+def _living(pid: int, mark: str | None) -> psutil.Process | None:
+    """The process, if it lives and, where there is a mark, carries it."""
     try:
         process = psutil.Process(pid)
-        marked = process.environ().get(RUN_VARIABLE) == str(run_dir.path)
+        marked = mark is None or process.environ().get(RUN_VARIABLE) == mark
         return process if marked and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.Error:
         return None
@@ -141,6 +151,10 @@ def _parent(process: psutil.Process) -> int:
         return process.ppid()
     except psutil.Error:
         return 0
+
+
+def _none_lives(processes: Iterable[psutil.Process]) -> bool:
+    return not any(_lives(process) for process in processes)
 
 
 def _lives(process: psutil.Process) -> bool:

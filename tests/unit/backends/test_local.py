@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import psutil
+import pytest
+
+from tests import fake_deepspeed
+from tests.plans import make_plan
+from tests.runs import write_run
+from tests.waiting import until
+from tunekit.backends.local import LocalBackend, oom_kills
+from tunekit.backends.processes import is_alive, members, ranks, read_process
+from tunekit.errors import MissingError
+from tunekit.launcher.outcome import read_result
+from tunekit.launcher.request import LaunchRequest
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    return write_run(tmp_path / "run", make_plan())
+
+
+@pytest.fixture
+def begin(run_dir):
+    """Starts the fake in a behaviour; whatever a test leaves behind is killed."""
+    started = []
+
+    def start(behaviour):
+        argv = (sys.executable, fake_deepspeed.__file__, str(run_dir.path), "outer", "2", behaviour)
+        env = {"TUNEKIT_RUN": str(run_dir.path), "TUNEKIT_ATTEMPT": "1"}
+        request = LaunchRequest(argv=argv, env=env, files={}, cwd=str(run_dir.path))
+        started.append(LocalBackend().start(request, run_dir))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+
+
+def all_ready(run_dir):
+    return until(lambda: all((run_dir.path / f"ready_{rank}").exists() for rank in range(2)))
+
+
+def lives(pid):
+    """Whether a process is there and is not just waiting to be buried by its parent."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def pids(run_dir):
+    """The outer process, the launcher and both ranks, once all are there."""
+
+    def found():
+        alive = {process.pid for process in members(run_dir, read_process(run_dir))}
+        return alive if len(alive) == 4 else None
+
+    all_ready(run_dir)
+    return until(found)
+
+
+def judged(run_dir, observed):
+    return read_result(run_dir, attempt=1, world_size=2, observed=observed)
+
+
+def test_success_leaves_logs_by_rank_and_no_process(begin, run_dir):
+    process = begin("succeed")
+    observed = until(process.poll)
+    assert observed.exit_code == 0
+    assert judged(run_dir, observed).ok
+    assert run_dir.rank_log(0).read_text() == "rank 0 starts\n"
+    assert run_dir.rank_log(1).read_text() == "rank 1 starts\n"
+    assert not is_alive(run_dir)
+
+
+def test_exit_0_without_the_marker_has_failed(begin, run_dir):
+    observed = until(begin("vanish").poll)
+    assert observed.exit_code == 0
+    assert judged(run_dir, observed).state == "failed"
+
+
+def test_a_rank_that_crashes_is_the_cause_and_the_others_do_not_hang(begin, run_dir, monkeypatch):
+    monkeypatch.setattr("tunekit.backends.local.SURVIVOR_SECONDS", 0.2)
+    observed = until(begin("crash").poll)
+    result = judged(run_dir, observed)
+    assert (result.exit_code, result.failing_rank) == (1, 1)
+    assert result.cause[-1] == "ValueError: the loss is not a number"
+    assert not is_alive(run_dir)
+
+
+def test_a_rank_that_is_killed_is_read_as_signal_9(begin, run_dir, monkeypatch):
+    monkeypatch.setattr("tunekit.backends.local.SURVIVOR_SECONDS", 0.2)
+    monkeypatch.setattr("tunekit.backends.local.LocalProcess._metrics_began", lambda self: False)
+    result = judged(run_dir, until(begin("killed").poll))
+    assert (result.exit_code, result.signal, result.failing_rank) == (247, 9, 1)
+    assert not is_alive(run_dir)
+
+
+def test_orphans_of_a_launcher_that_died_are_ended(begin, run_dir):
+    process = begin("orphans")
+    observed = until(process.poll)
+    assert observed.exit_code == 0, "as deepspeed does when its launcher is killed"
+    assert judged(run_dir, observed).state == "failed"
+    assert not is_alive(run_dir)
+
+
+@pytest.mark.parametrize("behaviour", ["saves", "hang", "deaf"])
+def test_stop_leaves_no_process(begin, run_dir, behaviour):
+    process = begin(behaviour)
+    alive = pids(run_dir)
+    began = time.monotonic()
+    process.stop(grace=1.0)
+    assert time.monotonic() - began < 5.0
+    assert not any(lives(pid) for pid in alive)
+    assert judged(run_dir, process.poll()).state == "stopped"
+    assert (run_dir.checkpoints / "checkpoint-1").exists() == (behaviour == "saves")
+
+
+def test_stop_before_the_ranks_are_there_waits_for_nothing(begin, run_dir):
+    process = begin("hang")
+    began = time.monotonic()
+    process.stop(grace=30.0)
+    assert time.monotonic() - began < 10.0
+    assert not is_alive(run_dir)
+
+
+def test_kill_ends_all_at_once(begin, run_dir):
+    process = begin("deaf")
+    alive = pids(run_dir)
+    process.kill()
+    assert not any(lives(pid) for pid in alive)
+    assert process.poll().exit_code != 0
+
+
+def test_ranks_are_told_from_their_children_and_launchers(begin, run_dir):
+    begin("hang")
+    pids(run_dir)
+    found = ranks(members(run_dir, read_process(run_dir)))
+    assert sorted(found) == [0, 1]
+    assert all(process.environ()["RANK"] == str(rank) for rank, process in found.items())
+
+
+def test_the_run_has_a_session_of_its_own_and_no_input(begin, run_dir):
+    process = begin("hang")
+    assert os.getsid(process.pid) == process.pid != os.getsid(0)
+    assert os.path.realpath(f"/proc/{process.pid}/fd/0") == "/dev/null"
+
+
+def test_a_command_that_is_not_there(run_dir):
+    request = LaunchRequest(argv=("/nowhere/deepspeed",), env={}, files={}, cwd="/")
+    with pytest.raises(MissingError, match="tunekit\\[train\\]"):
+        LocalBackend().start(request, run_dir)
+
+
+def test_out_of_memory_kills_are_counted(tmp_path):
+    counters = tmp_path / "vmstat"
+    counters.write_text("nr_free_pages 7\noom_kill 3\n")
+    assert oom_kills(counters) == 3
+    assert oom_kills(tmp_path / "none") == 0

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.plans import make_plan
+from tests.runs import write_run
+from tests.waiting import until
+from tunekit.backends.processes import (
+    end_processes,
+    is_alive,
+    kill_processes,
+    members,
+    read_process,
+    record_process,
+)
+
+SLEEPER = "import time; print(1, flush=True); time.sleep(600)"
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    return write_run(tmp_path / "run", make_plan())
+
+
+@pytest.fixture
+def sleeper(run_dir):
+    """A process of the run, the leader of its session."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLEEPER],
+        env={**os.environ, "TUNEKIT_RUN": str(run_dir.path)},
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    process.stdout.readline()
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_nothing_was_started(run_dir):
+    assert read_process(run_dir) is None
+    assert not is_alive(run_dir)
+
+
+def test_a_run_is_found_again_by_its_record(run_dir, sleeper):
+    record = record_process(run_dir, sleeper.pid, 2)
+    assert read_process(run_dir) == record
+    assert record.attempt == 2
+    assert [process.pid for process in members(run_dir, record)] == [sleeper.pid]
+
+
+def test_another_process_with_the_same_pid_is_left_alone(run_dir, sleeper):
+    record_process(run_dir, sleeper.pid, 1)
+    other = json.loads(run_dir.process.read_text()) | {"started": 1000.0}
+    run_dir.process.write_text(json.dumps(other))
+    assert not is_alive(run_dir)
+    end_processes(run_dir, read_process(run_dir), grace=0.0)
+    assert sleeper.poll() is None
+
+
+@pytest.fixture
+def orphan(run_dir):
+    """A process of the run whose leader has died."""
+    leave = (
+        "import subprocess, sys; nul = subprocess.DEVNULL; "
+        "print(subprocess.Popen([sys.executable, '-c', sys.argv[1]], stdin=nul, stdout=nul).pid, flush=True); input()"
+    )
+    leader = subprocess.Popen(
+        [sys.executable, "-c", leave, "import time; time.sleep(600)"],
+        env={**os.environ, "TUNEKIT_RUN": str(run_dir.path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    pid = int(leader.stdout.readline())
+    record_process(run_dir, leader.pid, 1)
+    leader.communicate(b"\n")
+    yield pid
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_orphans_are_found_by_their_mark_and_killed(run_dir, orphan):
+    record = read_process(run_dir)
+    assert [process.pid for process in members(run_dir, record)] == [orphan]
+    kill_processes(run_dir, record)
+    assert not is_alive(run_dir)
+
+
+def test_orphans_of_another_run_are_left_alone(run_dir, tmp_path, orphan):
+    other = write_run(tmp_path / "other", make_plan())
+    assert members(other, read_process(run_dir)) == []
+
+
+def test_end_leaves_the_request_and_nothing_alive(run_dir, sleeper):
+    record = record_process(run_dir, sleeper.pid, 1)
+    end_processes(run_dir, record, grace=5.0)
+    assert run_dir.stop_request.exists()
+    assert until(lambda: sleeper.poll() is not None)
+    assert not is_alive(run_dir)
+
+
+def test_kill(run_dir, sleeper):
+    kill_processes(run_dir, record_process(run_dir, sleeper.pid, 1))
+    assert until(lambda: sleeper.poll()) == -9
+    assert not run_dir.stop_request.exists()
