@@ -7,85 +7,11 @@ L layers, T tokens of a micro-batch, S tokens of a row, r rank.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
-
 from tunekit.memory.case import Case
+from tunekit.memory.layer_code import Widths, adapter_reach, widths
 from tunekit.memory.terms import Kind, MemoryTerm, Moment
-from tunekit.model_shape.adapters import adapter_tensors
-from tunekit.model_shape.shape import ModelShape
-from tunekit.recipe.job import Adapter
 
 _SAVED = "tensors saved by autograd in transformers 5.23 decoder layers"
-_LAYER_NORM_FAMILIES = frozenset({"gpt_neox", "falcon", "stablelm", "olmo", "phi", "gpt2", "opt", "mpt"})
-"""torch's layer_norm saves its 16-bit input; RMSNorm in transformers saves a 32-bit copy of it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Widths:
-    """Elements per token of the parts of one layer."""
-
-    hidden: int
-    ffn: int
-    queries: int
-    values: int
-    """Width of all key heads, and of all value heads."""
-    heads: int
-    norms: int
-    rms: bool
-    head_norms: bool
-    gated: bool
-    experts: int
-    routed: int
-    """Experts per token, 0 in a dense model."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdapterReach:
-    """What adapters make autograd save in one layer: whose inputs, and how many ranks and inputs in all."""
-
-    attention_input: bool
-    mlp_input: bool
-    down_input: bool
-    ranks: int
-    inputs: int
-
-
-@lru_cache(maxsize=512)
-def widths(shape: ModelShape) -> Widths:
-    """The widths of a model's layers; a mixture counts its active experts."""
-    names = [each for each in shape.tensors if each.role == "norm" and "{layer}" in each.name and each.first_layer == 0]
-    norms = sum(1 for each in names if each.shape[-1] == shape.hidden_size and each.name.endswith("weight"))
-    routed = shape.experts_per_token if shape.num_experts else 0
-    return Widths(
-        hidden=shape.hidden_size,
-        ffn=shape.ffn_size * max(1, routed),
-        queries=shape.num_heads * shape.head_dim,
-        values=shape.num_kv_heads * shape.head_dim,
-        heads=shape.num_heads,
-        norms=max(2, norms) if shape.family != "falcon" else max(1, norms),
-        rms=shape.family not in _LAYER_NORM_FAMILIES,
-        head_norms=any("q_norm" in each.name for each in names),
-        gated=shape.gated_mlp,
-        experts=shape.num_experts,
-        routed=routed,
-    )
-
-
-@lru_cache(maxsize=512)
-def adapter_reach(shape: ModelShape, adapter: Adapter | None) -> AdapterReach:
-    """Which inputs the adapters of the widest layer keep alive."""
-    inner = adapter_tensors(shape, adapter) if adapter else ()
-    sides = [each for each in inner if "{layer}" in each.name and "lora_A" in each.name and each.first_layer == 0]
-    attention = [each for each in sides if "attn" in each.name or "attention" in each.name]
-    other = [each for each in sides if each not in attention]
-    return AdapterReach(
-        attention_input=bool(attention),
-        mlp_input=any(each.shape[-1] == shape.hidden_size for each in other),
-        down_input=any(each.shape[-1] != shape.hidden_size for each in other),
-        ranks=sum(each.shape[-2] for each in sides),
-        inputs=sum(each.shape[-1] for each in sides),
-    )
 
 
 def row_length(case: Case) -> int:
@@ -105,7 +31,7 @@ def saved_per_layer(case: Case) -> int:
 
     Full: 16h + 4q + 4v + 8f + 4a + 8. Frozen 16-bit or 4-bit base: 8h + 4q + 4v + 6f + 4a + 8, plus 2h where inputs
     of attention or feed-forward are adapted, 2f where the down projection is, 2r per adapter. Without a gate 4f and
-    2f instead of 8f and 6f; torch's layer_norm saves 2h where RMSNorm saves 4h. fp32 doubles all (bound).
+    2f instead of 8f and 6f; families differ as layer_code.py says. fp32 doubles all (bound).
     """
     size = widths(case.shape)
     full = case.job.method == "full"
@@ -117,16 +43,15 @@ def saved_per_layer(case: Case) -> int:
 def layer_phase(case: Case) -> int:
     """Bytes per token of one layer, recomputed and in backward.
 
-    Frozen base: 12f + 4q + 4v + 15h + 2 sum r. Full: 12f + 4q + 4v + 21h. Never under 41h, the peak of attention and
-    norms where f is small. Without a gate 8f instead of 12f. Slopes of published runs: 63-68 h where this gives 62 h.
+    12f + 4q + 4v + 7h + what two norms and the family's code save (8h), + 2 sum r of adapters. Without a gate 8f
+    instead of 12f. At least 33h + 4q + 4v, the peak of attention and norms where f is small. Peaks of allocations
+    traced on the CPU: 53.1h for 53.4h; slopes of published runs: 63-68h for 62h.
     """
     size = widths(case.shape)
-    norms = (4 if size.rms else 2) * size.norms - 8
-    mlp = (12 if size.gated else 8) * size.ffn
-    rest = (21 if case.job.method == "full" else 15) * size.hidden + norms * size.hidden
-    lora = 2 * adapter_reach(case.shape, case.job.adapter).ranks + _dropout_bytes(case)
-    total = mlp + _attention_flow(case, size) + rest + lora + _routing_bytes(size)
-    total = max(total, 41 * size.hidden) + _quadratic(case, size, 12)
+    total = (12 if size.gated else 8) * size.ffn + 7 * size.hidden + _norm_bytes(size, full=False)
+    total = max(total, 33 * size.hidden) + _attention_flow(case, size) + _routing_bytes(size)
+    total += 2 * adapter_reach(case.shape, case.job.adapter).ranks + _dropout_bytes(case)
+    total += _quadratic(case, size, 10)
     return total * case.weight_bytes // 2
 
 
@@ -163,10 +88,15 @@ def saved_activations(case: Case) -> MemoryTerm:
 
 
 def layer_in_backward(case: Case) -> tuple[MemoryTerm, ...]:
-    """T x the layer phase. Without checkpointing the last layer's saved part is counted among the saved activations."""
-    saved = 0 if case.job.activation_checkpointing else saved_per_layer(case)
+    """T x the layer phase. Without checkpointing the last layer's saved part is counted among the saved activations.
+
+    Then backward starts with all layers saved and 26h of the final norm, which works in 32 bits, or of the last layer.
+    """
     whole = layer_phase(case)
-    at: tuple[tuple[Moment, int], ...] = (("backward start", max(0, whole - saved)), ("backward end", whole))
+    start = whole
+    if not case.job.activation_checkpointing:
+        start = max(whole - saved_per_layer(case), 26 * case.shape.hidden_size * case.weight_bytes // 2)
+    at: tuple[tuple[Moment, int], ...] = (("backward start", start), ("backward end", whole))
     return tuple(_layer_term(case, moment, each) for moment, each in at)
 
 
@@ -179,8 +109,8 @@ def _layer_term(case: Case, moment: Moment, each: int) -> MemoryTerm:
         device_bytes=each * case.tokens,
         formula=f"{each:,} B x {case.tokens:,} tokens",
         source=f"{_SAVED} and their gradients; held against published peaks of packed runs",
-        kind="calibrated",
-        low=0.9 * _low(case),
+        kind="calibrated" if _counted(case) else "bound",
+        low=0.9 * _low(case) if widths(case.shape).gated else 0.65,
         high=1.1 * _high(case),
     )
 
@@ -196,6 +126,39 @@ def dequantised_weight(case: Case) -> MemoryTerm:
         formula=f"{case.weight_bytes} B x {largest:,} of the largest 4-bit linear",
         source="bitsandbytes 0.50.2 autograd/_functions.py, MatMul4Bit.backward",
         kind="exact",
+    )
+
+
+def merged_experts(case: Case) -> tuple[MemoryTerm, ...]:
+    """b x a layer's experts where adapters are on them: PEFT adds the adapters to the fused weights for each forward.
+
+    Without checkpointing every layer's merged weights are saved; backward adds 0.8 of one layer's for their gradient.
+    """
+    if not adapter_reach(case.shape, case.job.adapter).experts:
+        return ()
+    total = case.weight_bytes * case.shape.count("expert")
+    layer = total // max(1, case.shape.num_layers)
+    kept = 0 if case.job.activation_checkpointing else total
+    at_start = int(0.8 * layer) + (0 if kept else layer)
+    parts: tuple[tuple[str, tuple[Moment, ...], int], ...] = (
+        ("merged experts", ("loss", "backward start"), kept),
+        ("experts merged in backward", ("backward start",), at_start),
+        ("experts merged in backward", ("backward end",), int(1.8 * layer)),
+    )
+    return tuple(_merged(name, moments, size, layer) for name, moments, size in parts)
+
+
+def _merged(name: str, moments: tuple[Moment, ...], size: int, layer: int) -> MemoryTerm:
+    return MemoryTerm(
+        name=name,
+        phases=("step",),
+        moments=moments,
+        device_bytes=size,
+        formula=f"{size / max(1, layer):.1f} x {layer:,} B of one layer's experts",
+        source="peft 0.21.2 tuners/lora/layer.py `ParamWrapper`; allocations traced on a small Mixtral: 1.5 to 1.8",
+        kind="bound",
+        low=0.8,
+        high=1.2,
     )
 
 
@@ -249,15 +212,16 @@ def evaluation_forward(case: Case) -> MemoryTerm:
 
 
 def _norm_bytes(size: Widths, full: bool) -> int:
-    each = (6 if full else 4) if size.rms else 2
-    heads = (size.queries + size.values) * (6 if full else 4) + 4 * size.heads if size.head_norms else 0
+    each = size.code.norm_trained if full else size.code.norm_frozen
+    heads = (size.queries + size.values) * each + 4 * size.heads if size.head_norms else 0
     return each * size.norms * size.hidden + heads
 
 
 def _attention_flow(case: Case, size: Widths) -> int:
     """Queries, keys, values and output; a dense mask makes transformers repeat keys and values for every head."""
-    values = size.queries if has_dense_mask(case) else size.values
-    return 4 * size.queries + 4 * values
+    values = size.queries if has_dense_mask(case) or size.code.repeats_values else size.values
+    fused = 2 * size.queries + 2 * size.values if size.code.fused_qkv else 0
+    return 4 * size.queries + 4 * values + fused + size.code.masks * size.hidden
 
 
 def _attention_bytes(case: Case, size: Widths) -> int:
@@ -293,9 +257,9 @@ def _dropout_bytes(case: Case) -> int:
 
 
 def _counted(case: Case) -> bool:
-    """Whether the coefficients were counted for this kind of layer."""
+    """Whether the coefficients were counted for this family's code, in 16 bits and without experts."""
     size = widths(case.shape)
-    return size.rms and size.gated and not size.experts and case.job.precision != "fp32"
+    return size.code.counted and not size.experts and case.job.precision != "fp32"
 
 
 def _kind(case: Case) -> Kind:

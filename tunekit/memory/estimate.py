@@ -83,6 +83,7 @@ SEVERAL: tuple[Callable[[Case], tuple[MemoryTerm, ...]], ...] = (
     model_states.gradients_in_flight,
     buffers.gathered_weights,
     activations.layer_in_backward,
+    activations.merged_experts,
 )
 """Functions that give a term per moment of the step."""
 

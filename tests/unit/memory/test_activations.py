@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from memory_jobs import ATTENTION, SEVEN, adapter, job, llama, machine
 
-from tunekit.memory import activations
+from tunekit.memory import activations, layer_code
 from tunekit.memory.case import Case, make_case
 from tunekit.model_shape.catalogue import find
 from tunekit.model_shape.shape import ModelShape
@@ -49,9 +49,9 @@ def test_layer_phase_of_mistral_is_sixty_two_hidden() -> None:
     assert found / 4096 == pytest.approx(62, abs=0.1)
 
 
-def test_layer_phase_has_a_floor() -> None:
+def test_layer_phase_has_a_floor_where_attention_and_norms_peak() -> None:
     narrow = llama(hidden=64, ffn=64)
-    assert activations.layer_phase(case("lora", shape=narrow, rank=1)) == 41 * 64
+    assert activations.layer_phase(case(shape=narrow)) == 33 * 64 + 4 * 64 + 4 * 32
 
 
 def test_dropout_keeps_a_mask_and_an_input_for_every_adapter() -> None:
@@ -73,7 +73,7 @@ def test_without_checkpointing_every_layer_is_saved() -> None:
     found = case(activation_checkpointing=False)
     assert activations.saved_activations(found).device_bytes == activations.saved_per_layer(found) * 2 * 2048
     start, end = activations.layer_in_backward(found)
-    assert start.device_bytes == (activations.layer_phase(found) - activations.saved_per_layer(found)) * 2048
+    assert start.device_bytes == 26 * H * 2048
     assert end.device_bytes == activations.layer_phase(found) * 2048
 
 
@@ -111,24 +111,37 @@ def test_dequantised_weight_is_the_largest_linear() -> None:
     assert activations.dequantised_weight(case("lora")).device_bytes == 0
 
 
-def test_families_without_gate_or_rms_norm_save_less_and_are_bounds() -> None:
-    shape = named("EleutherAI/pythia-1b")
-    size = activations.widths(shape)
-    assert not size.gated
-    assert not size.rms
-    full = activations.saved_activations(case(shape=shape, activation_checkpointing=False))
-    assert full.kind == "bound"
-    assert full.high > 1.1
+def test_a_family_that_was_not_counted_is_a_bound() -> None:
+    from dataclasses import replace
+
+    known, unknown = (
+        activations.saved_activations(case(shape=each, activation_checkpointing=False))
+        for each in (SHAPE, replace(SHAPE, family="nova"))
+    )
+    assert (known.kind, unknown.kind) == ("calibrated", "bound")
+    assert unknown.high > 1.2 > known.high
+
+
+def test_adapters_on_experts_merge_them() -> None:
+    shape = named("mistralai/Mixtral-8x7B-v0.1")
+    experts = 2 * 8 * 3 * 4096 * 14336
+    every = case("lora", shape=shape, targets=("q_proj", "w1", "w2", "w3"))
+    kept, start, end = activations.merged_experts(every)
+    assert (kept.device_bytes, end.device_bytes) == (0, int(1.8 * experts))
+    assert start.device_bytes == pytest.approx(1.8 * experts, rel=1e-6)
+    open_ = case("lora", shape=shape, targets=("q_proj", "w1", "w2", "w3"), activation_checkpointing=False)
+    assert activations.merged_experts(open_)[0].device_bytes == 32 * experts
+    assert activations.merged_experts(case("lora", shape=shape, targets=("q_proj",))) == ()
 
 
 def test_a_mixture_counts_its_active_experts() -> None:
     shape = named("mistralai/Mixtral-8x7B-v0.1")
-    assert activations.widths(shape).ffn == 2 * 14336
+    assert layer_code.widths(shape).ffn == 2 * 14336
     assert activations.saved_activations(case(shape=shape, activation_checkpointing=False)).kind == "bound"
 
 
 def test_qwen3_norms_its_heads() -> None:
-    assert activations.widths(named("Qwen/Qwen3-8B")).head_norms
+    assert layer_code.widths(named("Qwen/Qwen3-8B")).head_norms
 
 
 def test_evaluation_is_smaller_than_training() -> None:
