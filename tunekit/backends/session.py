@@ -132,7 +132,7 @@ def fetch(plan: Plan, report: Report) -> None:
     model, data = plan.recipe.model, plan.recipe.data
     if hub.local_model_dir(model.path, model.revision) is None:
         report(f"fetching {model.path}")
-        hub.fetch_model(model.path, model.revision)
+        hub.fetch_model(model.path, model.revision, say=report)
     if reads_only_this_disk(plan):
         for path in (data.path, data.eval_path):
             if path is not None:

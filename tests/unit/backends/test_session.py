@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.plans import CPU_BOX, make_caller, make_plan
+from tests.runs import steps, write_checkpoint, write_json, write_lines, write_run
+from tunekit.backends import session
+from tunekit.backends.recording import RecordingBackend
+from tunekit.backends.session import Start, dry_run, order, resumable, start_run
+from tunekit.errors import MissingError, RunFailed, UsageError
+from tunekit.launcher.ops import write_stamp
+from tunekit.launcher.preflight import Machine
+from tunekit.launcher.run_dir import RunDir
+from tunekit.recipe.loading import LoadedRecipe
+
+HERE = Machine(hardware=CPU_BOX)
+
+
+@pytest.fixture
+def caller(tmp_path):
+    """Somebody whose ops are built."""
+    folder = tmp_path / "ops"
+    (folder / "deepspeed_shm_comm").mkdir(parents=True)
+    (folder / "deepspeed_shm_comm" / "deepspeed_shm_comm.so").touch()
+    write_stamp(folder, "deepspeed_shm_comm")
+    return make_caller(environ={"TORCH_EXTENSIONS_DIR": str(folder), "HOME": str(tmp_path)}, cwd=str(tmp_path))
+
+
+@pytest.fixture
+def first(plan):
+    return Start(plan=plan, recipe_text="model: {}\n", run_dir=RunDir(Path(plan.recipe.output.dir)))
+
+
+def begin(start, caller, machine=HERE):
+    backend, said = RecordingBackend(), []
+    start_run(start, caller=caller, machine=machine, backend=backend, report=said.append)
+    return backend.requests[0], said
+
+
+def test_a_warm_start_prepares_nothing(first, caller):
+    request, said = begin(first, caller)
+    assert said == ["looking at this machine", "starting deepspeed"]
+    assert first.run_dir.recipe.read_text() == "model: {}\n"
+    assert json.loads(first.run_dir.launch.read_text())["argv"] == list(request.argv)
+    assert first.run_dir.launch_script.stat().st_mode & 0o111
+    assert request.env["TUNEKIT_ATTEMPT"] == "1"
+
+
+def test_missing_ops_are_built_before_the_start(first, caller, monkeypatch):
+    calls = []
+    monkeypatch.setattr(session, "prepare", lambda *args, **more: calls.append((args, more)))
+    shutil.rmtree(caller.environ["TORCH_EXTENSIONS_DIR"])
+    begin(first, caller)
+    ((request, argv, run_dir), more) = calls[0]
+    assert argv[-3:] == ("tunekit.worker.prepare", "--plan", str(first.run_dir.plan))
+    assert run_dir.plan.exists(), "the preparation reads the plan"
+    assert "deepspeed_shm_comm" in more["what"]
+    assert request.env["TORCH_EXTENSIONS_DIR"]
+
+
+def test_a_preparation_that_fails_leaves_its_ending_and_the_folder_free(first, caller, monkeypatch):
+    def fail(*args, **more):
+        raise RunFailed("no compiler")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "prepare_what_is_missing", fail)
+        with pytest.raises(RunFailed):
+            begin(first, caller)
+    kept = json.loads(first.run_dir.result.read_text())
+    assert (kept["state"], kept["cause"]) == ("failed", ["no compiler"])
+    request, _ = begin(first, caller)
+    assert request.env["TUNEKIT_ATTEMPT"] == "2"
+    assert RunDir(first.run_dir.attempt(1)).plan.exists()
+
+
+def test_faults_are_raised_before_anything_is_written(first, caller):
+    write_lines(write_run(first.run_dir.path, first.plan).metrics, steps(2.0))
+    before = sorted(path.name for path in first.run_dir.path.iterdir())
+    with pytest.raises(UsageError, match="already holds a run"):
+        begin(first, caller)
+    assert sorted(path.name for path in first.run_dir.path.iterdir()) == before
+
+
+def test_a_model_that_is_not_here_is_fetched(first, caller, monkeypatch):
+    fetched = []
+    monkeypatch.setattr(session.hub, "local_model_dir", lambda path, revision: None)
+    monkeypatch.setattr(session.hub, "gguf_source", lambda path: None)
+    monkeypatch.setattr(session.hub, "fetch_model", lambda path, revision, say: fetched.append(path))
+    _, said = begin(first, caller)
+    assert fetched == [first.plan.recipe.model.path]
+    assert f"fetching {fetched[0]}" in said
+
+
+def test_a_user_port_that_is_taken(first, caller, monkeypatch):
+    import socket
+    from dataclasses import replace
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with pytest.raises(UsageError, match="is in use"):
+            begin(replace(first, wanted_port=listener.getsockname()[1]), caller)
+    assert not first.run_dir.path.exists()
+
+
+def test_dry_run_writes_nothing_and_says_what_is_missing(first, caller):
+    shutil.rmtree(caller.environ["TORCH_EXTENSIONS_DIR"])
+    request, before = dry_run(first, caller)
+    assert not first.run_dir.path.exists()
+    assert before.ops == ("deepspeed_shm_comm",)
+    assert (before.fetch_bytes, before.convert) == (0, None)
+    assert dry_run(first, caller)[0] == request, "it is the same every time"
+
+
+def test_dry_run_of_a_model_on_the_hub(caller):
+    start = Start(plan=make_plan(), recipe_text="", run_dir=RunDir(Path("/nowhere")))
+    assert dry_run(start, caller)[1].fetch_bytes == 2 * make_plan().model_shape.num_parameters
+
+
+def test_a_real_start_is_the_dry_run_but_for_the_port(first, caller):
+    shown, _ = dry_run(first, caller)
+    started, _ = begin(first, caller)
+    port = shown.argv.index("--master_port") + 1
+    assert (*started.argv[:port], *started.argv[port + 1 :]) == (*shown.argv[:port], *shown.argv[port + 1 :])
+    assert started.env == shown.env
+
+
+def test_an_order_is_absolute(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    loaded = LoadedRecipe(recipe=make_plan().recipe, text="a: 1\n", path=None, overrides=("a=2",))
+    found = order(make_plan(), loaded, wanted_port=1)
+    assert found.run_dir.path == tmp_path / "runs" / "tiny"
+    assert "a=2" in found.recipe_text
+
+
+@pytest.fixture
+def stopped(first):
+    """A run that was stopped after two checkpoints, the newer of which is not whole."""
+    run_dir = write_run(first.run_dir.path, first.plan)
+    write_lines(run_dir.metrics, steps(3.0, 2.5))
+    run_dir.stop_request.touch()
+    write_checkpoint(run_dir.checkpoints, 5)
+    (write_checkpoint(run_dir.checkpoints, 10) / "complete.json").unlink()
+    return run_dir
+
+
+def test_resume_takes_the_newest_complete_checkpoint(stopped, caller, plan, tmp_path):
+    start, who = resumable(stopped, make_caller(environ=caller.environ, cwd="/elsewhere"))
+    assert start.resume_from == stopped.checkpoints / "checkpoint-5"
+    assert start.plan == plan
+    assert who.cwd == str(tmp_path), "paths in the recipe mean what they meant"
+    request, _ = begin(start, who)
+    assert request.argv[-2:] == ("--resume-from", str(stopped.checkpoints / "checkpoint-5"))
+    assert request.env["TUNEKIT_ATTEMPT"] == "2"
+    assert RunDir(stopped.attempt(1)).metrics.exists()
+    assert not stopped.stop_request.exists()
+
+
+def test_resume_without_a_complete_checkpoint_says_why_and_what_to_do(stopped, caller):
+    shutil.rmtree(stopped.checkpoints / "checkpoint-5")
+    with pytest.raises(UsageError) as caught:
+        resumable(stopped, caller)
+    text = str(caught.value)
+    assert "no complete checkpoint to go on from" in text
+    assert "checkpoint-10: complete.json is missing" in text
+    assert f"tunekit launch {stopped.recipe} output.dir={stopped.path}-2 output.save_steps=50" in text
+
+
+def test_what_cannot_be_resumed(stopped, caller, tmp_path):
+    with pytest.raises(UsageError, match="is not a run directory"):
+        resumable(RunDir(tmp_path), caller)
+    write_json(stopped.success, {"attempt": 1})
+    with pytest.raises(UsageError, match="is done; its result lies in"):
+        resumable(stopped, caller)
+
+
+def test_a_machine_without_the_planned_cards(first, caller):
+    from tests.plans import DUAL_4090
+
+    plan = make_plan(DUAL_4090, recipe=first.plan.recipe)
+    with pytest.raises(MissingError, match="--on local"):
+        begin(Start(plan=plan, recipe_text="", run_dir=first.run_dir), caller)
