@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,17 @@ from typing import Any
 
 from tunekit.errors import Problem, RecipeError, UsageError
 
+_DEEPEST = 50
+_LONGEST_NUMBER = 300
+"""Digits of a whole number that is still read; a float ends at 1.8e308."""
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+
+
+@dataclass(frozen=True, slots=True)
+class _NoNumber:
+    """What stands where a number should and is none: NaN, Infinity, 1e400."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +44,16 @@ def read_json_source(path: Path, *, name: str) -> JsonSource:
     """Read an object from `path`; `name` is what messages call the file.
 
     Raises RecipeError with line and column for text that is not JSON, for a key that stands twice in one section (JSON
-    readers keep the last one silently, DeepSpeed refuses it) and for anything but an object.
+    readers keep the last one silently, DeepSpeed refuses it), for NaN, infinities and numbers too large for a float
+    (Python reads them, JSON has none), and for anything but an object.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{name}: cannot be read ({error}); it must be a UTF-8 JSON file.") from None
     try:
-        content = json.loads(text)
+        content = json.loads(text, parse_constant=_NoNumber, parse_float=_float, parse_int=_int)
+        no_numbers = tuple(_no_numbers(content))
     except json.JSONDecodeError as error:
         raise RecipeError([_syntax_problem(error, name)], source=name) from None
     except RecursionError:
@@ -51,7 +64,36 @@ def read_json_source(path: Path, *, name: str) -> JsonSource:
     lines, repeated = _lines(text)
     if repeated:
         raise RecipeError([_repeated_problem(name, key, line, lines[key]) for key, line in repeated], source=name)
-    return JsonSource(file=name, content=content, lines=lines)
+    source = JsonSource(file=name, content=content, lines=lines)
+    if no_numbers:
+        raise RecipeError([_number_problem(source, key, value) for key, value in no_numbers], source=name)
+    return source
+
+
+def _float(text: str) -> float | _NoNumber:
+    value = float(text)
+    return value if math.isfinite(value) else _NoNumber(text)
+
+
+def _int(text: str) -> int | _NoNumber:
+    return int(text) if len(text) <= _LONGEST_NUMBER else _NoNumber(text)
+
+
+def _no_numbers(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, _NoNumber]]:
+    """Every number that is none, under its dotted key; elements of lists are numbered."""
+    if len(path) > _DEEPEST:
+        raise RecursionError
+    if isinstance(value, _NoNumber):
+        yield ".".join(path), value
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, item in inner:
+        yield from _no_numbers(item, (*path, str(name)))
+
+
+def _number_problem(source: JsonSource, key: str, value: _NoNumber) -> Problem:
+    shown = value.text if len(value.text) <= 20 else f"{value.text[:19]}…"
+    allowed = "a finite number, below 1.8e308; JSON has no NaN and no Infinity"
+    return Problem(key=key, where=source.where(key), found=f"found {shown}", allowed=allowed)
 
 
 def _syntax_problem(error: json.JSONDecodeError, name: str) -> Problem:

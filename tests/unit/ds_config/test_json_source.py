@@ -56,3 +56,43 @@ def test_a_file_in_another_encoding(tmp_path: Path) -> None:
     path.write_bytes(b'{"a": "\xff"}')
     with pytest.raises(UsageError, match="UTF-8"):
         read_json_source(path, name="mine.json")
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("NaN", "NaN"),
+        ("Infinity", "Infinity"),
+        ("-Infinity", "-Infinity"),
+        ("1e400", "1e400"),
+        ("-1e400", "-1e400"),
+        ("9" * 5000, "9" * 19 + "…"),
+    ],
+)
+def test_what_is_no_finite_number_is_refused(tmp_path: Path, typed: str, shown: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        read(tmp_path, f'{{\n"a": {{\n"b": {typed}}}}}')
+    assert [str(problem) for problem in caught.value.problems] == [
+        f"mine.json:3: a.b: found {shown}; a finite number, below 1.8e308; JSON has no NaN and no Infinity"
+    ]
+
+
+def test_all_such_numbers_are_told_at_once_and_those_of_lists_too(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        read(tmp_path, '{"a": NaN,\n"b": [1, {"c": 1e999}, -Infinity]}')
+    assert [(problem.where, problem.key) for problem in caught.value.problems] == [
+        ("mine.json:1", "a"),
+        ("mine.json:2", "b.1.c"),
+        ("mine.json:2", "b.2"),
+    ]
+
+
+def test_large_and_small_numbers_are_read(tmp_path: Path) -> None:
+    source = read(tmp_path, '{"a": 1e308, "b": 5e-324, "c": 9223372036854775807, "d": 5e8}')
+    assert source.content == {"a": 1e308, "b": 5e-324, "c": 2**63 - 1, "d": 5e8}
+
+
+@pytest.mark.parametrize("depth", [51, 900, 5000, 100_000])
+def test_what_is_nested_too_deep_is_refused(tmp_path: Path, depth: int) -> None:
+    with pytest.raises(RecipeError, match="nested too deep"):
+        read(tmp_path, '{"a": ' * depth + "1" + "}" * depth)
