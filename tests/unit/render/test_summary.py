@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tests.plans import DUAL_4090, make_plan, make_recipe
+from tests.runs import steps, write_lines, write_run
+from tunekit.launcher.outcome import RunResult
+from tunekit.render.summary import (
+    closing_lines,
+    failure_text,
+    headline,
+    measured_peaks,
+    print_summary,
+    short_path,
+    stopped_text,
+    thinned,
+)
+from tunekit.units import GIB
+
+SUCCESS = {
+    "steps": 3,
+    "seconds": 125.0,
+    "tokens_per_second": 1234.4,
+    "eval_loss": 1.25,
+    "final": {"path": "x", "bytes": 5 * 2**20},
+    "samples": [{"prompt": "What is ZeRO?", "before": "nothing", "after": "a way to share"}],
+}
+DONE = RunResult(state="done", attempt=1, exit_code=0, success=SUCCESS)
+
+
+def phases(load, step, device=0):
+    return {
+        "phases": {
+            "load": {"host_bytes": load * GIB, "device_reserved_bytes": 0},
+            "step": {"host_bytes": step * GIB, "device_reserved_bytes": device * GIB},
+        }
+    }
+
+
+@pytest.fixture
+def run_dir(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return write_run(tmp_path / "runs" / "a", make_plan())
+
+
+def test_the_headline_has_steps_time_loss_and_speed():
+    assert headline(DONE, steps(3.0, 2.0, 1.0)) == (
+        "Done: 3 steps in 2 min 05 s, loss 3.0000 → 1.0000 █▅▁, eval loss 1.2500, 1,234 tokens/s."
+    )
+
+
+def test_peaks_are_the_worst_card_and_the_sum_of_the_ranks():
+    measured = {"ranks": [phases(1, 2, device=20), phases(4, 2, device=21)]}
+    gpu, host = measured_peaks(make_plan(DUAL_4090, device_bytes=22 * GIB), measured)
+    assert (gpu.place, gpu.bytes, gpu.phase) == ("GPU", 21 * GIB, "step")
+    assert (host.place, host.bytes, host.phase) == ("host", 5 * GIB, "load")
+    assert host.estimate.expected_bytes == 4 * GIB
+
+
+def test_a_cpu_run_has_no_row_for_cards():
+    assert [peak.place for peak in measured_peaks(make_plan(), {"ranks": [phases(1, 2)]})] == ["host"]
+    assert measured_peaks(make_plan(), {}) == ()
+
+
+def test_the_summary_shows_all(run_dir):
+    output = io.StringIO()
+    result = RunResult(
+        state="done", attempt=1, exit_code=0, success=SUCCESS, measured={"ranks": [phases(1, 3), phases(1, 3)]}
+    )
+    print_summary(Console(file=output, width=120), make_plan(), result, run_dir, steps(3.0, 1.0))
+    text = output.getvalue()
+    for part in (
+        "loss 3.0000 → 1.0000",
+        "6.0 GiB (150%)",
+        "What is ZeRO?",
+        "nothing",
+        "a way to share",
+        "Result: runs/a/final (adapter, 5 MiB)",
+        "tunekit status runs/a",
+        "tensorboard --logdir runs/a/tensorboard",
+    ):
+        assert part in text
+
+
+def test_a_resumed_run_shows_the_answer_of_its_first_attempt(run_dir):
+    write_lines(
+        run_dir.events, [{"event": "sample", "when": "before", "prompt": "What is ZeRO?", "answer": "a number"}]
+    )
+    output = io.StringIO()
+    samples = [{**SUCCESS["samples"][0], "before": ""}]
+    result = RunResult(state="done", attempt=2, exit_code=0, success={**SUCCESS, "samples": samples})
+    print_summary(Console(file=output, width=120), make_plan(), result, run_dir, [])
+    assert "a number" in output.getvalue()
+
+
+def test_without_tensorboard_it_is_not_named(run_dir):
+    plan = make_plan(recipe=make_recipe(tracking=[]))
+    assert not any("tensorboard" in line for line in closing_lines(plan, DONE, run_dir))
+
+
+def test_a_failure_tells_where_why_and_what_next(run_dir):
+    for path in (run_dir.rank_log(1), run_dir.launcher_log):
+        path.touch()
+    result = RunResult(
+        state="failed",
+        attempt=1,
+        exit_code=247,
+        signal=9,
+        failing_rank=1,
+        phase="model",
+        reading="exit code 247 = signal 9 (SIGKILL): most often the host's out-of-memory killer",
+        cause=("  File x", "MemoryError"),
+        advice="close other programs",
+    )
+    assert failure_text(result, run_dir, world_size=2, resumable_step=20).splitlines() == [
+        "The run failed on rank 1 while loading the model.",
+        "    File x",
+        "  MemoryError",
+        "exit code 247 = signal 9 (SIGKILL): most often the host's out-of-memory killer.",
+        "Logs:   runs/a/logs/rank_1.log",
+        "Logs:   runs/a/logs/launcher.log",
+        "Try:    close other programs",
+        "Go on:  tunekit resume runs/a (from step 20)",
+    ]
+
+
+def test_a_failure_that_nobody_knows_more_about(run_dir):
+    result = RunResult(state="failed", attempt=1, exit_code=None)
+    text = failure_text(result, run_dir, world_size=2, resumable_step=None)
+    assert text.splitlines() == ["The run failed.", "Logs:   runs/a/logs"]
+
+
+def test_a_stopped_run_says_how_to_go_on(run_dir):
+    assert "tunekit resume runs/a" in stopped_text(run_dir, resumable_step=20)
+    assert "output.save_steps" in stopped_text(run_dir, resumable_step=None)
+
+
+def test_long_curves_keep_their_ends():
+    values = tuple(float(value) for value in range(100))
+    assert thinned(values, 5) == (0.0, 25.0, 50.0, 74.0, 99.0)
+    assert thinned(values[:3], 5) == values[:3]
+
+
+def test_paths_are_short_where_they_can_be(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert short_path(tmp_path / "runs" / "a") == "runs/a"
+    assert short_path(Path("/elsewhere")) == "/elsewhere"

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+from rich.console import Console
+
+from tests.plans import make_plan
+from tests.runs import write_run
+from tunekit.backends.recording import RecordingBackend, Script
+from tunekit.launcher.request import LaunchRequest
+from tunekit.render import watch as module
+from tunekit.render.live import LiveView
+from tunekit.render.watch import watch
+
+
+@pytest.fixture
+def begin(tmp_path, monkeypatch):
+    """Starts a script under a silent view, without waiting between looks."""
+    run_dir = write_run(tmp_path / "run", make_plan())
+    monkeypatch.setattr(module, "WATCH_SECONDS", 0.0)
+
+    def start(script):
+        process = RecordingBackend(script).start(LaunchRequest(argv=(), env={}, files={}, cwd="/"), run_dir)
+        return process, LiveView(run_dir, make_plan(), Console(quiet=True))
+
+    return start
+
+
+def interrupting(view, monkeypatch, when):
+    """Ctrl-C at the `when`-th look."""
+    looks = iter(range(1, 100))
+
+    def update():
+        if next(looks) == when:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(view, "update", update)
+
+
+def test_it_is_watched_to_its_end(begin):
+    process, view = begin(
+        Script(exit_code=3, polls=5, files={"metrics.jsonl": '{"step": 4, "loss": 1.5, "time": 1}\n'})
+    )
+    assert watch(process, view).exit_code == 3
+    assert view.progress.step == 4, "what was written last is read"
+
+
+def test_an_interrupt_stops_gently(begin, monkeypatch):
+    process, view = begin(Script(polls=None))
+    interrupting(view, monkeypatch, 2)
+    assert watch(process, view).exit_code == 130
+    assert (process.stopped, process.killed) == (True, False)
+
+
+def test_a_second_interrupt_kills(begin, monkeypatch):
+    process, view = begin(Script(polls=None))
+    interrupting(view, monkeypatch, 2)
+
+    def impatient(*, grace=0.0):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(process, "stop", impatient)
+    assert watch(process, view).exit_code == -9
+    assert process.killed
