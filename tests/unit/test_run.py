@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tests.plans import CPU_BOX, DUAL_4090, make_plan, make_recipe
+from tests.runs import TRACEBACK, steps, write_checkpoint, write_json, write_lines, write_run, write_safetensors
+from tests.waiting import until
+from tunekit.backends.processes import record_process
+from tunekit.backends.recording import RecordingBackend, Script
+from tunekit.backends.session import Start
+from tunekit.errors import DoesNotFit, RunFailed, UsageError
+from tunekit.launcher.ops import write_stamp
+from tunekit.launcher.run_dir import RunDir
+from tunekit.render import watch as watching
+from tunekit.run import Run, find_run, resume, runs_in, start, this_machine
+
+DONE = Script(
+    files={
+        "metrics.jsonl": "".join(json.dumps(record) + "\n" for record in steps(3.0, 2.0)),
+        "success.json": json.dumps({"attempt": 1, "steps": 2, "seconds": 3.0}),
+        "logs/rank_0.log": "step 2/10\n",
+    },
+    polls=2,
+)
+
+
+@pytest.fixture(autouse=True)
+def prepared(tmp_path, monkeypatch):
+    """Ops are built, nobody waits between looks, and runs/ is empty."""
+    ops = tmp_path / "ops"
+    (ops / "deepspeed_shm_comm").mkdir(parents=True)
+    (ops / "deepspeed_shm_comm" / "deepspeed_shm_comm.so").touch()
+    write_stamp(ops, "deepspeed_shm_comm")
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(ops))
+    monkeypatch.setattr(watching, "WATCH_SECONDS", 0.0)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def plan(tmp_path):
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text('{"model_type": "llama"}')
+    (model / "tokenizer.json").write_text("{}")
+    write_safetensors(model / "model.safetensors")
+    (tmp_path / "rows.jsonl").write_text('{"text": "words to learn"}\n')
+    recipe = make_recipe(model={"path": str(model)}, data={"path": str(tmp_path / "rows.jsonl")})
+    return make_plan(recipe=recipe)
+
+
+@pytest.fixture
+def first(plan, tmp_path):
+    return Start(plan=plan, recipe_text="a: 1\n", run_dir=RunDir(tmp_path / "runs" / "tiny"))
+
+
+def test_a_run_from_start_to_result(first):
+    output = io.StringIO()
+    console = Console(file=output, width=120)
+    run = start(first, console=console, on=RecordingBackend(DONE))
+    assert repr(run) == f"Run({str(first.run_dir.path)!r}: done, step 2/10, loss 2.0000)"
+    assert [record["loss"] for record in run.metrics()] == [3.0, 2.0]
+    assert run.logs() == "step 2/10\n"
+    assert run.logs(rank=1) == ""
+    assert run.wait().success["steps"] == 2
+    assert json.loads(run.dir.result.read_text())["state"] == "done"
+    run.show_result(console)
+    assert "Done: 2 steps in 3 s" in output.getvalue()
+
+
+def test_without_waiting_the_run_is_handed_back(first):
+    run = start(first, wait=False, on=RecordingBackend(DONE))
+    assert run.status().step is None
+    assert run.wait().ok
+
+
+def test_exit_0_without_the_marker_is_raised_as_a_failure(first):
+    script = Script(files={"logs/rank_1.log": TRACEBACK})
+    with pytest.raises(RunFailed, match="The run failed on rank 1.") as caught:
+        start(first, on=RecordingBackend(script))
+    assert "ValueError: the loss is not a number" in str(caught.value)
+    assert "marker is missing" in str(caught.value)
+    assert Run(first.run_dir.path).status().state == "failed"
+
+
+def test_a_rejected_plan_is_not_started(first, plan):
+    from dataclasses import replace
+
+    backend = RecordingBackend()
+    rejected = replace(plan, verdict="rejected", reason="It needs 100 GiB.")
+    with pytest.raises(DoesNotFit, match="It needs 100 GiB") as caught:
+        start(replace(first, plan=rejected), on=backend)
+    assert caught.value.plan is rejected
+    assert backend.requests == []
+    assert not first.run_dir.path.exists()
+
+
+def test_stop_and_resume(first):
+    run = start(first, wait=False, on=RecordingBackend(Script(polls=None)))
+    write_lines(run.dir.metrics, steps(3.0, 2.5))
+    run.stop()
+    assert run.status().state == "stopped"
+    assert "no complete checkpoint" in shown(run)
+    with pytest.raises(UsageError, match="no complete checkpoint"):
+        run.resume()
+    write_checkpoint(run.dir.checkpoints, 2)
+    assert "newest checkpoint is of step 2" in shown(run)
+
+    again = Script(files={"success.json": json.dumps({"attempt": 2, "steps": 4})})
+    write_lines(run.dir.metrics, [])
+    backend = RecordingBackend(again)
+    resumed = resume(run.dir, on=backend)
+    assert backend.requests[0].argv[-1] == str(run.dir.checkpoints / "checkpoint-2")
+    assert resumed.status().state == "done"
+    assert resumed.status().attempt == 2
+    assert len(resumed.metrics()) == 2, "the first attempt's steps are still told"
+
+
+def shown(run):
+    output = io.StringIO()
+    run.show_result(Console(file=output, width=200))
+    return output.getvalue()
+
+
+def test_a_run_of_another_program_can_be_watched_and_stopped(tmp_path, plan):
+    run_dir = write_run(tmp_path / "runs" / "other", plan)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(600)"],
+        env={**os.environ, "TUNEKIT_RUN": str(run_dir.path)},
+        start_new_session=True,
+    )
+    try:
+        record_process(run_dir, process.pid, 1)
+        run = Run("other")
+        assert run.status().state == "preparing"
+        run.stop()
+        assert until(process.poll) is not None
+    finally:
+        process.kill()
+        process.wait()
+    assert run.status().state == "stopped"
+    assert run.wait().state == "stopped"
+
+
+def test_runs_are_found_by_folder_or_name(tmp_path, plan):
+    run_dir = write_run(tmp_path / "runs" / "codellama", plan)
+    assert find_run("codellama") == find_run("runs/codellama") == find_run(str(run_dir.path)) == run_dir
+    with pytest.raises(UsageError, match="did you mean codellama\\?"):
+        find_run("codelama")
+    with pytest.raises(UsageError, match="tunekit runs"):
+        find_run("zzz")
+
+
+def test_runs_in_a_folder(tmp_path, plan):
+    names = {write_run(tmp_path / "all" / name, plan).path.name for name in ("b", "a")}
+    (tmp_path / "all" / "notes").mkdir()
+    assert {run.path.name for run in runs_in(tmp_path / "all")} == names
+    assert [run.path.name for run in runs_in(tmp_path / "all" / "a")] == ["a"]
+    assert runs_in(tmp_path / "nowhere") == []
+
+
+def test_a_plan_for_this_machine_is_not_probed_again():
+    machine = this_machine(CPU_BOX)
+    assert machine.hardware is CPU_BOX
+    assert machine.gpu_free_bytes == ()
+
+
+def test_a_plan_for_another_machine_is_held_against_this_one():
+    assert this_machine(DUAL_4090).hardware.name == "local"
+
+
+def test_a_damaged_plan_is_a_message(tmp_path, plan):
+    run_dir = write_run(tmp_path / "runs" / "x", plan)
+    write_json(run_dir.plan, {"format_version": 1})
+    with pytest.raises(UsageError):
+        _ = Run("x").plan
+
+
+def test_paths_are_absolute(tmp_path, plan):
+    write_run(tmp_path / "runs" / "x", plan)
+    assert Run("x").path == Path(tmp_path / "runs" / "x")
