@@ -22,7 +22,7 @@ _STYLE = {"done": "green", "running": "cyan", "preparing": "cyan", "failed": "re
 def print_runs(console: Console, statuses: Sequence[RunStatus], *, folder: str) -> None:
     """One line per run, the newest first."""
     if not statuses:
-        console.print(Text(f"No runs in {folder}; `tunekit launch RECIPE` starts one."))
+        console.print(Text(f"No runs in {folder}; `tunekit launch RECIPE` starts one."), soft_wrap=True)
         return
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("run", "state", "step", "loss", "attempt", "changed"):

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from tunekit.cli import launch as module
+from tunekit.cli.launch import launch_recipe
+from tunekit.errors import UsageError
+from tunekit.launcher.outcome import RunResult
+
+OPTIONS = {"on": None, "trust": "both", "dry": False, "json": False, "master_port": None}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+
+
+def launch(recipe, *overrides, **options):
+    try:
+        launch_recipe(recipe, list(overrides), **{**OPTIONS, **options})
+    except typer.Exit as ended:
+        return ended.exit_code
+    return 0
+
+
+def test_dry_run_starts_and_writes_nothing(capsys, tmp_path):
+    assert launch("codellama34b_qlora", dry=True) == 0
+    printed = capsys.readouterr().out
+    assert "--num_gpus 2" in printed
+    assert "fetch codellama/CodeLlama-34b" in printed
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dry_run_as_json(capsys):
+    assert launch("codellama34b_qlora", dry=True, json=True, master_port=29999) == 0
+    tree = json.loads(capsys.readouterr().out)
+    assert tree["argv"][tree["argv"].index("--master_port") + 1] == "29999"
+    assert tree["env"]["NCCL_P2P_DISABLE"] == "1"
+    assert tree["run_dir"] == str(Path.cwd() / "runs" / "codellama34b_qlora")
+
+
+def test_dry_run_needs_nothing_that_trains():
+    code = (
+        "import sys; from tunekit.cli.launch import launch_recipe; "
+        "launch_recipe('codellama34b_qlora', [], on=None, trust='both', dry=True, json=True, master_port=None); "
+        "heavy = {'torch', 'deepspeed', 'transformers', 'numpy'} & set(sys.modules); assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_rejected_plan_is_shown_and_exits_with_3(capsys, tmp_path):
+    assert launch("codellama34b_full") == 3
+    printed = capsys.readouterr().out
+    assert printed.startswith("REJECTED")
+    assert printed.endswith("\nNothing was started.\n")
+    assert launch("codellama34b_full", json=True) == 3
+    assert json.loads(capsys.readouterr().out)["verdict"] == "rejected"
+    assert list(tmp_path.iterdir()) == []
+
+
+class FakeRun:
+    """A run that has ended."""
+
+    def __init__(self, state):
+        self.path = Path("/runs/x")
+        self.result = RunResult(state=state, attempt=1, exit_code=0, success={"steps": 7})
+
+    def checked(self):
+        return self.result
+
+    def show_result(self, console):
+        console.print(f"shown: {self.result.state}")
+
+
+@pytest.fixture
+def ended(monkeypatch):
+    """Every start ends at once in a state; returns the orders that were given."""
+    orders = []
+
+    def set_state(state):
+        def start(order, console):
+            orders.append(order)
+            return FakeRun(state)
+
+        monkeypatch.setattr(module, "start", start)
+        return orders
+
+    return set_state
+
+
+def test_a_run_that_is_done_is_shown(ended, capsys):
+    orders = ended("done")
+    assert launch("smollm2_135m_lora", on="dual_rtx4090") == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("smollm2_135m_lora: fits. ")
+    assert "shown: done" in printed
+    assert orders[0].run_dir.path == Path.cwd() / "runs" / "smollm2_135m_lora"
+
+
+def test_json_is_alone_on_standard_output(ended, capsys):
+    ended("done")
+    assert launch("smollm2_135m_lora", on="dual_rtx4090", json=True) == 0
+    assert json.loads(capsys.readouterr().out) == {"run_dir": "/runs/x", "state": "done", "steps": 7}
+
+
+def test_a_stopped_run_exits_with_130(ended):
+    ended("stopped")
+    assert launch("smollm2_135m_lora", on="dual_rtx4090") == 130
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_sigterm_and_a_background_interrupt_stop_gently(number, monkeypatch):
+    def start(order, console):
+        os.kill(os.getpid(), number)
+        return FakeRun("done")
+
+    monkeypatch.setattr(module, "start", start)
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            launch("smollm2_135m_lora", on="dual_rtx4090")
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
+def test_resume_of_what_is_no_run():
+    with pytest.raises(UsageError, match="not a run directory"):
+        module.resume_run("nowhere")
+
+
+def test_resume_shows_how_it_ended(tmp_path, monkeypatch, capsys):
+    from tests.plans import make_plan
+    from tests.runs import write_run
+
+    run_dir = write_run(tmp_path / "runs" / "x", make_plan())
+    resumed = []
+    monkeypatch.setattr(module, "resume", lambda found, console: resumed.append(found) or FakeRun("done"))
+    module.resume_run("x")
+    assert resumed == [run_dir]
+    assert "shown: done" in capsys.readouterr().out
