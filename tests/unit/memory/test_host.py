@@ -123,6 +123,12 @@ def test_saving_gathers_a_full_model_on_rank_zero() -> None:
     assert host.saving(case(gpus=0)).host_bytes == 0
 
 
+def test_a_whole_model_leaves_the_card_file_by_file() -> None:
+    large = llama(layers=32, hidden=4096, heads=32, ffn=11008, vocab=32000)
+    assert host.saving(make_case(job(), large, machine())).host_bytes == host.SAVE_FILE_BYTES
+    assert host.saving(case()).host_bytes == 2 * COUNT
+
+
 def test_zenflow_has_a_second_gradient_block() -> None:
     found = case(zero={"stage": 2, "offload_optimizer": "cpu", "zenflow": True})
     assert host.zenflow_buffer(found).host_bytes == host.gradients_in_ram(found).host_bytes > 0
