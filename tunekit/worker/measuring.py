@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,16 @@ class Meter:
         self.phase = phase
         return ended
 
+    @contextmanager
+    def visiting(self, phase: Phase) -> Iterator[None]:
+        """`phase` for the length of the block, then back to the one before."""
+        ended = self.enter(phase)
+        try:
+            yield
+        finally:
+            self.close()
+            self.phase = ended
+
     def close(self) -> None:
         """End the present phase and keep its peaks."""
         if self.phase is not None:
@@ -54,6 +66,7 @@ class Meter:
         return {
             "device_allocated_bytes": allocated,
             "device_reserved_bytes": reserved,
+            "device_used_bytes": device_used_bytes(self.world.device),
             "host_bytes": memory_field(self.status, "VmHWM"),
             "host_anonymous_bytes": memory_field(self.status, "RssAnon"),
             "seconds": time.monotonic() - self.since,

@@ -42,13 +42,26 @@ def load_tokenizer(plan: Plan, folder: Path) -> Tokenizer:
 
 def load_model(plan: Plan, folder: Path, world: World) -> PreTrainedModel:
     """The base model in the engine's dtype; under ZeRO-3 each rank keeps its part of an unquantised one."""
-    return AutoModelForCausalLM.from_pretrained(
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=engine_dtype(plan.job),
         attn_implementation=plan.job.attention,
         trust_remote_code=plan.recipe.model.trust_remote_code,
         **quantized_kwargs(plan.job, world),
     )
+    keep_trainable(model)
+    return model
+
+
+def keep_trainable(model: PreTrainedModel) -> None:
+    """Forbid bitsandbytes to repack 4-bit weights for inference when it sees the model evaluate on a CPU.
+
+    A repacked layer passes no gradient back, and stays repacked when training goes on: after the first evaluation the
+    adapters before the last layer would no longer learn, without an error (bitsandbytes 0.50.2, Linear4bit.forward).
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def quantized_kwargs(job: Job, world: World) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ def run(plan: Plan, run_dir: RunDir, journal: Journal, *, resume_from: Path | No
         except Stopped:
             journal.enter("stopped")
             return STOPPED
+        finally:
+            finish_trackers()
 
 
 def train_and_save(plan: Plan, run_dir: RunDir, journal: Journal, stop: StopRequest, resume_from: Path | None) -> int:
@@ -56,7 +59,7 @@ def train_and_save(plan: Plan, run_dir: RunDir, journal: Journal, stop: StopRequ
     start = StartCallback(journal, meter)
     board = TensorBoardCallback(str(run_dir.tensorboard), steps)
     callbacks = [start, steps, *([board] if "tensorboard" in plan.recipe.tracking else [])]
-    trainer = build_trainer(plan, run_dir, journal, world, callbacks)
+    trainer = build_trainer(plan, run_dir, journal, meter, callbacks)
     start.trainer = steps.trainer = trainer
     stop.check()
 
@@ -67,7 +70,7 @@ def train_and_save(plan: Plan, run_dir: RunDir, journal: Journal, stop: StopRequ
     if stop.agreed:
         journal.enter("stopped")
         return STOPPED
-    eval_loss = evaluate(trainer, journal, meter)
+    eval_loss = evaluate(trainer, journal)
     result = save_final(trainer, run_dir, journal, meter)
     after = answer_after(trainer, journal)
     meter.close()
@@ -80,8 +83,9 @@ def train_and_save(plan: Plan, run_dir: RunDir, journal: Journal, stop: StopRequ
     return FINISHED
 
 
-def build_trainer(plan: Plan, run_dir: RunDir, journal: Journal, world: World, callbacks: list[Any]) -> WorkerTrainer:
+def build_trainer(plan: Plan, run_dir: RunDir, journal: Journal, meter: Meter, callbacks: list[Any]) -> WorkerTrainer:
     """Arguments, tokenizer, data, model, adapters, in this order; see each step for why."""
+    world = meter.world
     # First: from_pretrained looks for DeepSpeed's settings, which live as long as these arguments.
     arguments = training_arguments(plan, run_dir, json.loads(run_dir.ds_config.read_text()))
     folder = model_folder(plan)
@@ -101,6 +105,7 @@ def build_trainer(plan: Plan, run_dir: RunDir, journal: Journal, world: World, c
     return WorkerTrainer(
         plan=plan,
         world=world,
+        meter=meter,
         model=model,
         args=arguments,
         train_dataset=data.train,
@@ -123,14 +128,15 @@ def load_data(plan: Plan, tokenizer: Any, journal: Journal, world: World) -> Pre
         return load_datasets(plan.recipe, plan.job, tokenizer, report=report)
 
 
-def evaluate(trainer: WorkerTrainer, journal: Journal, meter: Meter) -> float | None:
+def evaluate(trainer: WorkerTrainer, journal: Journal) -> float | None:
     """Loss on the held-out rows after the last step; None where nothing is held out."""
     if trainer.eval_dataset is None:
         return None
+    last = next((log for log in reversed(trainer.state.log_history) if "eval_loss" in log), None)
+    if last is not None and last["step"] == trainer.state.global_step:
+        return float(last["eval_loss"])
     journal.enter("eval")
-    meter.enter("eval")
-    found = trainer.evaluate().get("eval_loss")
-    return None if found is None else float(found)
+    return float(trainer.evaluate()["eval_loss"])
 
 
 def save_final(trainer: WorkerTrainer, run_dir: RunDir, journal: Journal, meter: Meter) -> dict[str, Any]:
@@ -196,6 +202,13 @@ def success_record(
             for prompt, old, new in zip(prompts, before, after, strict=True)
         ],
     }
+
+
+def finish_trackers() -> None:
+    """Let Weights & Biases send what it holds: the ranks end without the interpreter's tear-down."""
+    wandb = sys.modules.get("wandb")
+    if wandb is not None and getattr(wandb, "run", None) is not None:
+        wandb.finish()
 
 
 def release(trainer: WorkerTrainer) -> None:

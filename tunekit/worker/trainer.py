@@ -10,6 +10,7 @@ from trl import SFTTrainer
 from trl.trainer.utils import add_fused_lm_head
 
 from tunekit.planner.plan import Plan
+from tunekit.worker.measuring import Meter
 from tunekit.worker.saving import checkpoint_folder, save_model_files, seal_checkpoint
 from tunekit.worker.world import World
 
@@ -21,10 +22,11 @@ class WorkerTrainer(SFTTrainer):
     counts floating point operations by walking over all modules: a third of the step on a CPU (measured).
     """
 
-    def __init__(self, *, plan: Plan, world: World, **kwargs: Any) -> None:
+    def __init__(self, *, plan: Plan, world: World, meter: Meter, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.plan = plan
         self.world = world
+        self.meter = meter
         self.tokens_in_step = 0
         self.learning_rate = 0.0
         self.remove_callback(PrinterCallback)
@@ -86,14 +88,21 @@ class WorkerTrainer(SFTTrainer):
         """The logs as they are, without SFTTrainer's metrics."""
         Trainer.log(self, logs, start_time)
 
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """The loss on the held-out rows; its memory is not the steps'."""
+        with self.meter.visiting("eval"):
+            return super().evaluate(*args, **kwargs)
+
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Only what was trained, gathered and written by rank 0; transformers would copy the base on every rank."""
         save_model_files(self, output_dir or self.args.output_dir, self.world)
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        Trainer._save_checkpoint(self, model, trial)
-        folder = checkpoint_folder(self.args.output_dir, self.state.global_step)
-        seal_checkpoint(folder, self.world, keep=self.plan.recipe.output.keep_checkpoints)
+        with self.meter.visiting("save"):
+            # Not SFTTrainer's, which writes a model card into every checkpoint.
+            Trainer._save_checkpoint(self, model, trial)
+            folder = checkpoint_folder(self.args.output_dir, self.state.global_step)
+            seal_checkpoint(folder, self.world, keep=self.plan.recipe.output.keep_checkpoints)
 
 
 def base_model(model: Any) -> Any:

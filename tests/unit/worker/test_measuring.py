@@ -52,6 +52,17 @@ def test_each_phase_has_its_own_peak_and_the_larger_of_two_visits(tmp_path: Path
     assert all(peak["device_reserved_bytes"] == 0 and peak["seconds"] >= 0 for peak in meter.peaks.values())
 
 
+def test_a_visit_goes_back_to_the_phase_before(tmp_path: Path) -> None:
+    write_status(tmp_path / "status", 10)
+    meter = Meter(WORLD, tmp_path / "status", tmp_path / "clear_refs")
+    meter.enter("step")
+    with meter.visiting("save"):
+        write_status(tmp_path / "status", 50)
+    write_status(tmp_path / "status", 20)
+    meter.close()
+    assert {phase: peak["host_bytes"] for phase, peak in meter.peaks.items()} == {"step": 20480, "save": 51200}
+
+
 def test_a_kernel_that_forbids_the_reset_is_no_failure(tmp_path: Path) -> None:
     write_status(tmp_path / "status", 10)
     meter = Meter(WORLD, tmp_path / "status", tmp_path / "no" / "such" / "file")

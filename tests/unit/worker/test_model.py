@@ -9,6 +9,7 @@ import torch
 from tests.plans import make_job, make_plan, make_recipe
 from tunekit.errors import MissingError
 from tunekit.recipe.job import Quantization
+from tunekit.worker.adapters import add_adapters
 from tunekit.worker.model import load_model, load_tokenizer, model_folder, quant_storage, quantized_kwargs
 from tunekit.worker.world import World
 
@@ -30,6 +31,24 @@ def test_a_4_bit_base_is_really_packed(tiny_model: Path, plan_tiny: Any) -> None
     assert len(packed) == 14  # seven linear layers in each of two
     assert packed[0].quant_state.quant_type == "nf4"
     assert packed[0].quant_state.nested
+
+
+def test_evaluating_does_not_end_the_learning_of_a_4_bit_model(tiny_model: Path, plan_tiny: Any) -> None:
+    plan = plan_tiny(method={"kind": "qlora"})
+    model = add_adapters(load_model(plan, tiny_model, CPU), plan)
+    tokens = torch.arange(10, 30)[None]
+    gradients = []
+    for _ in range(2):
+        model.train()
+        model.zero_grad()
+        model(input_ids=tokens, labels=tokens).loss.backward()
+        gradients.append({name: value.grad.clone() for name, value in model.named_parameters() if "lora_B" in name})
+        model.eval()
+        with torch.no_grad():
+            model(input_ids=tokens)
+    before, after = gradients
+    assert all(before[name].any() for name in before)
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ from tunekit.launcher.run_dir import RunDir
 from tunekit.worker import run as module
 from tunekit.worker.journal import Journal
 from tunekit.worker.measuring import Meter
-from tunekit.worker.run import evaluate, load_data, run, save_final, success_record, write_measured
+from tunekit.worker.run import evaluate, finish_trackers, load_data, run, save_final, success_record, write_measured
 from tunekit.worker.stopping import Stopped
 from tunekit.worker.world import World
 
@@ -50,15 +51,20 @@ def test_rows_are_read_and_what_is_odd_about_them_told(
 
 def test_nothing_held_out_nothing_evaluated(tmp_path: Path) -> None:
     trainer = SimpleNamespace(eval_dataset=None)
-    assert evaluate(trainer, journal_of(tmp_path), Meter(CPU)) is None  # type: ignore[arg-type]
+    assert evaluate(trainer, journal_of(tmp_path)) is None  # type: ignore[arg-type]
 
 
-def test_the_held_out_loss_is_of_its_own_phase(tmp_path: Path) -> None:
-    meter = Meter(CPU)
-    trainer = SimpleNamespace(eval_dataset=[1], evaluate=lambda: {"eval_loss": torch.tensor(1.5)})
-    assert evaluate(trainer, journal_of(tmp_path), meter) == 1.5  # type: ignore[arg-type]
-    meter.close()
-    assert list(meter.peaks) == ["eval"]
+def test_held_out_rows_are_evaluated_after_the_last_step(tmp_path: Path) -> None:
+    state = SimpleNamespace(global_step=4, log_history=[{"eval_loss": 2.5, "step": 2}, {"loss": 1.0, "step": 4}])
+    trainer = SimpleNamespace(eval_dataset=[1], state=state, evaluate=lambda: {"eval_loss": torch.tensor(1.5)})
+    assert evaluate(trainer, journal_of(tmp_path)) == 1.5  # type: ignore[arg-type]
+    assert '"eval"' in (tmp_path / "events.jsonl").read_text()
+
+
+def test_the_last_step_is_not_evaluated_twice(tmp_path: Path) -> None:
+    state = SimpleNamespace(global_step=4, log_history=[{"eval_loss": 2.5, "step": 4}, {"train_loss": 1.0, "step": 4}])
+    trainer: Any = SimpleNamespace(eval_dataset=[1], state=state, evaluate=lambda: pytest.fail("evaluated again"))
+    assert evaluate(trainer, journal_of(tmp_path)) == 2.5
 
 
 def test_saving_is_verified_by_the_first_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,3 +109,12 @@ def test_success_says_what_the_summary_shows(tmp_path: Path, monkeypatch: pytest
 
 def test_a_resumed_run_has_no_answer_from_before(tmp_path: Path) -> None:
     assert record(tmp_path, samples=())["samples"] == [{"prompt": "Why?", "before": "", "after": "So."}]
+
+
+@pytest.mark.parametrize(("active", "finished"), [(object(), 1), (None, 0)])
+def test_a_tracker_that_runs_is_finished(monkeypatch: pytest.MonkeyPatch, active: object, finished: int) -> None:
+    seen: list[bool] = []
+    wandb = SimpleNamespace(run=active, finish=lambda: seen.append(True))
+    monkeypatch.setitem(sys.modules, "wandb", wandb)  # type: ignore[arg-type]
+    finish_trackers()
+    assert len(seen) == finished

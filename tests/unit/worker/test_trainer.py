@@ -14,6 +14,7 @@ from trl import SFTConfig, SFTTrainer
 
 from tunekit.launcher.run_dir import RunDir
 from tunekit.worker.arguments import argument_values
+from tunekit.worker.measuring import Meter
 from tunekit.worker.model import load_model, load_tokenizer
 from tunekit.worker.trainer import WorkerTrainer, real_tokens
 from tunekit.worker.world import World
@@ -42,7 +43,7 @@ def make_trainer(tiny_model: Path, plan_tiny: Any, tmp_path: Path) -> MakeTraine
 
     def make(kind: type = WorkerTrainer, *, loss: str = "full", rows: Dataset | None = None, **data: Any) -> Any:
         plan = plan_tiny(train={"loss": loss, "precision": "fp32"}, data={"packing": False, **data})
-        ours = {"plan": plan, "world": CPU} if kind is WorkerTrainer else {}
+        ours = {"plan": plan, "world": CPU, "meter": Meter(CPU)} if kind is WorkerTrainer else {}
         return kind(
             model=load_model(plan, tiny_model, CPU),
             args=arguments(plan, tmp_path),
@@ -143,3 +144,13 @@ def test_a_step_trains_and_counts(make_trainer: MakeTrainer) -> None:
     assert ours.state.global_step == 1
     assert ours.tokens_in_step > 0
     assert ours._get_learning_rate() == ours.args.learning_rate
+
+
+def test_evaluating_is_a_phase_of_its_own(make_trainer: MakeTrainer) -> None:
+    ours = make_trainer()
+    ours.meter.enter("step")
+    loss = ours.evaluate(samples(SAMPLES[:1]))["eval_loss"]
+    expected = ours.compute_loss(ours.model, batch_of(ours, samples(SAMPLES[:1]))).item()
+    assert loss == pytest.approx(expected, rel=1e-5)
+    assert ours.meter.phase == "step"
+    assert set(ours.meter.peaks) == {"step", "eval"}
