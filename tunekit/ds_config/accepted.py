@@ -32,6 +32,8 @@ PREFIXED = _names("""
     """)
 """Keys of `zero_optimization` that are written with the prefix `stage3_`; DeepSpeed takes them without it too."""
 
+_BF16 = _names("bf16_master_weights_and_grads bf16_optimizer_states check_grad_overflow enabled immediate_grad_update")
+
 SECTIONS: Mapping[str, frozenset[str]] = {
     "zero_optimization": PREFIXED
     | {f"stage3_{name}" for name in PREFIXED}
@@ -53,9 +55,9 @@ SECTIONS: Mapping[str, frozenset[str]] = {
         auto_ratio full_warm_up_rounds offload overlap_step pt_reserved_cores_perc select_interval select_strategy
         steps_per_epoch topk_ratio update_interval
         """),
-    "bf16": _names(
-        "bf16_master_weights_and_grads bf16_optimizer_states check_grad_overflow enabled immediate_grad_update"
-    ),
+    "zero_optimization.leaf_module": _names("classes names name_suffixes"),
+    "bf16": _BF16,
+    "bfloat16": _BF16,
     "fp16": _names("""
         auto_cast consecutive_hysteresis enabled fp16_master_weights_and_grads hysteresis initial_scale_power
         loss_scale loss_scale_window min_loss_scale

@@ -7,11 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from tunekit.ds_config.accepted import DEEPSPEED_VERSION, REMOVED, SECTIONS, TOP_LEVEL
+from tunekit.ds_config.accepted_values import FILLED, VALUES
 from tunekit.ds_config.combinations import combination_problems
+from tunekit.ds_config.values import value_problems, wrong_value
 from tunekit.errors import Problem
 from tunekit.recipe.keys import nearest_name
 
 BATCH_KEYS = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps")
+_STAGE = "zero_optimization.stage"
 
 
 def check_ds_config(
@@ -28,12 +31,9 @@ def check_ds_config(
     `world_size` the batch identity is checked exactly, without it for any whole number of processes. `auto_allowed` is
     for a file that still has to be filled from a plan.
     """
-    found = (
-        *_unknown_keys(config),
-        *(() if auto_allowed else _autos(config)),
-        *_batch(config, world_size),
-        *combination_problems(config),
-    )
+    single = (*_unknown_keys(config), *value_problems(config), *_autos(config, auto_allowed=auto_allowed))
+    faulty = {problem.key for problem in single}
+    found = (*single, *_batch(config, world_size), *_combinations(config, faulty))
     return tuple(replace(problem, where=_where(problem.key, source, lines or {})) for problem in found)
 
 
@@ -52,8 +52,6 @@ def _unknown_keys(config: Mapping[str, Any]) -> Iterator[Problem]:
         section = _dig(config, name)
         if isinstance(section, Mapping):
             yield from _unknown_in(section, accepted, f"{name}.")
-        elif section is not None:
-            yield Problem(key=name, found=f"found {section!r}", allowed="a section { ... }")
 
 
 def _unknown_in(section: Mapping[str, Any], accepted: frozenset[str], prefix: str) -> Iterator[Problem]:
@@ -71,27 +69,40 @@ def _fate(prefix: str) -> str:
     return ", which would ignore it silently" if prefix in ("", "aio.", "optimizer.", "scheduler.") else ""
 
 
-def _autos(config: Mapping[str, Any]) -> Iterator[Problem]:
+def _autos(config: Mapping[str, Any], *, auto_allowed: bool) -> Iterator[Problem]:
+    """Every "auto" that stays: all of them, or those under known keys that no plan fills."""
     for key, value in dotted_items(config):
-        if value == "auto":
-            yield Problem(key=key, found='"auto" is left', allowed="a value; only the Hugging Face Trainer fills auto")
+        if value != "auto":
+            continue
+        if not auto_allowed:
+            allowed = "a value; only the Hugging Face Trainer fills auto"
+            yield Problem(key=key, found='"auto" is left', allowed=allowed)
+        elif key in VALUES and (key == _STAGE or not key.startswith(FILLED)):
+            yield replace(wrong_value(key, value), hint="a plan has no value for this key")
 
 
 def _batch(config: Mapping[str, Any], world_size: int | None) -> Iterator[Problem]:
-    values = {key: config[key] for key in BATCH_KEYS if config.get(key) not in (None, "auto")}
-    numbers = {key: int(value) for key, value in values.items() if _is_count(value)}
-    for key, value in values.items():
-        if key not in numbers:
-            yield Problem(key=key, found=f"found {value!r}", allowed="a whole number, 1 or more")
+    numbers = [config[key] for key in BATCH_KEYS if _is_count(config.get(key))]
     if len(numbers) < len(BATCH_KEYS):
         return
-    total, micro, steps = (numbers[key] for key in BATCH_KEYS)
+    total, micro, steps = numbers
     per_step = micro * steps
     wrong = total % per_step if world_size is None else total - per_step * world_size
     if wrong:
         processes = "processes" if world_size is None else str(world_size)
         allowed = "train_batch_size = train_micro_batch_size_per_gpu x gradient_accumulation_steps x processes"
         yield Problem(key="train_batch_size", found=f"{total} is not {micro} x {steps} x {processes}", allowed=allowed)
+
+
+def _combinations(config: Mapping[str, Any], faulty: set[str]) -> Iterator[Problem]:
+    """Combinations of keys that are right by themselves; where the stage is not, what holds under every stage."""
+    found = tuple(combination_problems(config))
+    if faulty & {"zero_optimization", _STAGE}:
+        zero = _dig(config, "zero_optimization")
+        sections = ({**(zero if isinstance(zero, Mapping) else {}), "stage": stage} for stage in range(4))
+        always = [set(combination_problems({**config, "zero_optimization": section})) for section in sections]
+        found = tuple(problem for problem in found if all(problem in each for each in always))
+    yield from (problem for problem in found if problem.key not in faulty)
 
 
 def _is_count(value: Any) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 from tunekit.ds_config.accepted import PREFIXED
 from tunekit.ds_config.check import check_ds_config
 from tunekit.ds_config.json_source import JsonSource, read_json_source
-from tunekit.ds_config.stated import Stated, stated_values
+from tunekit.ds_config.stated import Stated, dig, stated_values
+from tunekit.ds_config.values import shown
 from tunekit.errors import Problem, RecipeError
 from tunekit.recipe.schema import Recipe
 from tunekit.recipe.shipped import existing_path
@@ -67,10 +68,10 @@ def _read(path: str) -> JsonSource:
         hint = "zero.preset names a shipped one; zero.config is a path"
         raise RecipeError([Problem(key="zero.config", found=f"there is no file {path}", hint=hint)])
     source = read_json_source(found, name=path)
-    problems = (
-        *check_ds_config(source.content, source=source.file, lines=source.lines, auto_allowed=True),
-        *_cannot_run(source),
-    )
+    cannot_run = tuple(_cannot_run(source))
+    told = {problem.key for problem in cannot_run}
+    checked = check_ds_config(source.content, source=source.file, lines=source.lines, auto_allowed=True)
+    problems = (*cannot_run, *(problem for problem in checked if problem.key not in told))
     if problems:
         raise RecipeError(sorted(problems, key=_line), source=source.file)
     return source
@@ -87,14 +88,27 @@ def _cannot_run(source: JsonSource) -> Iterator[Problem]:
     for key, hint in _NOT_OURS.items():
         if key in config:
             yield Problem(key=key, where=source.where(key), found="cannot be used with tunekit", hint=hint)
-    zero = config.get("zero_optimization")
-    if not isinstance(zero, Mapping) or not isinstance(zero.get("stage"), int):
+    yield from _named_twice(source)
+    zero = config.get("zero_optimization", {})
+    if isinstance(zero, Mapping) and "stage" not in zero:
         key, hint = "zero_optimization.stage", 'write "zero_optimization": {"stage": 2}'
         yield Problem(key=key, where=source.where(key), found="no stage", allowed="0, 1, 2 or 3", hint=hint)
     block = config.get("optimizer")
     if isinstance(block, Mapping) and str(block.get("type", "")).lower() not in _OPTIMIZERS:
         key, kind = "optimizer.type", block.get("type")
-        yield Problem(key=key, where=source.where(key), found=f"found {kind!r}", allowed="AdamW, Adam, Lion or SGD")
+        yield Problem(
+            key=key, where=source.where(key), found=f"found {shown(kind)}", allowed="AdamW, Adam, Lion or SGD"
+        )
+
+
+def _named_twice(source: JsonSource) -> Iterator[Problem]:
+    """Keys that stand under both of their names; which one counts would be chance."""
+    pairs = [("bf16", "bfloat16")] + [
+        (f"zero_optimization.stage3_{name}", f"zero_optimization.{name}") for name in sorted(PREFIXED)
+    ]
+    for name, other in pairs:
+        if dig(source.content, name) is not None and dig(source.content, other) is not None:
+            yield Problem(key=other, where=source.where(other), found=f"another name of {name}, which stands here too")
 
 
 def _clash(recipe: Recipe, value: Stated, source: JsonSource) -> Iterator[Problem]:

@@ -36,6 +36,13 @@ class Bounds:
             return low if self.above is not None else f"{low} or more"
         return f"up to {high}" if high else ""
 
+    def allows(self, value: float) -> bool:
+        """Whether a number lies within the limits; without an upper one, up to the largest that any recipe takes."""
+        high_enough = self.least is None or value >= self.least
+        low_enough = value <= (LARGEST if self.most is None else self.most)
+        inside = (self.above is None or value > self.above) and (self.below is None or value < self.below)
+        return high_enough and low_enough and inside
+
     def nearest(self, value: float) -> float | None:
         """The closest allowed number, where the limit that was crossed is itself allowed."""
         if self.least is not None and value < self.least:

@@ -48,6 +48,7 @@ def test_sections_are_deepspeeds_models() -> None:
     from deepspeed.runtime.swap_tensor.aio_config import AIO_DEFAULT_DICT
     from deepspeed.runtime.zenflow.zenflow_config import ZenFlowConfig
     from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
+    from deepspeed.runtime.zero.leaf_module_config import DeepSpeedZeroLeafModuleConfig
     from deepspeed.runtime.zero.offload_config import (
         DeepSpeedZeroOffloadOptimizerConfig,
         DeepSpeedZeroOffloadParamConfig,
@@ -58,7 +59,9 @@ def test_sections_are_deepspeeds_models() -> None:
         "zero_optimization.offload_optimizer": DeepSpeedZeroOffloadOptimizerConfig,
         "zero_optimization.offload_param": DeepSpeedZeroOffloadParamConfig,
         "zero_optimization.zenflow": ZenFlowConfig,
+        "zero_optimization.leaf_module": DeepSpeedZeroLeafModuleConfig,
         "bf16": DeepSpeedBF16Config,
+        "bfloat16": DeepSpeedBF16Config,
         "fp16": DeepSpeedFP16Config,
     }
     for name, model in models.items():

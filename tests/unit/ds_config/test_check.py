@@ -81,6 +81,45 @@ def test_a_section_that_is_no_section() -> None:
     assert [problem.key for problem in check({"bf16": True})] == ["bf16"]
 
 
+def test_every_wrong_value_is_told_with_what_is_allowed() -> None:
+    config = {
+        "gradient_clipping": "x",
+        "bf16": True,
+        "zero_optimization": {
+            "stage": 3,
+            "sub_group_size": "1e9",
+            "offload_optimizer": {"device": "nvme", "nvme_path": 3, "ratio": "a"},
+        },
+    }
+    assert [str(problem) for problem in check(config)] == [
+        'mine.json: gradient_clipping: found "x"; a number, 0 or more',
+        "mine.json: bf16: found true; a section { ... }",
+        'mine.json: zero_optimization.sub_group_size: found "1e9"; a whole number, 1 or more; write 1e9',
+        "mine.json: zero_optimization.offload_optimizer.nvme_path: found 3; a printable text",
+        'mine.json: zero_optimization.offload_optimizer.ratio: found "a"; a number, above 0 to 1',
+    ]
+
+
+def test_a_wrong_value_is_told_once() -> None:
+    assert [problem.key for problem in check({"zero_optimization": {"stage": 3, "offload_param": {"device": 3}}})] == [
+        "zero_optimization.offload_param.device"
+    ]
+
+
+@pytest.mark.parametrize("stage", ["2", 7, None, True, "auto"])
+def test_without_a_stage_only_what_holds_under_all_of_them_is_told(stage: Any) -> None:
+    zero = {"stage": stage, "legacy_stage1": True, "offload_param": {"device": "cpu"}}
+    config = {"zero_optimization": zero, "bf16": {"enabled": True}, "fp16": {"enabled": True}}
+    found = [problem.key for problem in check(config, auto_allowed=True)]
+    assert sorted(found) == ["fp16.enabled", "zero_optimization.legacy_stage1", "zero_optimization.stage"]
+
+
+@pytest.mark.parametrize("key", ["dump_state", "steps_per_print", "log_level"])
+def test_auto_that_no_plan_fills_is_told(key: str) -> None:
+    (problem,) = check({key: "auto"}, auto_allowed=True)
+    assert (problem.key, problem.found) == (key, 'found "auto"')
+
+
 def test_problems_carry_the_line_of_their_key() -> None:
     config = {"zero_optimization": {"stage": 2, "offload_param": {"device": "cpu"}}}
     lines = {"zero_optimization": 3, "zero_optimization.stage": 4, "zero_optimization.offload_param": 5}

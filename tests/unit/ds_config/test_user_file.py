@@ -127,6 +127,33 @@ def test_a_file_must_state_its_stage(tmp_path: Path) -> None:
     assert "zero_optimization.stage: no stage" in problems(write(tmp_path, {"bf16": {"enabled": True}}))[0]
 
 
+def test_a_key_that_is_wrong_and_cannot_be_used_is_told_once(tmp_path: Path) -> None:
+    config = {"scheduler": 3, "optimizer": {"type": 3}, "zero_optimization": []}
+    said = problems(write(tmp_path, config))
+    assert [line.partition(": ")[2] for line in said] == [
+        "scheduler: cannot be used with tunekit; delete it and set train.scheduler and train.warmup_ratio; "
+        "the recipe owns the schedule",
+        "optimizer.type: found 3; AdamW, Adam, Lion or SGD",
+        "zero_optimization: found []; a section { ... }",
+    ]
+
+
+def test_whole_numbers_written_as_powers_are_taken(tmp_path: Path) -> None:
+    config = {"zero_optimization": {"stage": 3.0, "sub_group_size": 1e9, "reduce_bucket_size": 5e8}}
+    recipe = adopt_user_config(make_recipe(zero={"config": write(tmp_path, config)}))
+    sizes = (recipe.zero.stage, recipe.zero.sub_group_size, recipe.zero.reduce_bucket_size)
+    assert sizes == (3, 10**9, 500_000_000)
+    assert all(isinstance(size, int) for size in sizes)
+
+
+def test_a_key_under_both_of_its_names(tmp_path: Path) -> None:
+    zero = {"stage": 3, "max_live_parameters": 1, "stage3_max_live_parameters": 2}
+    config = {"bf16": {"enabled": True}, "bfloat16": {"enabled": False}, "zero_optimization": zero}
+    bf16, live = problems(write(tmp_path, config))
+    assert bf16.endswith("bfloat16: another name of bf16, which stands here too")
+    assert "another name of zero_optimization.stage3_max_live_parameters" in live
+
+
 def test_one_name_per_key() -> None:
     config = normalised({"bfloat16": {"enabled": True}, "zero_optimization": {"stage": 3, "max_reuse_distance": 1}})
     assert config == {"bf16": {"enabled": True}, "zero_optimization": {"stage": 3, "stage3_max_reuse_distance": 1}}

@@ -88,3 +88,17 @@ def test_samples_are_values_that_may_be_typed() -> None:
 def test_the_top_level_knows_base() -> None:
     assert names_in("")[0] == "base"
     assert names_in("model")[0] == "path"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "inside", "outside"),
+    [
+        (Bounds(least=1, most=9), (1, 9), (0, 9.5)),
+        (Bounds(above=0, below=1), (0.5,), (0, 1)),
+        (Bounds(), (-5, 10**12), (10**12 + 1, 10**300)),
+        (Bounds(most=2**63), (2**63,), (2**63 + 1,)),
+    ],
+)
+def test_what_lies_within_bounds(bounds: Bounds, inside: tuple[float, ...], outside: tuple[float, ...]) -> None:
+    assert all(bounds.allows(value) for value in inside)
+    assert not any(bounds.allows(value) for value in outside)
