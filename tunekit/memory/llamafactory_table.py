@@ -103,17 +103,27 @@ def _full_demand(job: Job, row: Row, cell: float) -> Demand:
     """Divide a total by what ZeRO shares from which stage on: states from 1, gradients from 2, weights from 3."""
     weights, gradients, states = (part * cell / sum(_SHARES[row]) for part in _SHARES[row])
     zero, ranks = job.zero, job.batch.world_size
-    host = 0.0
+    host = nvme = 0.0
     if zero.stage > 0 and zero.offload_optimizer != "none":
-        host += gradients + states if zero.offload_optimizer == "cpu" or zero.stage < 3 else 0.0
+        swapped = zero.offload_optimizer == "nvme" and zero.stage == 3
+        host, nvme = (0.0, gradients + states) if swapped else (gradients + states, 0.0)
         gradients = states = 0.0
     if zero.stage == 3 and zero.offload_param != "none":
-        host += weights if zero.offload_param == "cpu" else 0.0
+        host, nvme = (host + weights, nvme) if zero.offload_param == "cpu" else (host, nvme + weights)
         weights = 0.0
     parts = ((weights, 3), (gradients, 2), (states, 1))
     device = sum(part / ranks if zero.stage >= stage else part for part, stage in parts)
-    words = f"a total, of which ZeRO-{zero.stage} on {ranks} ranks leaves {device:.1f} GB per device"
-    return Demand(device_gb=device, host_gb=host, words=f"{words} and {host:.1f} GB in RAM")
+    words = f"a total, of which ZeRO-{zero.stage} on {_ranks(ranks)} leaves {device:.1f} GB per device"
+    return Demand(device_gb=device, host_gb=host, words=f"{words}{_elsewhere(host, nvme)}")
+
+
+def _ranks(count: int) -> str:
+    return "1 rank" if count == 1 else f"{count} ranks"
+
+
+def _elsewhere(host: float, nvme: float) -> str:
+    """What is not on the devices; a drive is no memory, but what it takes must not seem lost."""
+    return f", {host:.1f} GB in RAM and {nvme:.1f} GB on NVMe" if nvme else f" and {host:.1f} GB in RAM"
 
 
 def _adapter_demand(job: Job, row: Row, cell: float, billions: float) -> Demand:
@@ -125,9 +135,9 @@ def _adapter_demand(job: Job, row: Row, cell: float, billions: float) -> Demand:
         return Demand(device_gb=whole, host_gb=0.0, words=f"{note}per device, each holding the whole base")
     base = min(whole, _BASE_BYTES[row] * billions + extra) if zero.offload_param != "none" else 0.0
     device = (whole - base) / ranks
-    host = base if zero.offload_param == "cpu" else 0.0
-    words = f"{note}shared by ZeRO-3 over {ranks} ranks, {device:.1f} GB per device"
-    return Demand(device_gb=device, host_gb=host, words=f"{words} and {host:.1f} GB in RAM")
+    host, nvme = (base, 0.0) if zero.offload_param == "cpu" else (0.0, base)
+    words = f"{note}shared by ZeRO-3 over {_ranks(ranks)}, {device:.1f} GB per device"
+    return Demand(device_gb=device, host_gb=host, words=f"{words}{_elsewhere(host, nvme)}")
 
 
 def _wide_base(job: Job, row: Row, billions: float) -> tuple[float, str]:
@@ -139,7 +149,8 @@ def _wide_base(job: Job, row: Row, billions: float) -> tuple[float, str]:
 def _all_on_host(job: Job, demand: Demand) -> Demand:
     ranks = job.batch.world_size
     total = ranks * demand.device_gb + demand.host_gb
-    words = f"{demand.words}; without GPUs the host holds it for all {ranks} ranks, {total:.1f} GB"
+    holds = "the host holds it" if ranks == 1 else f"the host holds it for all {ranks} ranks"
+    words = f"{demand.words}; without GPUs {holds}, {total:.1f} GB"
     return Demand(device_gb=0.0, host_gb=total, words=words)
 
 

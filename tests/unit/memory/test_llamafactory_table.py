@@ -74,6 +74,22 @@ def test_offload_moves_shares_to_ram_and_loses_none() -> None:
 def test_what_nvme_takes_is_in_no_memory() -> None:
     found = check(SEVEN_B, "full", stage=3, offload_optimizer="nvme", offload_param="nvme")
     assert (found.device_demand_bytes, found.host_demand_bytes) == (0, 0)
+    assert f"0.0 GB per device, 0.0 GB in RAM and {found.cell_gb:.1f} GB on NVMe." in found.reading
+
+
+def test_what_nvme_takes_of_the_optimizer_alone_and_of_a_frozen_base() -> None:
+    optimizer = check(SEVEN_B, "full", stage=3, offload_optimizer="nvme", offload_param="cpu")
+    assert optimizer.host_demand_bytes == pytest.approx(optimizer.cell_gb * GB * 2 / 16, rel=1e-3)
+    assert optimizer.reading.endswith(f"GB in RAM and {optimizer.cell_gb * 14 / 16:.1f} GB on NVMe.")
+    base = check(SEVEN_B, "lora", stage=3, offload_param="nvme")
+    assert base.host_demand_bytes == 0
+    assert base.reading.endswith(", 0.0 GB in RAM and 13.5 GB on NVMe.")
+
+
+def test_one_rank_is_one_rank() -> None:
+    assert "ZeRO-3 on 1 rank leaves" in check(SEVEN_B, "full", gpus=1, ranks=1, stage=3).reading
+    assert "over 1 rank, " in check(SEVEN_B, "lora", gpus=1, ranks=1, stage=3).reading
+    assert "without GPUs the host holds it, " in check(SEVEN_B, "full", gpus=0, ranks=1, stage=3).reading
 
 
 def test_adapter_rows_are_per_device_until_stage_three_shares_them() -> None:
