@@ -116,7 +116,8 @@ class Run:
         if result.ok:
             print_summary(console, self.plan, result, self.dir, self.metrics())
         else:
-            console.print(stopped_text(self.dir, resumable_step=self.resumable_step()), highlight=False)
+            text = stopped_text(self.dir, resumable_step=self.resumable_step())
+            console.print(text, highlight=False, soft_wrap=True)
 
     def resumable_step(self) -> int | None:
         """The step of the newest complete checkpoint."""

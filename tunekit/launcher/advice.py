@@ -46,10 +46,9 @@ _ADVICE: tuple[tuple[str, str], ...] = (
 )
 
 
-def advice_for(evidence: str, *, phase: str | None = None) -> str:
+def advice_for(evidence: str) -> str:
     """The first advice whose signature is in the evidence; otherwise where to look."""
     for signature, advice in _ADVICE:
         if re.search(signature, evidence):
             return advice
-    when = f" while {phase}" if phase else ""
-    return f"read the log of the failing rank{when}: the first error in it is the cause"
+    return "read the log of the failing rank: the first error in it is the cause"

@@ -40,17 +40,6 @@ def first_traceback(text: str) -> str | None:
     return "\n".join(lines)
 
 
-def earliest_traceback(run_dir: RunDir, world_size: int) -> tuple[int, str] | None:
-    """Rank and traceback of the rank that stopped writing first: its error is the cause, the others' follow."""
-    found: list[tuple[float, int, str]] = []
-    for rank in range(world_size):
-        path = find_rank_log(run_dir, rank)
-        traceback = None if path is None else first_traceback(path.read_text(errors="replace"))
-        if path is not None and traceback is not None:
-            found.append((path.stat().st_mtime, rank, traceback))
-    return min(found)[1:] if found else None
-
-
 def tail(path: Path, count: int) -> list[str]:
     """The last `count` lines that are not blank; [] where there is no file. Of a progress bar, its present state."""
     try:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from tunekit.launcher.advice import advice_for
+from tunekit.launcher.cause import Cause, find_cause
 from tunekit.launcher.exit_codes import STOPPED, read_exit_code, signal_of
 from tunekit.launcher.json_lines import read_lines, read_record
-from tunekit.launcher.logs import earliest_traceback, tail
+from tunekit.launcher.logs import tail
 from tunekit.launcher.run_dir import RunDir
 
 Ending = Literal["done", "failed", "stopped"]
-TRACEBACK_LINES = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,55 +93,34 @@ def _failed_before_stop(run_dir: RunDir) -> bool:
 def _failed(
     run_dir: RunDir, attempt: int, world_size: int, observed: Observed, measured: Mapping[str, Any]
 ) -> RunResult:
+    cause = find_cause(run_dir, world_size=world_size, gone_first=observed.failing_rank)
     failure = read_record(run_dir.failure) or {}
-    rank, cause = _cause(run_dir, failure, world_size, observed)
-    reading = _reading(observed)
-    phase = str(failure["phase"]) if failure.get("phase") else last_phase(run_dir)
-    evidence = "\n".join([*cause, reading, *tail(run_dir.launcher_log, 20)])
+    reading = _reading(observed, cause)
+    evidence = "\n".join([*cause.lines, reading, *tail(run_dir.launcher_log, 20)])
     code = observed.exit_code
     return RunResult(
         state="failed",
         attempt=attempt,
         exit_code=code,
         signal=None if code is None else signal_of(code),
-        failing_rank=rank,
-        phase=phase,
+        failing_rank=cause.rank,
+        phase=str(failure["phase"]) if failure.get("phase") else last_phase(run_dir),
         reading=reading,
-        cause=cause,
-        advice=advice_for(evidence, phase=phase),
+        cause=cause.lines,
+        advice=advice_for(evidence),
         measured=measured,
     )
 
 
-def _cause(
-    run_dir: RunDir, failure: Mapping[str, Any], world_size: int, observed: Observed
-) -> tuple[int | None, tuple[str, ...]]:
-    """Rank and last lines of what it said: its failure record, else the earliest traceback of the logs."""
-    if failure.get("traceback") or failure.get("message"):
-        text = str(failure.get("traceback") or f"{failure.get('type', 'Error')}: {failure['message']}")
-        rank = failure.get("rank")
-        return (rank if isinstance(rank, int) else None), _last_lines(text)
-    found = earliest_traceback(run_dir, world_size)
-    if found is not None:
-        return found[0], _last_lines(found[1])
-    if observed.failing_rank is not None:
-        return observed.failing_rank, ()
-    return None, tuple(_without_noise(tail(run_dir.launcher_log, 40)))[-TRACEBACK_LINES:]
-
-
-def _last_lines(text: str) -> tuple[str, ...]:
-    return tuple(line.rstrip() for line in text.splitlines() if line.strip())[-TRACEBACK_LINES:]
-
-
-def _without_noise(lines: list[str]) -> list[str]:
-    """The launcher's own narration says nothing about the cause."""
-    return [line for line in lines if "[INFO]" not in line and "Unable to find hostfile" not in line]
-
-
-def _reading(observed: Observed) -> str:
+def _reading(observed: Observed, cause: Cause) -> str:
+    """The exit code in words; a rank that is gone without a word was killed, whatever code its peer gave."""
     if observed.exit_code is None:
-        return "the processes ended while nobody was watching; their exit code is not known"
-    text = read_exit_code(observed.exit_code).text
+        text = "the processes ended while nobody was watching; their exit code is not known"
+    else:
+        text = read_exit_code(observed.exit_code).text
+    if cause.silent and (observed.exit_code is None or signal_of(observed.exit_code) is None):
+        killed = read_exit_code(-signal.SIGKILL).text.partition(" = ")[2]
+        text = f"rank {cause.rank} was gone without a word, as after {killed} ({text} of its peer)"
     if observed.oom_kills:
         text += f"; the kernel counted {observed.oom_kills} out-of-memory kill(s) during the run"
     return text

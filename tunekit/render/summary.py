@@ -38,7 +38,7 @@ def print_summary(
     console: Console, plan: Plan, result: RunResult, run_dir: RunDir, metrics: Sequence[Mapping[str, Any]]
 ) -> None:
     """The end of a run that is done."""
-    console.print(Text(headline(result, metrics), style="bold green"))
+    console.print(Text(headline(result, metrics), style="bold green"), soft_wrap=True)
     peaks = measured_peaks(plan, result.measured)
     if peaks:
         console.print(_peaks_table(peaks))

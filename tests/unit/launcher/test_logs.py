@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 
 from tests.runs import TRACEBACK
-from tunekit.launcher.logs import earliest_traceback, find_rank_log, first_traceback, name_rank_logs, tail
+from tunekit.launcher.logs import find_rank_log, first_traceback, name_rank_logs, tail
 from tunekit.launcher.run_dir import RunDir
 
 
@@ -34,18 +34,6 @@ def test_the_first_traceback_is_the_cause():
     assert first_traceback(text).startswith("Traceback")
     assert first_traceback("all went well") is None
     assert first_traceback('Traceback (most recent call last):\n  File "x"').endswith('File "x"')
-
-
-def test_the_rank_that_stopped_first_is_the_cause(tmp_path):
-    consequence = TRACEBACK.replace("ValueError", "ConnectionError")
-    run_dir = run_dir_with(tmp_path, rank_1=TRACEBACK, rank_0=consequence)
-    rank, text = earliest_traceback(run_dir, world_size=2)
-    assert rank == 1
-    assert "ValueError" in text
-
-
-def test_no_rank_has_a_traceback(tmp_path):
-    assert earliest_traceback(run_dir_with(tmp_path, rank_0="fine"), world_size=2) is None
 
 
 def test_tail_shows_the_present_state_of_a_progress_bar(tmp_path):

@@ -74,6 +74,16 @@ def test_a_killed_rank_is_named_by_what_was_seen(run_dir):
     assert "host ran out of memory" in result.advice
 
 
+def test_a_rank_that_is_gone_without_a_word_was_killed_whatever_its_peer_says(run_dir):
+    lost = {**FAILURE, "rank": 0, "traceback": "Traceback:\nRuntimeError: Connection closed by peer\n"}
+    write_json(run_dir.failure, lost)
+    run_dir.rank_log(1).write_text("step 3\n")
+    result = judge(run_dir, 1)
+    assert result.failing_rank == 1
+    assert result.reading.startswith("rank 1 was gone without a word, as after signal 9 (SIGKILL): most often the host")
+    assert "host ran out of memory" in result.advice
+
+
 def test_a_launcher_that_never_got_to_a_rank(run_dir):
     run_dir.launcher_log.write_text("[INFO] starting\nRuntimeError: Unable to proceed, no GPU resources available\n")
     result = judge(run_dir, 1)

@@ -1,0 +1,177 @@
+"""The real thing: `tunekit launch` as a user types it, with real ranks under the real launcher."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from tests.integration import tiny
+from tests.waiting import until
+from tunekit.backends.processes import members, ranks, read_process
+from tunekit.launcher.checkpoints import newest_complete
+from tunekit.launcher.run_dir import RunDir
+
+pytestmark = [pytest.mark.slow, pytest.mark.train]
+
+ENDLESS = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as a user has it: a model, data, and recipes."""
+    folder = tmp_path_factory.mktemp("launch")
+    tiny.write_model(folder / "model")
+    tiny.write_data(folder / "rows.jsonl")
+    for name, steps in (("short", 6), ("endless", ENDLESS)):
+        wanted = tiny.recipe(
+            Path("model"),
+            Path("rows.jsonl"),
+            Path("runs") / name,
+            method={"kind": "lora"},
+            train={"max_steps": steps},
+            output={"save_steps": 3, "sample_prompts": ["What colour is the car?"], "sample_tokens": 4},
+            tracking=["tensorboard"],
+        )
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(wanted))
+    return folder
+
+
+@pytest.fixture
+def tunekit(place: Path) -> Iterator[object]:
+    """Starts `tunekit` commands in that folder; whatever a test leaves behind is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(*words: str) -> subprocess.Popen[str]:
+        argv = [sys.executable, "-m", "tunekit", *words]
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(argv, cwd=place, stdout=pipe, stderr=pipe, text=True, env=environment()))
+        return started[-1]
+
+    yield begin
+    for command in started:
+        command.kill()
+        command.communicate()
+    for run in (place / "runs").glob("*"):
+        for process in members(RunDir(run), read_process(RunDir(run))):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+def environment() -> dict[str, str]:
+    """A shell with leftovers of another launcher in it."""
+    return {**os.environ, "HF_HUB_OFFLINE": "1", "RANK": "7", "WORLD_SIZE": "9", "MASTER_PORT": "1"}
+
+
+def ended(command: subprocess.Popen[str], *, timeout: float = 500) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error."""
+    output, errors = command.communicate(timeout=timeout)
+    return command.returncode, output, errors
+
+
+def wait_for_steps(run: RunDir, count: int, command: subprocess.Popen[str]) -> None:
+    """Return when the attempt has logged `count` steps."""
+
+    def there() -> bool:
+        if command.poll() is not None:
+            raise AssertionError(f"ended with {ended(command)}")
+        return len(tiny.metrics(run.path)) >= count
+
+    until(there, seconds=400)
+
+
+def no_process(run: RunDir) -> bool:
+    """Whether no process of the run lives; asked of the system, not of tunekit."""
+    mark = str(run.path)
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            marked = process.environ().get("TUNEKIT_RUN") == mark
+            if marked and process.status() != psutil.STATUS_ZOMBIE:
+                return False
+    return True
+
+
+def test_a_recipe_becomes_a_result(tunekit, place):  # type: ignore[no-untyped-def]
+    code, output, errors = ended(tunekit("launch", "short.yaml", "train.max_steps=5"))
+    assert code == 0, errors
+    run = RunDir(place / "runs" / "short")
+    success = json.loads(run.success.read_text())
+    assert success["steps"] == 5
+    assert json.loads(run.result.read_text())["state"] == "done"
+    assert "#   train.max_steps=5" in run.recipe.read_text()
+    for rank in range(2):
+        assert run.rank_log(rank).stat().st_size > 0
+    for part in (
+        "training …",
+        "step 5/5",
+        "Done: 5 steps",
+        "host",
+        "What colour is the car?",
+        "Result: runs/short/final",
+    ):
+        assert part in output
+    assert run.final.joinpath("adapter_model.safetensors").stat().st_size > 0
+    assert list(run.tensorboard.glob("events.*"))
+    assert no_process(run)
+
+    before = run.success.read_bytes()
+    code, _, errors = ended(tunekit("launch", "short.yaml"))
+    assert (code, "already holds a run (done, step 5 of 5)" in errors) == (2, True)
+    assert run.success.read_bytes() == before
+
+    script = subprocess.run([run.launch_script], capture_output=True, text=True, env=environment(), timeout=300)
+    assert script.returncode == 0, script.stdout[-3000:] + script.stderr[-3000:]
+    assert run.success.read_bytes() != before, "launch.sh trains by hand"
+
+
+def test_the_life_of_a_run(tunekit, place):  # type: ignore[no-untyped-def]
+    """Ctrl-C, resume, `tunekit stop` from another terminal, resume, a rank killed by the system."""
+    run = RunDir(place / "runs" / "endless")
+    launched = tunekit("launch", "endless.yaml")
+    wait_for_steps(run, 4, launched)
+    began = time.monotonic()
+    launched.send_signal(signal.SIGINT)
+    code, output, errors = ended(launched)
+    assert time.monotonic() - began < 10
+    assert (code, errors) == (130, "")
+    assert no_process(run)
+    stopped_at = newest_complete(run.checkpoints, world_size=2)
+    assert stopped_at is not None
+    assert stopped_at.step == tiny.metrics(run.path, "step")[-1], "the last step done is the step saved"
+    assert f"of step {stopped_at.step}. To go on: tunekit resume runs/endless" in output
+
+    resumed = tunekit("resume", "endless")
+    until(lambda: run.attempt(1).is_dir())
+    wait_for_steps(run, 2, resumed)
+    assert tiny.metrics(run.path, "step")[0] == stopped_at.step + 1
+    assert "running" in ended(tunekit("status", "endless"))[1]
+    began = time.monotonic()
+    assert ended(tunekit("stop", "runs/endless"))[0] == 0
+    assert time.monotonic() - began < 12
+    assert ended(resumed)[0] == 130
+    assert no_process(run)
+
+    again = tunekit("resume", "endless")
+    until(lambda: run.attempt(2).is_dir())
+    wait_for_steps(run, 1, again)
+    ranks(members(run, read_process(run)))[1].kill()
+    code, _, errors = ended(again)
+    assert code == 1
+    for part in (
+        "The run failed on rank 1 while training.",
+        "signal 9 (SIGKILL)",
+        "Go on:  tunekit resume",
+    ):
+        assert part in errors
+    assert no_process(run)
+    assert "failed" in ended(tunekit("runs"))[1]

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.plans import make_plan
+from tests.runs import TRACEBACK, write_json, write_run
+from tunekit.launcher.cause import Cause, find_cause
+
+LOST = TRACEBACK.replace("ValueError: the loss is not a number", "RuntimeError: Read error: Connection reset by peer")
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    return write_run(tmp_path / "run", make_plan())
+
+
+def write_log(run_dir, rank, text, *, moment=1000):
+    run_dir.rank_log(rank).write_text(text)
+    os.utime(run_dir.rank_log(rank), (moment, moment))
+
+
+def record(run_dir, rank, traceback):
+    write_json(run_dir.failure, {"rank": rank, "traceback": traceback})
+
+
+def last(cause):
+    return cause.rank, cause.lines[-1].partition(":")[0]
+
+
+def test_the_record_is_the_cause(run_dir):
+    record(run_dir, 1, TRACEBACK)
+    write_log(run_dir, 0, LOST)
+    assert last(find_cause(run_dir, world_size=2)) == (1, "ValueError")
+
+
+def test_a_rank_that_lost_its_peer_was_not_first(run_dir):
+    record(run_dir, 0, LOST)
+    write_log(run_dir, 0, LOST, moment=1000)
+    write_log(run_dir, 1, f"step 3\n{TRACEBACK}", moment=2000)
+    assert last(find_cause(run_dir, world_size=2)) == (1, "ValueError")
+
+
+def test_the_log_that_ended_first_comes_first(run_dir):
+    write_log(run_dir, 0, TRACEBACK.replace("ValueError", "KeyError"), moment=2000)
+    write_log(run_dir, 1, TRACEBACK, moment=1000)
+    assert last(find_cause(run_dir, world_size=2)) == (1, "ValueError")
+
+
+def test_a_peer_that_said_nothing_was_killed(run_dir):
+    record(run_dir, 0, LOST)
+    write_log(run_dir, 1, "step 3\n")
+    assert find_cause(run_dir, world_size=2) == Cause(rank=1, silent=True)
+    assert find_cause(run_dir, world_size=4, gone_first=3) == Cause(rank=3, silent=True)
+
+
+def test_only_consequences_are_better_than_nothing(run_dir):
+    record(run_dir, 0, LOST)
+    write_log(run_dir, 1, LOST)
+    assert last(find_cause(run_dir, world_size=2)) == (0, "RuntimeError")
+
+
+def test_nobody_said_anything(run_dir):
+    assert find_cause(run_dir, world_size=2, gone_first=1) == Cause(rank=1, silent=True)
+    run_dir.launcher_log.write_text("[INFO] starting\nRuntimeError: no GPU\n")
+    assert find_cause(run_dir, world_size=2) == Cause(lines=("RuntimeError: no GPU",))
+
+
+def test_lines_that_only_point_are_left_out(run_dir):
+    record(run_dir, 0, "Traceback:\n  x = f(y)\n      ^^^~~~\nValueError: no\n")
+    assert find_cause(run_dir, world_size=1).lines == ("Traceback:", "  x = f(y)", "ValueError: no")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "RuntimeError: [pair.cc:537] Read error [127.0.0.1]:54684: Connection reset by peer. GLHF!",
+        "torch.distributed.DistBackendError: ncclRemoteError: A call failed possibly due to a remote process exiting",
+        "torch.distributed.DistNetworkError: recvValue failed on SocketImpl",
+    ],
+)
+def test_what_losing_a_peer_looks_like(run_dir, words):
+    record(run_dir, 0, f"Traceback (most recent call last):\n{words}\n")
+    assert find_cause(run_dir, world_size=2).silent
