@@ -88,6 +88,12 @@ def optimizer_block(recipe: Recipe, job: Job) -> dict[str, Any] | None:
     raise RecipeError([_cannot_offload(job)])
 
 
+def owns_optimizer(recipe: Recipe, job: Job) -> bool:
+    """Whether the JSON, not the Trainer, has the optimizer: it steps in RAM, or the user's own JSON names one."""
+    theirs = recipe.zero.config is not None and bool(_section(load_user_config(recipe.zero.config), "optimizer"))
+    return theirs or job.zero.offload_optimizer != "none"
+
+
 def swap_buffer_elements(shape: ModelShape, world_size: int) -> int:
     """`offload_param.buffer_size`: one buffer must hold the largest partition of a parameter; aligned to 1024."""
     largest = max(partition_sizes(shape.tensors, world_size))

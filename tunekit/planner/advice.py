@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TypeAlias
 
+from tunekit.ds_config.build import owns_optimizer
 from tunekit.planner.pinning import pin_memory, pinned_bytes
 from tunekit.planner.plan import Trust
 from tunekit.planner.search import Settled, Trial, leanest
@@ -117,6 +118,19 @@ def _large_buckets(settled: Settled, trial: Trial) -> Iterator[str]:
         yield f"zero.reduce_bucket_size {zero.reduce_bucket_size:,} takes {size} of every card; auto takes less."
 
 
+def _decayed_norms(settled: Settled, trial: Trial) -> Iterator[str]:
+    # transformers gives the engine one parameter group (`deepspeed_optim_sched`); its own optimizer has two.
+    decay = settled.recipe.train.weight_decay
+    spared = sum(tensor.count for tensor in settled.trainable if tensor.role in ("norm", "bias"))
+    if decay > 0 and spared and owns_optimizer(settled.recipe, trial.job):
+        yield (
+            f"train.weight_decay {decay:g} also shrinks the {spared:,} norm and bias tensors that are trained: here "
+            "DeepSpeed has the optimizer, with one group for all parameters; the Trainer's own would spare them. Set "
+            "train.weight_decay=0, or leave the optimizer to the Trainer: no zero.offload_optimizer, and no optimizer "
+            "in a JSON of your own."
+        )
+
+
 def _fp4(settled: Settled, trial: Trial) -> Iterator[str]:
     if trial.job.quantization and trial.job.quantization.kind == "fp4":
         yield "method.quantization fp4 loses more than nf4 at the same size: weights are not spread evenly."
@@ -130,5 +144,6 @@ ADVICE: tuple[Advice, ...] = (
     _wasted_boundary,
     _locked_ram,
     _large_buckets,
+    _decayed_norms,
     _fp4,
 )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.plans import CPU_BOX, DUAL_4090, SHAPE, make_job, make_recipe
-from tunekit.ds_config.build import build_ds_config, optimizer_block, swap_buffer_elements
+from tunekit.ds_config.build import build_ds_config, optimizer_block, owns_optimizer, swap_buffer_elements
 from tunekit.ds_config.check import check_ds_config, dotted_items
 from tunekit.ds_config.combinations import ZENFLOW_FAULT
 from tunekit.errors import RecipeError
@@ -201,6 +201,15 @@ def test_the_users_optimizer_keeps_its_betas(tmp_path: Path) -> None:
         "type": "AdamW",
         "params": {"lr": 1e-4, "betas": [0.9, 0.95], "eps": 1e-6, "weight_decay": 0.0},
     }
+
+
+@pytest.mark.parametrize(("theirs", "owned"), [({"optimizer": {"type": "AdamW"}}, True), ({}, False)])
+def test_who_owns_the_optimizer_is_what_the_json_says(tmp_path: Path, theirs: dict[str, Any], owned: bool) -> None:
+    sections = {"zero": user_file(tmp_path, {"zero_optimization": {"stage": 2}, **theirs})}
+    job = make_job(zero={"preset": "mine"})
+    assert owns_optimizer(make_recipe(**sections), job) is ("optimizer" in build(job, **sections)) is owned
+    assert owns_optimizer(make_recipe(), offloaded())
+    assert not owns_optimizer(make_recipe(), make_job())
 
 
 def test_the_same_job_gives_the_same_text() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,3 +93,35 @@ def test_what_is_written_about_locking_is_kept() -> None:
     written = resolved(recipe_for(LLAMA_7B, "full", zero__preset="z3_offload", zero__pin_memory=True))
     decided = resolved(recipe_for(LLAMA_7B, "full", zero__preset="z3_offload"))
     assert (written.trial.job.zero.pin_memory, decided.trial.job.zero.pin_memory) == (True, False)
+
+
+def decays(recipe: Recipe) -> list[str]:
+    return [text for text in warnings(recipe) if "train.weight_decay" in text]
+
+
+def test_weight_decay_of_norms_is_pointed_out_where_deepspeed_has_the_optimizer() -> None:
+    (text,) = decays(recipe_for(LLAMA_7B, "full", zero__preset="z3_offload", train__weight_decay=0.1))
+    # Two norms in each of 32 layers and one at the end.
+    assert text.startswith("train.weight_decay 0.1 also shrinks the 65 norm and bias tensors that are trained")
+    assert "one group for all parameters" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        ("full", {"zero__preset": "z3_offload", "train__weight_decay": 0.0}),
+        ("full", {"zero__preset": "z3", "train__weight_decay": 0.1}),
+        ("lora", {"zero__preset": "z3_offload", "train__weight_decay": 0.1}),
+    ],
+)
+def test_weight_decay_that_spares_norms_is_not_pointed_out(kind: str, keys: dict[str, Any]) -> None:
+    assert decays(recipe_for(LLAMA_7B, kind, **keys)) == []
+
+
+def test_weight_decay_with_an_optimizer_of_the_users_own_json(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    config = {"zero_optimization": {"stage": 2}, "optimizer": {"type": "AdamW", "params": {"lr": "auto"}}}
+    for section, told in ((config, 1), ({"zero_optimization": {"stage": 2}}, 0)):
+        path.write_text(json.dumps(section))
+        recipe = recipe_for(SMOLLM, "full", zero__config=str(path), train__weight_decay=0.1)
+        assert len(decays(recipe)) == told
