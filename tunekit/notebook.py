@@ -97,7 +97,14 @@ def plan_loaded(loaded: LoadedRecipe, *, on: str | Hardware | None = None, trust
     try:
         return make_plan(recipe, shape, hardware, trust=trust)
     except RecipeError as error:
-        raise RecipeError(placed(error.problems, loaded), source=shown_name(loaded)) from None
+        problems = placed(error.problems, loaded)
+        raise RecipeError(problems, source=_faulty_file(problems, recipe) or shown_name(loaded)) from None
+
+
+def _faulty_file(problems: Sequence[Problem], recipe: Recipe) -> str | None:
+    """The DeepSpeed JSON of the user's own where every problem stands in it."""
+    file = recipe.zero.config
+    return file if file and all(problem.where.startswith(file) for problem in problems) else None
 
 
 @contextmanager

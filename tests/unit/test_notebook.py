@@ -117,3 +117,10 @@ def test_a_model_that_is_nowhere_is_missing(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises((MissingError, UsageError), match="no/such-model"):
         notebook.plan({**TREE, "model": {"path": "no/such-model"}}, on=ON)
+
+
+def test_faults_of_a_deepspeed_json_are_counted_in_that_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text('{"bf16": true, "zero_optimization": {"stage": "2"}}')
+    with pytest.raises(RecipeError, match=f"2 problems in {path}; nothing was started"):
+        notebook.plan(TREE, [f"zero.config={path}"], on=ON)

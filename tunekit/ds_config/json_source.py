@@ -92,7 +92,7 @@ def _no_numbers(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, _
 
 def _number_problem(source: JsonSource, key: str, value: _NoNumber) -> Problem:
     shown = value.text if len(value.text) <= 20 else f"{value.text[:19]}…"
-    allowed = "a finite number, below 1.8e308; JSON has no NaN and no Infinity"
+    allowed = "allowed: a finite number, below 1.8e308; JSON has no NaN and no Infinity"
     return Problem(key=key, where=source.where(key), found=f"found {shown}", allowed=allowed)
 
 

@@ -24,7 +24,9 @@ def value_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
 def wrong_value(key: str, value: Any) -> Problem:
     """What stands under a known key, and what may stand there."""
     accepts = VALUES[key]
-    return Problem(key=key, found=f"found {shown(value)}", allowed=accepts.words, hint=_hint(accepts, value))
+    return Problem(
+        key=key, found=f"found {shown(value)}", allowed=f"allowed: {accepts.words}", hint=_hint(accepts, value)
+    )
 
 
 def shown(value: Any) -> str:

@@ -92,11 +92,11 @@ def test_every_wrong_value_is_told_with_what_is_allowed() -> None:
         },
     }
     assert [str(problem) for problem in check(config)] == [
-        'mine.json: gradient_clipping: found "x"; a number, 0 or more',
-        "mine.json: bf16: found true; a section { ... }",
-        'mine.json: zero_optimization.sub_group_size: found "1e9"; a whole number, 1 or more; write 1e9',
-        "mine.json: zero_optimization.offload_optimizer.nvme_path: found 3; a printable text",
-        'mine.json: zero_optimization.offload_optimizer.ratio: found "a"; a number, above 0 to 1',
+        'mine.json: gradient_clipping: found "x"; allowed: a number, 0 or more',
+        "mine.json: bf16: found true; allowed: a section { ... }",
+        'mine.json: zero_optimization.sub_group_size: found "1e9"; allowed: a whole number, 1 or more; write 1e9',
+        "mine.json: zero_optimization.offload_optimizer.nvme_path: found 3; allowed: a printable text",
+        'mine.json: zero_optimization.offload_optimizer.ratio: found "a"; allowed: a number, above 0 to 1',
     ]
 
 

@@ -73,7 +73,7 @@ def test_what_is_no_finite_number_is_refused(tmp_path: Path, typed: str, shown: 
     with pytest.raises(RecipeError) as caught:
         read(tmp_path, f'{{\n"a": {{\n"b": {typed}}}}}')
     assert [str(problem) for problem in caught.value.problems] == [
-        f"mine.json:3: a.b: found {shown}; a finite number, below 1.8e308; JSON has no NaN and no Infinity"
+        f"mine.json:3: a.b: found {shown}; allowed: a finite number, below 1.8e308; JSON has no NaN and no Infinity"
     ]
 
 

@@ -134,7 +134,7 @@ def test_a_key_that_is_wrong_and_cannot_be_used_is_told_once(tmp_path: Path) -> 
         "scheduler: cannot be used with tunekit; delete it and set train.scheduler and train.warmup_ratio; "
         "the recipe owns the schedule",
         "optimizer.type: found 3; AdamW, Adam, Lion or SGD",
-        "zero_optimization: found []; a section { ... }",
+        "zero_optimization: found []; allowed: a section { ... }",
     ]
 
 
