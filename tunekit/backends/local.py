@@ -11,6 +11,7 @@ from tunekit.backends.processes import (
     ProcessRecord,
     end_processes,
     kill_processes,
+    lives,
     members,
     ranks,
     record_process,
@@ -69,7 +70,7 @@ class LocalProcess:
         self._oom_kills = oom_kills()
         self._rank_pids: dict[int, int] = {}
         self._failed_at: float | None = None
-        self._failing_rank: int | None = None
+        self._gone: frozenset[int] = frozenset()
         self._observed: Observed | None = None
 
     def poll(self) -> Observed | None:
@@ -102,20 +103,26 @@ class LocalProcess:
         name_rank_logs(self._run_dir)
         self._observed = Observed(
             exit_code=self._popen.returncode,
-            failing_rank=self._failing_rank,
+            # Two that are gone between two looks: nobody knows which was first.
+            failing_rank=next(iter(self._gone)) if len(self._gone) == 1 else None,
             oom_kills=max(0, oom_kills() - self._oom_kills),
         )
 
     def _watch_ranks(self) -> None:
-        """Learn the ranks' pids; when one has failed, note which, and do not let the others hang for long."""
-        if self._failed_at is None and self._launcher_saw_failure():
-            self._failed_at = time.monotonic()
-            alive = {process.pid for process in members(self._run_dir, self._record)}
-            self._failing_rank = next((rank for rank, pid in self._rank_pids.items() if pid not in alive), None)
-        elif self._failed_at is None and not self._metrics_began():
+        """Learn the ranks' pids and note which is gone first; when one has failed, do not let the others hang."""
+        if self._failed_at is not None:
+            self._end_survivors(since=self._failed_at)
+            return
+        if not self._metrics_began():
             found = ranks(members(self._run_dir, self._record))
             self._rank_pids.update({rank: process.pid for rank, process in found.items()})
-        elif self._failed_at is not None and time.monotonic() - self._failed_at > SURVIVOR_SECONDS:
+        if not self._gone:
+            self._gone = frozenset(rank for rank, pid in self._rank_pids.items() if not lives(pid))
+        if self._launcher_saw_failure():
+            self._failed_at = time.monotonic()
+
+    def _end_survivors(self, *, since: float) -> None:
+        if time.monotonic() - since > SURVIVOR_SECONDS:
             for process in ranks(members(self._run_dir, self._record)).values():
                 process.kill()
 

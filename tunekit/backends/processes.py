@@ -153,6 +153,14 @@ def _parent(process: psutil.Process) -> int:
         return 0
 
 
+def lives(pid: int) -> bool:
+    """Whether a process is there and has not ended already, waiting to be buried by its parent."""
+    try:
+        return _lives(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _none_lives(processes: Iterable[psutil.Process]) -> bool:
     return not any(_lives(process) for process in processes)
 

@@ -4,7 +4,6 @@ import os
 import sys
 import time
 
-import psutil
 import pytest
 
 from tests import fake_deepspeed
@@ -12,7 +11,7 @@ from tests.plans import make_plan
 from tests.runs import write_run
 from tests.waiting import until
 from tunekit.backends.local import LocalBackend, oom_kills
-from tunekit.backends.processes import is_alive, members, ranks, read_process
+from tunekit.backends.processes import is_alive, lives, members, ranks, read_process
 from tunekit.errors import MissingError
 from tunekit.launcher.outcome import read_result
 from tunekit.launcher.request import LaunchRequest
@@ -42,14 +41,6 @@ def begin(run_dir):
 
 def all_ready(run_dir):
     return until(lambda: all((run_dir.path / f"ready_{rank}").exists() for rank in range(2)))
-
-
-def lives(pid):
-    """Whether a process is there and is not just waiting to be buried by its parent."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def pids(run_dir):
