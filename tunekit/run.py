@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,6 +129,9 @@ class Run:
         step = "" if status.step is None else f", step {status.step}/{status.max_steps or '?'}"
         loss = "" if status.loss is None else f", loss {status.loss:.4f}"
         return f"Run({str(self.path)!r}: {status.state}{step}{loss})"
+
+    def _repr_html_(self) -> str:
+        return f"<code>{escape(repr(self))}</code>"
 
 
 def start(order: Start, *, wait: bool = True, console: Console | None = None, on: Backend | None = None) -> Run:

@@ -66,6 +66,7 @@ def test_a_run_from_start_to_result(first):
     console = Console(file=output, width=120)
     run = start(first, console=console, on=RecordingBackend(DONE))
     assert repr(run) == f"Run({str(first.run_dir.path)!r}: done, step 2/10, loss 2.0000)"
+    assert "done, step 2/10" in run._repr_html_()
     assert [record["loss"] for record in run.metrics()] == [3.0, 2.0]
     assert run.logs() == "step 2/10\n"
     assert run.logs(rank=1) == ""
