@@ -127,14 +127,12 @@ def log_step(row: Mapping[str, object]) -> int | None:
     return int(str(step)) if step is not None and "loss" in row else None
 
 
-def measure(arm: Arm, steps: int) -> Timing:
+def measure(arm: Arm, steps: int, log: Path) -> Timing:
     """Run one arm and read off when its steps appeared.
 
     Raises:
         SystemExit: the command failed or wrote no steps; its last lines are shown.
     """
-    log = arm.steps_file.parent / f"{arm.name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     seen: dict[int, float] = {}
     with log.open("w") as output:
@@ -238,17 +236,11 @@ def llamafactory_requirements(environment: Path) -> list[str]:
     return [item for item in wanted if "extra ==" not in item and not re.match(r"torch(vision|audio)?\b(?!data)", item)]
 
 
-def warm_up(arms: list[Callable[[Path], Arm]]) -> None:
-    """One short run of each arm, so that ops are built and files are in the page cache."""
-    for make in arms:
-        run_once(make, steps=3)
-
-
 def run_once(make: Callable[[Path], Arm], *, steps: int) -> Timing:
     """One run of one arm in a folder of its own, removed afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="peers-"))
     try:
-        return measure(make(folder), steps)
+        return measure(make(folder), steps, folder / "output.log")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -279,12 +271,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--llamafactory", default=str(Path.home() / ".cache/tunekit/bench/llamafactory-0.9.5"))
+    parser.add_argument("--warm", action="store_true", help="ops are built and files cached: start measuring at once")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     from tunekit import hub
 
     arms: list[Callable[[Path], Arm]] = [lambda folder: tunekit_arm(folder, options.steps)]
-    run_once(lambda folder: tunekit_arm(folder, 3), steps=3)  # fetches the model and builds the ops
+    if not options.warm:
+        run_once(lambda folder: tunekit_arm(folder, 3), steps=3)  # fetches the model and builds the ops
     model = hub.local_model_dir(MODEL)
     if model is None:
         sys.exit(f"{MODEL} is not here although a run has just used it")
@@ -293,7 +287,7 @@ def main() -> None:
         environment = Path(options.llamafactory)
         make_llamafactory(environment)
         arms.append(lambda folder: llamafactory_arm(folder, options.steps, model, environment))
-    for make in arms[1:]:
+    for make in arms[1:] if not options.warm else ():
         run_once(make, steps=options.steps)
     timings = [run_once(make, steps=options.steps) for _ in range(options.rounds) for make in arms]
     show(timings)
