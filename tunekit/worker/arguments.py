@@ -16,6 +16,7 @@ from tunekit.ds_config.build import ADAM_BETAS, ADAM_EPS
 from tunekit.launcher.run_dir import RunDir
 from tunekit.planner.plan import Plan
 from tunekit.recipe.schema import Optimizer
+from tunekit.worker.loss import MULTIPLE
 
 OPTIMIZERS: dict[Optimizer, str] = {
     # The fused kernel needs no temporaries; foreach would need 8 bytes per parameter of the partition.
@@ -126,7 +127,7 @@ def _data(plan: Plan) -> dict[str, Any]:
         "packing_strategy": "bfd",
         "eval_packing": plan.job.packing,
         "padding_free": False,
-        "pad_to_multiple_of": None,
+        "pad_to_multiple_of": MULTIPLE if plan.job.accelerator == "cpu" else None,
         "completion_only_loss": plan.job.completion_only_loss,
         "assistant_only_loss": False,
         # tunekit.worker.data has rendered, tokenised, labelled, cut and packed the rows already.

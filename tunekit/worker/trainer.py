@@ -10,6 +10,7 @@ from trl import SFTTrainer
 from trl.trainer.utils import add_fused_lm_head
 
 from tunekit.planner.plan import Plan
+from tunekit.worker.loss import loss_of_learned, takes_logits_to_keep
 from tunekit.worker.measuring import Meter
 from tunekit.worker.saving import checkpoint_folder, save_model_files, seal_checkpoint
 from tunekit.worker.world import World
@@ -30,6 +31,9 @@ class WorkerTrainer(SFTTrainer):
         self.tokens_in_step = 0
         self.learning_rate = 0.0
         self.remove_callback(PrinterCallback)
+        # On a GPU, finding the learned tokens would make the host wait for the device at every micro-batch.
+        on_cpu = world.device.type == "cpu" and takes_logits_to_keep(base_model(self.model))
+        self.leaves_out_logits = on_cpu and plan.job.loss == "full"
         if plan.job.loss == "chunked":
             # The newest head wins: this one computes log-probabilities only.
             add_fused_lm_head(base_model(self.model), outputs=("log_probs",))
@@ -45,9 +49,13 @@ class WorkerTrainer(SFTTrainer):
         inputs["use_cache"] = False
         if self.aux_loss_enabled:
             inputs["output_router_logits"] = True
-        fused = {"fused_lm_head": True} if self.plan.job.loss == "chunked" else {}
-        outputs = model(**inputs, **fused, num_items_in_batch=num_items_in_batch)
-        loss = outputs.loss
+        if self.leaves_out_logits:
+            loss, outputs = loss_of_learned(model, inputs, num_items_in_batch)
+            loss = loss if not self.aux_loss_enabled else loss + self.router_aux_loss_coef * outputs.aux_loss
+        else:
+            fused = {"fused_lm_head": True} if self.plan.job.loss == "chunked" else {}
+            outputs = model(**inputs, **fused, num_items_in_batch=num_items_in_batch)
+            loss = outputs.loss
         if num_items_in_batch is not None:
             loss = self._of_the_whole_step(loss, outputs)
         return (loss, outputs) if return_outputs else loss
@@ -111,6 +119,9 @@ def base_model(model: Any) -> Any:
 
 
 def real_tokens(batch: dict[str, Any]) -> int:
-    """Tokens of a batch that are not padding; packed rows have none."""
+    """Tokens of a batch that are not padding. Packed rows have no mask; their padding repeats position 0 at the end."""
     mask = batch.get("attention_mask")
-    return int(mask.sum()) if mask is not None else int(batch["input_ids"].numel())
+    if mask is not None:
+        return int(mask.sum())
+    moving = batch["position_ids"].flatten().nonzero()
+    return int(moving[-1]) + 1 if len(moving) else 0

@@ -90,7 +90,8 @@ def test_packed_samples_do_not_see_each_other(make_trainer: MakeTrainer, loss: s
     packed = make_trainer(loss=loss, rows=packed_rows, packing=True)
     apart = make_trainer(loss=loss)
     batch = batch_of(packed)
-    assert batch["input_ids"].shape == (1, len(row))
+    assert batch["input_ids"].shape == (1, 64)
+    assert real_tokens(batch) == len(row)
     together = packed.compute_loss(packed.model, batch, num_items_in_batch=ITEMS).item()
     each = sum(
         apart.compute_loss(apart.model, batch_of(apart, samples([sample])), num_items_in_batch=ITEMS).item()
@@ -134,7 +135,8 @@ def test_padding_is_not_counted_as_tokens(make_trainer: MakeTrainer) -> None:
     batch = batch_of(ours)
     assert batch["input_ids"].numel() > 42
     assert real_tokens(batch) == sum(map(len, SAMPLES)) == 42
-    assert real_tokens({"input_ids": torch.ones(1, 9)}) == 9
+    assert real_tokens({"position_ids": torch.tensor([[0, 1, 0, 1, 2, 0, 0, 0]])}) == 5
+    assert real_tokens({"position_ids": torch.tensor([[0, 0]])}) == 0
 
 
 def test_a_step_trains_and_counts(make_trainer: MakeTrainer) -> None:
