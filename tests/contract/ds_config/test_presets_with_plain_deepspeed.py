@@ -14,6 +14,7 @@ import pytest
 from tunekit.ds_config.presets import load_preset, preset_facts, preset_names
 from tunekit.launcher.caller import this_caller
 from tunekit.launcher.environment import extensions_dir, path_with_environment_first
+from tunekit.launcher.ops import remove_stale_locks
 
 pytestmark = [pytest.mark.slow, pytest.mark.train]
 
@@ -22,6 +23,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.train]
 def results(repository: Path) -> dict[str, dict[str, Any]]:
     """What plain DeepSpeed made of each preset."""
     pytest.importorskip("deepspeed")
+    # A build that was killed leaves a lock for which plain DeepSpeed would wait for ever.
+    remove_stale_locks(extensions_dir(this_caller()))
     script = Path(__file__).with_name("plain_deepspeed.py")
     files = [str(repository / "ds_configs" / f"{name}.json") for name in preset_names()]
     run = subprocess.run(
