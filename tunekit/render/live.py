@@ -107,7 +107,8 @@ class LiveView:
 
     def _print_notes(self) -> None:
         for note in self.progress.notes[self._shown_notes :]:
-            self._console.print(Text(note, style="yellow" if note.startswith("warning") else "dim"))
+            style = "yellow" if note.startswith("warning") else "dim"
+            self._console.print(Text(note, style=style), soft_wrap=True)
         self._shown_notes = len(self.progress.notes)
 
     def _say(self, text: str) -> None:
