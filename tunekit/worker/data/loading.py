@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 import datasets
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from trl import pack_dataset
 
 from tunekit.errors import UsageError
@@ -26,6 +26,8 @@ from tunekit.worker.data.templates import prepare_tokenizer, takes_system, train
 
 BYTES_WORTH_A_BAR = 32 * MIB
 SHOWN_CHARACTERS = 1200
+SHUFFLED_ROWS = 1000
+"""Rows of a stream that are mixed at a time."""
 
 Report = Callable[[str, dict[str, Any]], None]
 """Called with the name of an event (`data`, `warning`) and its fields."""
@@ -158,14 +160,16 @@ def _all_at_once(opened: _Opened, source: str, rows: Dataset) -> _Tokenised:
     return _Tokenised(rows=kept.select_columns(["input_ids", "labels"]), statistics=found, first=kept[0])
 
 
-def _as_a_stream(opened: _Opened, source: str, rows: Rows) -> _Tokenised:
+def _as_a_stream(opened: _Opened, source: str, rows: IterableDataset) -> _Tokenised:
+    """Rows without an end: ranks that read different files would reach theirs at different steps, and wait for ever."""
     encoder = opened.encoder
     probe = list(islice(rows, PEEKED_ROWS))
     made = encoder({name: [row[name] for row in probe] for name in probe[0]}, range(len(probe)))
     found = opened.count({name: made[name] for name in COLUMNS[2:]})
     refuse(found, source=source)
     first = next(index for index, count in enumerate(made["supervised"]) if count)
-    encoded = rows.map(encoder, batched=True, with_indices=True, remove_columns=list(probe[0]))
+    endless = rows.shuffle(seed=opened.recipe.train.seed, buffer_size=SHUFFLED_ROWS).repeat(None)
+    encoded = endless.map(encoder, batched=True, with_indices=True, remove_columns=list(probe[0]))
     kept = encoded.filter(lambda row: row["supervised"] > 0)
     return _Tokenised(
         rows=kept.select_columns(["input_ids", "labels"]),
@@ -177,7 +181,8 @@ def _as_a_stream(opened: _Opened, source: str, rows: Rows) -> _Tokenised:
 def _held_out(opened: _Opened, rows: Rows) -> tuple[Rows, Rows | None]:
     data = opened.recipe.data
     if data.eval_path:
-        eval_rows = open_rows(data.eval_path, data)
+        # A few rows, read whole: every rank needs the same number of batches.
+        eval_rows = open_rows(data.eval_path, data.model_copy(update={"streaming": False}))
         layout = recognise(eval_rows.columns, data, source=data.eval_path)
         if layout != opened.encoder.layout:
             raise UsageError(

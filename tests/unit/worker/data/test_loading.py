@@ -216,8 +216,27 @@ def test_a_stream_is_read_as_it_is_needed(
     assert sum(1 for _ in prepared.train.take(50)) == 50
 
 
-def test_a_stream_gives_the_rows_of_the_file(load: Callable[..., Any], lines: Callable[..., str]) -> None:
+def test_a_stream_gives_the_rows_of_the_file_again_and_again(
+    load: Callable[..., Any], lines: Callable[..., str]
+) -> None:
     path = lines([*PAIRS, {"prompt": "Q", "completion": ""}])
     whole, _ = load(path)
     stream, _ = load(path, streaming=True, train={"max_steps": 5})
-    assert list(stream.train) == list(whole.train)
+    rows = [str(row) for row in stream.train.take(3 * len(PAIRS))]
+    first, second, third = (rows[start : start + len(PAIRS)] for start in (0, 20, 40))
+    assert sorted(first) == sorted(second) == sorted(third) == sorted(map(str, whole.train))
+    assert first != [str(row) for row in whole.train]
+
+
+def test_a_stream_is_mixed_by_seed(load: Callable[..., Any], lines: Callable[..., str]) -> None:
+    orders = []
+    for seed in (1, 1, 2):
+        stream, _ = load(lines(PAIRS), streaming=True, train={"max_steps": 5, "seed": seed})
+        orders.append(list(stream.train.take(len(PAIRS))))
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_held_out_rows_of_a_stream_have_an_end(load: Callable[..., Any], lines: Callable[..., str]) -> None:
+    held_out = lines(PAIRS[:3], "eval.jsonl")
+    stream, events = load(lines(PAIRS), streaming=True, train={"max_steps": 5}, eval_path=held_out)
+    assert (len(stream.eval), events["data"]["num_eval_rows"]) == (3, 3)
