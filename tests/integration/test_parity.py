@@ -65,7 +65,8 @@ def _plan(root: Path, model: Path, data: Path, kind: str, preset: str) -> Plan:
         zero["nvme_path"] = str(root / "nvme")
         (root / "nvme").mkdir()
     run = _run(root, kind, preset)
-    train = {"max_steps": STEPS, "learning_rate": 5e-4 if kind == "full" else 1e-2}
+    # Small steps: large ones magnify the rounding of bf16 sums, which differ in order from stage to stage.
+    train = {"max_steps": STEPS, "learning_rate": 1e-4 if kind == "full" else 2e-3}
     return tiny.write_run(run, tiny.recipe(model, data, run, method={"kind": kind}, zero=zero, train=train))
 
 
