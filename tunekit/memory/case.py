@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from tunekit.hardware.spec import Hardware
 from tunekit.memory.partitions import Tensors, flat_partition, persistent_elements, sharded_elements, sub_groups
+from tunekit.memory.practice import WORKER, Practice
 from tunekit.model_shape.adapters import trainable_tensors
 from tunekit.model_shape.quantized import quantized_tensors
 from tunekit.model_shape.shape import ModelShape, ParameterTensor
@@ -56,6 +57,7 @@ class Case:
     on_cpu: bool
     world_size: int
     weight_bytes: int
+    practice: Practice = WORKER
 
     @property
     def stage(self) -> int:
@@ -91,6 +93,11 @@ class Case:
     def pins(self) -> bool:
         """Whether host buffers are page-locked; the CPU accelerator pins nothing."""
         return self.job.zero.pin_memory and not self.on_cpu
+
+    @property
+    def residual_bytes(self) -> int:
+        """Width of the residual stream, whose copies activation checkpoints are."""
+        return self.practice.residual_bytes or self.weight_bytes
 
     @property
     def tokens(self) -> int:
@@ -131,7 +138,7 @@ class Case:
         return self.stage == 3 and (self.world_size > 1 or self.offloads_param)
 
 
-def make_case(job: Job, shape: ModelShape, hardware: Hardware) -> Case:
+def make_case(job: Job, shape: ModelShape, hardware: Hardware, practice: Practice = WORKER) -> Case:
     """Count everything once. Pure, and cached per shape and method."""
     return Case(
         job=job,
@@ -141,6 +148,7 @@ def make_case(job: Job, shape: ModelShape, hardware: Hardware) -> Case:
         on_cpu=job.accelerator == "cpu" or not hardware.gpus,
         world_size=job.batch.world_size,
         weight_bytes=4 if job.precision == "fp32" else 2,
+        practice=practice,
     )
 
 

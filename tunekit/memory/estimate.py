@@ -45,6 +45,7 @@ SINGLE: tuple[Callable[[Case], MemoryTerm], ...] = (
     buffers.zenflow_columns,
     activations.activation_checkpoints,
     activations.saved_activations,
+    activations.layer_input_gradients,
     activations.dequantised_weight,
     activations.attention_mask,
     activations.inputs_and_tables,
@@ -94,8 +95,14 @@ def estimate_memory(job: Job, shape: ModelShape, hardware: Hardware) -> MemoryEs
     Without GPUs the host holds what the devices would, once per rank, and the device's column is zero.
     """
     case = make_case(job, shape, hardware)
+    return sum_up(case, collect_terms(case))
+
+
+def sum_up(case: Case, collected: tuple[MemoryTerm, ...]) -> MemoryEstimate:
+    """The peaks of these terms by phase and place, against what the machine of the case may hold."""
+    hardware = case.hardware
     margin = overheads.allocator_margin(case)
-    terms = _at_their_peaks(collect_terms(case))
+    terms = _at_their_peaks(collected)
     place = partial(_place, terms, margin=margin, allocator="host" if case.on_cpu else "device")
     return MemoryEstimate(
         terms=terms,

@@ -28,15 +28,17 @@ def full_loss(case: Case) -> MemoryTerm:
 
     9 h where all weights are trained; 14 V when the trainer keeps the model's outputs alive. 12.04 V traced on the CPU.
     """
-    vocabulary, hidden = case.shape.vocab_size, case.shape.hidden_size
-    norm = 9 if case.job.method == "full" else 6
-    each = 12 * vocabulary + norm * hidden
+    vocabulary, hidden, practice = case.shape.vocab_size, case.shape.hidden_size, case.practice
+    norm = practice.loss_hidden_bytes
+    norm = (9 if case.job.method == "full" else 6) if norm is None else norm
+    each = round(practice.logit_bytes * vocabulary + norm * hidden)
     return MemoryTerm(
         name="logits and loss",
         phases=("step",),
         moments=("loss",),
         device_bytes=each * case.tokens,
-        formula=f"(12 B x {vocabulary:,} vocabulary + {norm} B x {hidden:,}) x {case.tokens:,} tokens",
+        formula=f"({practice.logit_bytes:g} B x {vocabulary:,} vocabulary + {norm:g} B x {hidden:,})"
+        f" x {case.tokens:,} tokens",
         source=_FULL,
         kind="calibrated",
         low=10 / 12,

@@ -1,0 +1,134 @@
+"""Model states of programs that do not use DeepSpeed, as terms: one process, data parallel, and torch's FSDP."""
+
+from __future__ import annotations
+
+from accuracy.setting import Engine, States
+from tunekit.memory import activations, logits, model_states, overheads
+from tunekit.memory.case import Case
+from tunekit.memory.estimate import collect_terms
+from tunekit.memory.model_states import ALWAYS, TRAINING
+from tunekit.memory.terms import Kind, MemoryTerm, Moment, Phase
+
+_SINGLE = (
+    activations.activation_checkpoints,
+    activations.saved_activations,
+    activations.layer_input_gradients,
+    activations.dequantised_weight,
+    activations.attention_mask,
+    activations.inputs_and_tables,
+    logits.loss,
+    logits.head_gradient,
+    overheads.cuda_context,
+    overheads.loaded_kernels,
+    overheads.nccl_buffers,
+    overheads.cublas_workspace,
+)
+
+
+def engine_terms(case: Case, engine: Engine, states: States) -> tuple[MemoryTerm, ...]:
+    """Every term of a training step under the engine; DeepSpeed's are the product's own."""
+    if engine == "deepspeed":
+        return collect_terms(case)
+    terms = [make(case) for make in _SINGLE]
+    terms += [*activations.layer_in_backward(case), *activations.merged_experts(case)]
+    terms += [trained(case, engine, states), gradients(case, engine, states), moments(case, engine, states)]
+    terms += [stepping(case, engine, states), *base(case, engine, states)]
+    terms += [*in_flight(case, engine, states), *gathered(case, engine, states)]
+    return tuple(term for term in terms if term.device_bytes)
+
+
+def ranks(case: Case, engine: Engine) -> int:
+    """Over how many processes states are divided."""
+    return case.world_size if engine == "fsdp" else 1
+
+
+def trained(case: Case, engine: Engine, states: States) -> MemoryTerm:
+    """w N_t / P."""
+    size = 0 if states.weights_in_ram else states.trained_bytes * case.inventory.num_trainable // ranks(case, engine)
+    return _term("trained weights", ALWAYS, size)
+
+
+def gradients(case: Case, engine: Engine, states: States) -> MemoryTerm:
+    """w N_t / P; twice with data parallel buckets. With accumulation they are there during forward."""
+    count = case.inventory.num_trainable // ranks(case, engine)
+    early: tuple[Moment, ...] = ("loss", "backward start") if case.accumulates or states.keeps_gradients else ()
+    copies = 2 if engine == "ddp" else 0 if states.in_backward or states.optimizer_in_ram else 1
+    phases: tuple[Phase, ...] = ("step", "save") if states.keeps_gradients else ("step",)
+    size = copies * states.trained_bytes * count
+    return _term("gradients", phases, size, moments=(*early, "backward end", "optimizer"))
+
+
+def moments(case: Case, engine: Engine, states: States) -> MemoryTerm:
+    """Both moments: 2 w N_t / P, or what the optimizer's own type makes of them."""
+    each = 2 * states.trained_bytes if states.moment_bytes is None else states.moment_bytes
+    count = case.inventory.num_trainable // ranks(case, engine)
+    return _term("optimizer states", TRAINING, 0 if states.optimizer_in_ram else round(each * count))
+
+
+def stepping(case: Case, engine: Engine, states: States) -> MemoryTerm:
+    """Temporaries of the step: w N_t / P per copy."""
+    count = case.inventory.num_trainable // ranks(case, engine)
+    size = (
+        0 if states.optimizer_in_ram or states.in_backward else round(states.step_copies * states.trained_bytes * count)
+    )
+    return _term("optimizer step", ("step",), size, moments=("optimizer",))
+
+
+def base(case: Case, engine: Engine, states: States) -> tuple[MemoryTerm, ...]:
+    """The frozen base as it is stored."""
+    divided, inventory = ranks(case, engine), case.inventory
+    width = 4 if states.frozen_upcast else case.weight_bytes
+    plain = inventory.num_frozen + (0 if states.base in ("nf4", "gptq", "int8") else inventory.num_quantized)
+    frozen = width * plain // divided
+    packed = {"nf4": 0.5, "gptq": 0.5, "int8": 1.0}.get(states.base, 0.0) * inventory.num_quantized / divided
+    in_ram = states.weights_in_ram
+    return (
+        _term("frozen base", ALWAYS, 0 if in_ram else frozen),
+        _term("quantised base", ALWAYS, 0 if in_ram else round(packed)),
+        _term("scales of the quantised base", ALWAYS, scales(case, states)),
+    )
+
+
+def scales(case: Case, states: States) -> int:
+    """Bytes of scales, which are no parameters and so are whole on every rank."""
+    count = case.inventory.num_quantized
+    if states.base == "nf4":
+        return model_states.four_bit_scales(case).device_bytes
+    if states.base == "gptq":
+        rows = sum(4 * each.shape[-1] * each.count for each in case.inventory.quantized)
+        return 2 * count // 128 + count // 256 + rows
+    if states.base == "int8":
+        return sum(4 * each.shape[0] * each.count for each in case.inventory.quantized)
+    return 0
+
+
+def in_flight(case: Case, engine: Engine, states: States) -> tuple[MemoryTerm, ...]:
+    """Gradients on their way: whole layers of them under FSDP."""
+    made = model_states.gradients_in_flight(case)
+    full = case.job.method == "full"
+    return made if full and (engine == "fsdp" or states.in_backward) else made[:2] if full else ()
+
+
+def gathered(case: Case, engine: Engine, states: States) -> tuple[MemoryTerm, ...]:
+    """FSDP: the outer unit (embedding, head) stays whole during a step, and the layer in work; b each element."""
+    if engine != "fsdp" or case.world_size == 1:
+        return ()
+    inventory = case.inventory
+    tied = case.shape.tied_embeddings
+    root = case.weight_bytes * (inventory.embedding + (0 if tied else inventory.head))
+    layers = max(1, case.shape.num_layers)
+    packed = {"nf4": 0.5, "gptq": 0.5, "int8": 1.0}.get(states.base, 0.0) * inventory.num_quantized / layers
+    quantized = inventory.num_quantized // layers if states.base != "plain" else 0
+    layer = case.weight_bytes * (inventory.layer - quantized) + round(packed)
+    return (
+        _term("outer unit gathered", ("step",), root),
+        _term("layer gathered", ("step",), layer, moments=("loss", "backward start", "backward end")),
+    )
+
+
+def _term(
+    name: str, phases: tuple[Phase, ...], size: int, *, moments: tuple[Moment, ...] = (), kind: Kind = "exact"
+) -> MemoryTerm:
+    return MemoryTerm(
+        name=name, phases=phases, moments=moments, device_bytes=size, formula=f"{size:,} B", source="torch", kind=kind
+    )

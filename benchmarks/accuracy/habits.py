@@ -1,0 +1,157 @@
+"""What programs do that their tables do not say: one function per program, each habit with the code it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from accuracy.rows import Row
+from accuracy.setting import Reading, States
+from tunekit.memory.practice import Practice
+
+Loss = str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habits:
+    """A program's habits. `adapter_states` are the states of an adapter, `states` those of full tuning."""
+
+    practice: Practice = Practice()
+    states: States = States()
+    adapter_states: States = States(trained_bytes=4, step_copies=1.0)
+    reading: Reading = "device"
+    """How a figure was read where the table does not say."""
+    loss: Loss = "full"
+    length: int | None = None
+    """Tokens of a row where the table gives none."""
+    micro_batch: int | None = None
+    attention: str = "sdpa"
+    checkpointing: bool = True
+    rank: int = 8
+    targets: str = "q_proj v_proj"
+    packs: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+
+def habits_of(row: Row) -> Habits:
+    """The habits of the program that a row names; transformers' Trainer and PEFT where it is not known."""
+    framework = row.text("framework")
+    for name, make in _PROGRAMS:
+        if name in framework:
+            return make(row)
+    return trainer(row)
+
+
+def transformers_logits(published: str, *, fused: bool = False) -> float:
+    """Bytes per logit at the peak of transformers' loss, by the date of the version that was in use.
+
+    float32 logits 4, their shifted copy 4, log-softmax 4 (not with a fused loss); 16-bit logits 2 more, alive since
+    4.46 of October 2024, where the loss function up-casts its own copy. Since 4.50 (March 2025) labels are shifted, not
+    logits; then the backward decides: log-softmax, its gradient and that of the logits.
+    """
+    if published >= "2025-03-21":
+        return 8.0 if fused else 12.0
+    late = 2.0 if published >= "2024-10-24" else 0.0
+    return (8.0 if fused else 12.0) + late
+
+
+def trainer(row: Row) -> Habits:
+    """transformers' Trainer with PEFT: adapters in float32, torch's AdamW over lists (foreach)."""
+    logits = transformers_logits(row.text("published") or "2025")
+    autocast = "amp" in row.text("compute_dtype") or "bf16" in row.text("compute_dtype")
+    practice = Practice(logit_bytes=logits, adapter_input_bytes=0 if autocast else 0)
+    return Habits(practice=practice, rank=8)
+
+
+def fms(row: Row) -> Habits:
+    """fms-hf-tuning: TRL's trainer on packed rows, with or without fused kernels of fms-acceleration."""
+    kernels, engine = row.text("kernels"), row.text("framework")
+    fused = "foak" in kernels
+    published = row.text("published")
+    # The tables were made with the transformers of months before: 4.45 until December 2024, 4.48 in February 2025.
+    logits = transformers_logits(published if published >= "2025" else "2024-10", fused=fused)
+    practice = Practice(
+        logit_bytes=logits,
+        loss_hidden_bytes=4.0 if fused else 6.0,
+        fused_norms=fused,
+        residual_bytes=4 if "baseline" in engine and row.text("parallelism") == "none" else None,
+    )
+    amp = "amp" in row.text("compute_dtype")
+    sharded = "fsdp" in row.text("parallelism")
+    full = States(trained_bytes=4 if amp and sharded else 2, keeps_gradients=sharded)
+    upcast = "baseline" in engine and not sharded and "nvidia" in row.text("mem_metric")
+    adapter = States(trained_bytes=4, frozen_upcast=upcast)
+    loss = "liger" if "liger" in kernels else "full"
+    return Habits(
+        practice=practice, states=full, adapter_states=adapter, loss=loss, attention="flash_attention_2", rank=16,
+        packs=True,
+    )  # fmt: skip
+
+
+def litgpt(row: Row) -> Habits:
+    """litgpt: a model of its own, everything in bf16 ("bf16-true"), loss over chunks of logits."""
+    bits = States(trained_bytes=2, step_copies=1.0)
+    quantised = States(trained_bytes=2, moment_bytes=8.0, step_copies=0.0)
+    return Habits(
+        states=bits,
+        adapter_states=quantised if row.text("quant") else bits,
+        reading="allocated",
+        loss="liger",
+        checkpointing=False,
+    )
+
+
+def torchtune(row: Row) -> Habits:
+    """torchtune: a model of its own in bf16, loss over chunks of logits, adapters in bf16."""
+    bits = States(trained_bytes=2, step_copies=0.0)
+    return Habits(states=bits, adapter_states=bits, reading="allocated", loss="liger", length=2048, micro_batch=2)
+
+
+def fsdp_qlora(row: Row) -> Habits:
+    """Answer.AI's fsdp_qlora: pure bf16 adapters, FSDP 1, transformers' loss of early 2024, dropout 0.1."""
+    practice = Practice(logit_bytes=12.0, layer_input_gradients=True)
+    return Habits(practice=practice, adapter_states=States(trained_bytes=2), rank=64, reading="reserved", packs=True)
+
+
+def swift(row: Row) -> Habits:
+    """ms-swift: transformers' Trainer; its log prints torch's reserved memory."""
+    base = trainer(row)
+    return replace(base, reading="reserved", length=2048, micro_batch=1)
+
+
+def prime(row: Row) -> Habits:
+    """prime-rl: FSDP 2, float32 weights and states, 16-bit compute, fused loss."""
+    whole = States(trained_bytes=4, step_copies=0.0)
+    adapter = States(trained_bytes=4, step_copies=0.0)
+    practice = Practice(checkpoints_in_ram="offload" in row.text("grad_ckpt"))
+    return Habits(practice=practice, states=whole, adapter_states=adapter, loss="liger", reading="allocated",
+                  rank=16, micro_batch=1, attention="flash_attention_2", packs=True)  # fmt: skip
+
+
+def qwen(row: Row) -> Habits:
+    """Qwen's finetune.py: transformers' Trainer with the model's own code."""
+    return replace(trainer(row), reading="device", micro_batch=1, rank=64)
+
+
+def unsloth(row: Row) -> Habits:
+    """unsloth's tables of December 2023: figures of torch's reserved memory."""
+    return replace(trainer(row), reading="reserved")
+
+
+def axolotl(row: Row) -> Habits:
+    """axolotl: transformers' Trainer; its log prints torch's memory."""
+    loss = "liger" if "cutcrossentropy" in row.text("kernels") else "full"
+    return replace(trainer(row), reading="reserved", loss=loss, packs=True)
+
+
+_PROGRAMS: tuple[tuple[str, Callable[[Row], Habits]], ...] = (
+    ("fms-", fms),
+    ("litgpt", litgpt),
+    ("torchtune", torchtune),
+    ("fsdp_qlora", fsdp_qlora),
+    ("ms-swift", swift),
+    ("prime-rl", prime),
+    ("qwen finetune", qwen),
+    ("unsloth", unsloth),
+    ("axolotl", axolotl),
+)

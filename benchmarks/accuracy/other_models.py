@@ -1,0 +1,74 @@
+"""Models of published measurements that the catalogue does not have, as `config.json` keys of a family with their code.
+
+`fused_qkv`: one matrix for q, k and v. `no_gate`: a feed-forward part of two matrices. `code`: the family of its code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def _config(family: str, layers: int, hidden: int, heads: int, ffn: int, vocab: int, **more: Any) -> dict[str, Any]:
+    return {
+        "model_type": family,
+        "num_hidden_layers": layers,
+        "hidden_size": hidden,
+        "num_attention_heads": heads,
+        "num_key_value_heads": more.pop("kv_heads", heads),
+        "intermediate_size": ffn,
+        "vocab_size": vocab,
+        "tie_word_embeddings": more.pop("tied", False),
+        **more,
+    }
+
+
+_QWEN: dict[str, Any] = {"fused_qkv": True}
+_GLM: dict[str, Any] = {"kv_heads": 2, "fused_qkv": True}
+
+OTHER_MODELS: Mapping[str, Mapping[str, Any]] = {
+    "Qwen/Qwen-1.8B": _config("qwen2", 24, 2048, 16, 5504, 151936, **_QWEN),
+    "Qwen/Qwen-1_8B": _config("qwen2", 24, 2048, 16, 5504, 151936, **_QWEN),
+    "Qwen/Qwen-7B": _config("qwen2", 32, 4096, 32, 11008, 151936, **_QWEN),
+    "Qwen/Qwen-14B": _config("qwen2", 40, 5120, 40, 13696, 152064, **_QWEN),
+    "Qwen/Qwen-72B": _config("qwen2", 80, 8192, 64, 24576, 152064, **_QWEN),
+    "Qwen/Qwen1half-7B": _config("qwen2", 32, 4096, 32, 11008, 151936),
+    "THUDM/chatglm2-6b": _config("qwen2", 28, 4096, 32, 13696, 65024, **_GLM),
+    "THUDM/chatglm3-6b": _config("qwen2", 28, 4096, 32, 13696, 65024, **_GLM),
+    "THUDM/chatglm3-6b-32k": _config("qwen2", 28, 4096, 32, 13696, 65024, **_GLM),
+    "THUDM/ChatGLM-6B": _config("llama", 28, 4096, 32, 16384, 130528, tied=True, no_gate=True, fused_qkv=True),
+    "THUDM/GLM-4-9B": _config("qwen2", 40, 4096, 32, 13696, 151552, **_GLM),
+    "ZhipuAI/GLM-4-9B-0414": _config("qwen2", 40, 4096, 32, 13696, 151552, **_GLM),
+    "baichuan-inc/Baichuan2-7B": _config("llama", 32, 4096, 32, 11008, 125696, fused_qkv=True),
+    "baichuan-inc/Baichuan2-13B": _config("llama", 40, 5120, 40, 13696, 125696, fused_qkv=True),
+    "internlm/internlm-7b": _config("llama", 32, 4096, 32, 11008, 103168),
+    "internlm/internlm-20b": _config("llama", 60, 5120, 40, 13824, 103168),
+    "internlm/internlm2-7b": _config("llama", 32, 4096, 32, 14336, 92544, kv_heads=8, fused_qkv=True),
+    "OpenBuddy/openbuddy-zephyr-7b": _config("mistral", 32, 4096, 32, 14336, 36608, kv_heads=8),
+    "OpenBuddy/openbuddy-mistral-7b": _config("mistral", 32, 4096, 32, 14336, 36608, kv_heads=8),
+    "ibm/PowerLM-3b": _config("llama", 40, 2304, 36, 9216, 49152, tied=True),
+    "ibm-granite/granite-4.0-micro": _config("llama", 40, 2560, 40, 8192, 100352, kv_heads=8, tied=True),
+    "ibm-granite/granite-3.0-8b": _config("llama", 40, 4096, 32, 12800, 49155, kv_heads=8, tied=True),
+    "bigcode/gpt_bigcode-santacoder": _config(
+        "llama", 24, 2048, 16, 8192, 49280, kv_heads=1, tied=True, no_gate=True, fused_qkv=True, code="gpt_neox"
+    ),
+    "bigscience/bloomz-7b1": _config(
+        "llama", 30, 4096, 32, 16384, 250880, tied=True, no_gate=True, fused_qkv=True, code="gpt_neox"
+    ),
+    "XiaomiMiMo/MiMo-7B": _config("qwen2", 36, 4096, 32, 11008, 151680, kv_heads=8),
+    "swiss-ai/Apertus-8B-2509": _config("llama", 32, 4096, 32, 21504, 131072, kv_heads=8, no_gate=True),
+    "allenai/Olmo-3-7B": _config("olmo2", 32, 4096, 32, 11008, 100278),
+    "tencent/Hunyuan-0.5B": _config("qwen3", 24, 1024, 16, 3584, 120818, kv_heads=8, head_dim=128, tied=True),
+    "mistralai/Devstral-Small": _config("mistral", 40, 5120, 32, 32768, 131072, kv_heads=8, head_dim=128),
+    "openai/gpt-oss-20b": _config(
+        "mixtral", 24, 2880, 64, 2880, 201088, kv_heads=8, head_dim=64, num_local_experts=32, num_experts_per_tok=4
+    ),
+    "Llama custom": _config("llama", 24, 2048, 16, 4096, 32000),
+    "Llama2-1B": _config("llama", 22, 2048, 32, 5632, 32000, kv_heads=4),
+    "LLaMA-33B": _config("llama", 60, 6656, 52, 17920, 32000),
+    "LLaMA-7B": _config("llama", 32, 4096, 32, 11008, 32000),
+    "7B Llama-class": _config("llama", 32, 4096, 32, 11008, 32000),
+    "simple transformer 254M": _config(
+        "llama", 12, 1024, 16, 4096, 50000, no_gate=True, fused_qkv=True, code="gpt_neox"
+    ),
+}

@@ -1,0 +1,67 @@
+"""What a row says, as values the memory model takes, and how its figure was read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tunekit.hardware.spec import Hardware
+from tunekit.memory.practice import Practice
+from tunekit.model_shape.shape import ModelShape
+from tunekit.recipe.job import Job
+
+Engine = Literal["deepspeed", "plain", "ddp", "fsdp"]
+Reading = Literal["allocated", "steady", "weights", "reserved", "device", "forward", "backward", "none"]
+"""allocated: torch's peak; steady: what stays after a step; weights: after the model was loaded; reserved: what the
+caching allocator holds; device: the whole card; forward, backward: alive after them; none: whether it ran at all."""
+Base = Literal["plain", "nf4", "gptq", "int8"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class States:
+    """How a program without DeepSpeed keeps what it trains. Widths in bytes per element."""
+
+    trained_bytes: int = 2
+    """Width of trained weights as they are stored, and of their gradients."""
+    moment_bytes: float | None = None
+    """Width of both moments together, None for twice the weights' own."""
+    step_copies: float = 1.0
+    """Temporaries of the optimizer step in copies of the trained weights: one of torch's foreach AdamW, none fused."""
+    keeps_gradients: bool = False
+    """Whether gradients are still there when the program is read at rest."""
+    frozen_upcast: bool = False
+    """Whether what is not quantised of a frozen base stands in float32."""
+    base: Base = "plain"
+    optimizer_in_ram: bool = False
+    weights_in_ram: bool = False
+    in_backward: bool = False
+    """Whether each gradient is used and freed during backward."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A row mapped: what to estimate and what to compare it with."""
+
+    name: str
+    group: str
+    confidence: str
+    engine: Engine
+    job: Job
+    shape: ModelShape
+    hardware: Hardware
+    practice: Practice
+    states: States
+    reading: Reading
+    measured_bytes: int | None
+    ran: bool | None
+    """True: known to have run on this card; False: known to have run out of memory; None: the card is not known."""
+    is_peak: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmapped:
+    """A row that cannot be estimated, and why."""
+
+    name: str
+    group: str
+    reason: str

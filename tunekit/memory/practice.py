@@ -1,0 +1,36 @@
+"""How the program that trains goes about it, where a job does not say: the defaults are tunekit's own worker.
+
+Published measurements come from other programs. Each of their habits is a field here, so that the same terms describe
+them and nothing is tuned to a source.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Practice:
+    """Habits of a training program that decide bytes."""
+
+    residual_bytes: int | None = None
+    """Bytes per element of the residual stream, None for the weights' own; 4 where embeddings or norms are up-cast."""
+    logit_bytes: float = 12.0
+    """Bytes per logit alive at the peak of a loss that has all logits."""
+    loss_hidden_bytes: float | None = None
+    """Bytes per hidden element beside the logits, None for 6 of a frozen and 9 of a trained final norm."""
+    fused_norms: bool = False
+    """A kernel of its own for norms keeps their input alone, in 16 bits."""
+    fused_gate: bool = False
+    """A kernel of its own for the gate keeps no product of gate and up projection."""
+    checkpoints_in_ram: bool = False
+    """Checkpoints of activations are moved to host RAM: two layers' stay on the device."""
+    adapter_input_bytes: int = 0
+    """Bytes per input element that each adapted linear keeps for itself: 4 where adapters are float32 without
+    autocast, 2 under autocast, 0 where they share the 16-bit input with the base."""
+    layer_input_gradients: bool = False
+    """Gradients of all layers' inputs stay alive until the end of backward (FSDP 1 with a frozen base)."""
+
+
+WORKER = Practice()
+"""tunekit's own worker: DeepSpeed, TRL and PEFT, all in the engine's type."""
