@@ -58,12 +58,8 @@ def argument_values(plan: Plan, run_dir: RunDir, ds_config: dict[str, Any]) -> d
 
 
 def checkpointing_kwargs(plan: Plan) -> dict[str, Any]:
-    """How activations are recomputed.
-
-    PEFT under ZeRO-3 needs the reentrant kind (huggingface/trl issue 2514; TRL forces it, but writes it where
-    transformers 5 no longer looks); everything else gets the kind PyTorch recommends.
-    """
-    return {"use_reentrant": plan.job.method != "full" and plan.job.zero.stage == 3}
+    """How activations are recomputed, said where transformers 5 looks (TRL forces it in a place it no longer does)."""
+    return {"use_reentrant": plan.job.reentrant_checkpointing}
 
 
 def _batch(plan: Plan) -> dict[str, Any]:

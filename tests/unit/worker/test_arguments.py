@@ -45,10 +45,18 @@ def test_precision(precision: Any, bf16: bool, fp16: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "stage", "reentrant"), [("full", 3, False), ("lora", 2, False), ("lora", 3, True), ("qlora", 3, True)]
+    ("accelerator", "method", "stage", "reentrant"),
+    [
+        ("cuda", "full", 3, False),
+        ("cuda", "lora", 2, False),
+        ("cuda", "lora", 3, True),
+        ("cuda", "qlora", 3, True),
+        ("cpu", "full", 2, True),
+        ("cpu", "lora", 2, True),
+    ],
 )
-def test_only_adapters_under_zero_3_recompute_reentrantly(method: Any, stage: int, reentrant: bool) -> None:
-    plan = make_plan(method=method, zero={"stage": stage}, activation_checkpointing=True)
+def test_who_recomputes_reentrantly(accelerator: Any, method: Any, stage: int, reentrant: bool) -> None:
+    plan = make_plan(accelerator=accelerator, method=method, zero={"stage": stage}, activation_checkpointing=True)
     assert checkpointing_kwargs(plan) == {"use_reentrant": reentrant}
 
 
