@@ -79,7 +79,7 @@ def job(**changes: Any) -> Job:
         batch=Batch(micro_batch_size=1, gradient_accumulation_steps=1, world_size=1),
         max_seq_length=64,
         packing=False,
-        completion_only_loss=None,
+        completion_only_loss=True,
         precision="fp32",
         attention="sdpa",
         optimizer="adamw",

@@ -42,7 +42,7 @@ JOB = Job(
     batch=Batch(micro_batch_size=1, gradient_accumulation_steps=1, world_size=2),
     max_seq_length=2048,
     packing=True,
-    completion_only_loss=None,
+    completion_only_loss=True,
     precision="bf16",
     attention="flash_attention_2",
     optimizer="adamw",

@@ -84,7 +84,7 @@ def make_job(hardware: Hardware = CPU_BOX, *, zero: dict[str, Any] | None = None
         batch=Batch(micro_batch_size=1, gradient_accumulation_steps=2, world_size=hardware.world_size),
         max_seq_length=256,
         packing=True,
-        completion_only_loss=None,
+        completion_only_loss=True,
         precision="bf16",
         attention="sdpa",
         optimizer="adamw",

@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from tunekit.cli.flags import RecipeCommand
 from tunekit.errors import TunekitError
 
 app = typer.Typer(
@@ -41,7 +42,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts
 RunArgument = Annotated[str, typer.Argument(help="A run directory, or its name below runs/.", metavar="RUN")]
 
 
-@app.command()
+@app.command(cls=RecipeCommand)
 def plan(
     recipe: RecipeArgument,
     overrides: Overrides = None,
@@ -56,7 +57,7 @@ def plan(
     show_plan(recipe, overrides or [], on=on, trust=trust, json=json, explain=explain)
 
 
-@app.command()
+@app.command(cls=RecipeCommand)
 def launch(
     recipe: RecipeArgument,
     overrides: Overrides = None,

@@ -42,7 +42,7 @@ def _next(made: Plan, recipe: str, overrides: Sequence[str], on: str | None) -> 
     aimed = ["--on", on] if on else []
     if made.verdict != "rejected":
         return f"\nNext: tunekit launch {shlex.join([recipe, *overrides, *aimed])}"
-    fix = made.fixes[0].set.split() if made.fixes and made.fixes[0].verdict != "rejected" else []
+    fix = _first_fix(made)
     if not fix:
         return "\nNothing was started."
     keys = {word.partition("=")[0] for word in fix}
@@ -51,3 +51,10 @@ def _next(made: Plan, recipe: str, overrides: Sequence[str], on: str | None) -> 
     kept = [word for word in overrides if word.partition("=")[0] not in gone]
     aimed = [] if "hardware" in keys else aimed
     return f"\nNothing was started. Next: tunekit plan {shlex.join([recipe, *kept, *fix, *aimed])}"
+
+
+def _first_fix(made: Plan) -> list[str]:
+    """The words of the first fix that is enough: one for this machine where there is one, else another machine."""
+    enough = [fix.set.split() for fix in made.fixes if fix.verdict != "rejected"]
+    here = [words for words in enough if not any(word.startswith("hardware=") for word in words)]
+    return (here or enough or [[]])[0]

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from tunekit.ds_config.sub_groups import partition_sizes, sub_group_size
+from tunekit.ds_config.sub_groups import sub_group_size
 from tunekit.hardware.spec import Hardware
+from tunekit.memory.partitions import partition_sizes
 from tunekit.model_shape.shape import ModelShape, ParameterTensor
 from tunekit.recipe.schema import MethodKind, Offload
 from tunekit.units import GIB, format_bytes, format_count

@@ -13,9 +13,9 @@ from typing import Any
 
 from tunekit.ds_config.combinations import CPU_OPTIMIZERS
 from tunekit.ds_config.presets import load_preset, preset_names
-from tunekit.ds_config.sub_groups import partition_sizes
 from tunekit.ds_config.user_file import load_user_config
 from tunekit.errors import Problem, RecipeError
+from tunekit.memory.partitions import partition_sizes
 from tunekit.model_shape.shape import ModelShape
 from tunekit.recipe.job import Job
 from tunekit.recipe.schema import Recipe

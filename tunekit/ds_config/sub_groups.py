@@ -1,15 +1,14 @@
-"""ZeRO-3's sub-groups: how DeepSpeed cuts a rank's partition into the pieces it steps one after the other.
+"""`sub_group_size`: how large the pieces of a rank's partition should be that ZeRO-3 steps one after the other.
 
-Source: `DeepSpeedZeroOptimizer_Stage3._create_fp16_sub_groups` of DeepSpeed 0.19.8: whole parameters are appended until
-the running size reaches `sub_group_size`, so a sub-group overshoots by up to its last parameter.
+`memory.partitions` says how DeepSpeed cuts them; here the size is chosen for the place where they are stepped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from tunekit.hardware.spec import Hardware
-from tunekit.model_shape.shape import ParameterTensor
+from tunekit.memory.partitions import power_of_two, sub_group_elements
 from tunekit.recipe.schema import Offload
 from tunekit.units import format_bytes
 
@@ -19,27 +18,9 @@ _NVME_BUFFERS = 4
 """`offload_optimizer.buffer_count`: master, gradient and two moments of Adam, 4 bytes each."""
 
 
-def partition_sizes(tensors: Sequence[ParameterTensor], world_size: int) -> tuple[int, ...]:
-    """Elements that one of `world_size` ranks holds of each tensor, in the order of `named_parameters()`."""
-    return tuple(-(-tensor.numel // world_size) for tensor in _in_order(tensors))
-
-
-def sub_group_elements(partitions: Sequence[int], size: int) -> tuple[int, ...]:
-    """Elements of each sub-group that DeepSpeed makes of these partitions with `sub_group_size` = `size`."""
-    if size >= sum(partitions):
-        return (sum(partitions),)
-    groups, running = [], 0
-    for elements in partitions:
-        running += elements
-        if running >= size:
-            groups.append(running)
-            running = 0
-    return tuple(groups) if not running else (*groups, running)
-
-
 def power_of_two_waste(elements: Sequence[int], bytes_each: int) -> int:
-    """Bytes lost when every block is pinned alone: torch rounds pinned blocks up to a power of two."""
-    return sum((1 << (count * bytes_each - 1).bit_length()) - count * bytes_each for count in elements if count)
+    """Bytes lost when every block is pinned alone, rounded up to a power of two."""
+    return sum(power_of_two(count * bytes_each) - count * bytes_each for count in elements)
 
 
 def sub_group_size(
@@ -63,20 +44,6 @@ def sub_group_size(
     if offload_optimizer == "cpu":
         return _for_pinning(partitions)
     return _for_step(partitions, min(gpu.usable_bytes for gpu in hardware.gpus))
-
-
-def _in_order(tensors: Sequence[ParameterTensor]) -> Iterator[ParameterTensor]:
-    """Each tensor once per layer, layer after layer, where the first tensor of the layers stands."""
-    layered = [tensor for tensor in tensors if "{layer}" in tensor.name]
-    last = max((tensor.first_layer + tensor.count for tensor in layered), default=0)
-    done = False
-    for tensor in tensors:
-        if "{layer}" not in tensor.name:
-            yield from (tensor for _ in range(tensor.count))
-        elif not done:
-            done = True
-            for layer in range(last):
-                yield from (each for each in layered if each.first_layer <= layer < each.first_layer + each.count)
 
 
 def _for_step(partitions: Sequence[int], card_bytes: int) -> tuple[int, str]:

@@ -50,7 +50,20 @@ def _from_file(path: Path, given: str) -> Hardware:
 def _no_such(given: str) -> str:
     if given.endswith((".yaml", ".yml")) or "/" in given:
         return f"hardware: there is no file {given}; tunekit hardware lists the profiles that are shipped."
-    near = get_close_matches(given, (*profile_names(), LOCAL), n=1)
-    hint = f" Did you mean {near[0]}?" if near else ""
+    near = _nearest(given)
+    hint = f" Did you mean {near}?" if near else ""
     names = ", ".join((*profile_names(), LOCAL))
     return f"hardware: there is no profile {given}; allowed: {names}, or the path of a YAML file.{hint}"
+
+
+def _nearest(given: str) -> str | None:
+    """The profile that is most like the name; of those that hold the whole name, the smallest: one card first."""
+    wanted = _letters(given)
+    holding = [name for name in profile_names() if wanted and wanted in _letters(name)]
+    if holding:
+        return min(holding, key=lambda name: (len(_shipped(name).gpus), name))
+    return next(iter(get_close_matches(given, (*profile_names(), LOCAL), n=1)), None)
+
+
+def _letters(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())

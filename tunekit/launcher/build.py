@@ -16,9 +16,10 @@ from tunekit.launcher.caller import Caller
 from tunekit.launcher.environment import stray_variables, worker_environment
 from tunekit.launcher.request import LaunchRequest
 from tunekit.launcher.run_dir import RunDir
+from tunekit.planner.answered import answered_yaml
 from tunekit.planner.plan import Plan
 from tunekit.planner.plan_json import plan_to_json
-from tunekit.recipe.loading import LoadedRecipe, resolved_yaml
+from tunekit.recipe.loading import LoadedRecipe
 
 WORKER_MODULE = "tunekit.worker"
 PREPARE_MODULE = "tunekit.worker.prepare"
@@ -50,7 +51,7 @@ def build_request(plan: Plan, *, recipe_text: str, run_dir: RunDir, caller: Call
     unset = stray_variables(caller.environ)
     files = {
         run_dir.recipe: recipe_text,
-        run_dir.resolved_recipe: resolved_yaml(plan.recipe),
+        run_dir.resolved_recipe: answered_yaml(plan),
         run_dir.plan: _json_text(plan_to_json(plan)),
         run_dir.ds_config: _json_text(checked_ds_config(plan)),
         run_dir.launch: _json_text(_launch_record(argv, env, unset, caller, attempt)),

@@ -19,7 +19,7 @@ class RunDir:
 
     @property
     def resolved_recipe(self) -> Path:
-        """The recipe after composition, every key written."""
+        """What is run, as a recipe: every answer of the plan written out, no `auto`."""
         return self.path / "recipe.resolved.yaml"
 
     @property

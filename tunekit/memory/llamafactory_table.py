@@ -8,7 +8,7 @@ from tunekit.hardware.spec import Hardware
 from tunekit.memory.llamafactory_cells import CURRENT, OLDER, ROW_NAMES, Edition, Row
 from tunekit.model_shape.shape import ModelShape
 from tunekit.recipe.job import Job
-from tunekit.units import GB
+from tunekit.units import GB, format_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +113,7 @@ def _full_demand(job: Job, row: Row, cell: float) -> Demand:
         weights = 0.0
     parts = ((weights, 3), (gradients, 2), (states, 1))
     device = sum(part / ranks if zero.stage >= stage else part for part, stage in parts)
-    words = f"a total, of which ZeRO-{zero.stage} on {_ranks(ranks)} leaves {device:.1f} GB per device"
+    words = f"a total, of which ZeRO-{zero.stage} on {_ranks(ranks)} leaves {_both(device)} per device"
     return Demand(device_gb=device, host_gb=host, words=f"{words}{_elsewhere(host, nvme)}")
 
 
@@ -123,7 +123,12 @@ def _ranks(count: int) -> str:
 
 def _elsewhere(host: float, nvme: float) -> str:
     """What is not on the devices; a drive is no memory, but what it takes must not seem lost."""
-    return f", {host:.1f} GB in RAM and {nvme:.1f} GB on NVMe" if nvme else f" and {host:.1f} GB in RAM"
+    return f", {_both(host)} in RAM and {_both(nvme)} on NVMe" if nvme else f" and {_both(host)} in RAM"
+
+
+def _both(gb: float) -> str:
+    """The table's GB, and the GiB that everything else is shown in."""
+    return f"{gb:.1f} GB ({format_bytes(round(gb * GB))})" if gb else "nothing"
 
 
 def _adapter_demand(job: Job, row: Row, cell: float, billions: float) -> Demand:
@@ -132,11 +137,12 @@ def _adapter_demand(job: Job, row: Row, cell: float, billions: float) -> Demand:
     extra, note = _wide_base(job, row, billions)
     whole = cell + extra
     if zero.stage < 3:
-        return Demand(device_gb=whole, host_gb=0.0, words=f"{note}per device, each holding the whole base")
+        words = f"{note}on each device, which holds the whole base: {_both(whole)}"
+        return Demand(device_gb=whole, host_gb=0.0, words=words)
     base = min(whole, _BASE_BYTES[row] * billions + extra) if zero.offload_param != "none" else 0.0
     device = (whole - base) / ranks
     host, nvme = (base, 0.0) if zero.offload_param == "cpu" else (0.0, base)
-    words = f"{note}shared by ZeRO-3 over {_ranks(ranks)}, {device:.1f} GB per device"
+    words = f"{note}shared by ZeRO-3 over {_ranks(ranks)}, {_both(device)} per device"
     return Demand(device_gb=device, host_gb=host, words=f"{words}{_elsewhere(host, nvme)}")
 
 
@@ -150,7 +156,7 @@ def _all_on_host(job: Job, demand: Demand) -> Demand:
     ranks = job.batch.world_size
     total = ranks * demand.device_gb + demand.host_gb
     holds = "the host holds it" if ranks == 1 else f"the host holds it for all {ranks} ranks"
-    words = f"{demand.words}; without GPUs {holds}, {total:.1f} GB"
+    words = f"{demand.words}; without GPUs {holds}, {_both(total)}"
     return Demand(device_gb=0.0, host_gb=total, words=words)
 
 

@@ -61,14 +61,17 @@ def in_order(tensors: Sequence[ParameterTensor]) -> Iterator[ParameterTensor]:
                 yield from (each for each in layered if each.first_layer <= layer < each.first_layer + each.count)
 
 
-@lru_cache(maxsize=4096)
-def sub_groups(tensors: Tensors, world_size: int, size: int) -> tuple[int, ...]:
-    """Elements per rank of each sub-group that stage 3 steps at once.
+def partition_sizes(tensors: Sequence[ParameterTensor], world_size: int) -> tuple[int, ...]:
+    """Elements that one of `world_size` ranks holds of each tensor in stage 3, as `named_parameters()` lists them."""
+    return tuple(ceil_div(tensor.numel, world_size) for tensor in in_order(tensors))
+
+
+def sub_group_elements(partitions: Sequence[int], size: int) -> tuple[int, ...]:
+    """Elements of each sub-group that stage 3 makes of these partitions and steps at once.
 
     Whole parameters are appended until the group holds at least `size` elements, so a group overshoots by up to its
     last parameter (DeepSpeed 0.19.8, runtime/zero/stage3.py, `_create_fp16_sub_groups`).
     """
-    partitions = [ceil_div(tensor.numel, world_size) for tensor in in_order(tensors)]
     if size >= sum(partitions):
         return (sum(partitions),) if partitions else ()
     groups, running = [], 0
@@ -78,6 +81,12 @@ def sub_groups(tensors: Tensors, world_size: int, size: int) -> tuple[int, ...]:
             groups.append(running)
             running = 0
     return tuple(groups) if not running else (*groups, running)
+
+
+@lru_cache(maxsize=4096)
+def sub_groups(tensors: Tensors, world_size: int, size: int) -> tuple[int, ...]:
+    """Elements per rank of each sub-group of these tensors."""
+    return sub_group_elements(partition_sizes(tensors, world_size), size)
 
 
 @lru_cache(maxsize=4096)

@@ -89,10 +89,16 @@ def _swapping(settled: Settled, trial: Trial) -> Iterator[str]:
     if zero.offload_optimizer != "nvme" or not settled.hardware.disks:
         return
     moved, seconds = nvme_traffic(settled)
-    yield (
-        f"Every optimizer step reads and writes {moved / GB:,.0f} GB on NVMe, about {format_seconds(seconds)}; "
-        f"1,000 steps write {moved / GB:,.0f} TB: compare that with the endurance your drive is rated for."
-    )
+    said = f"Every optimizer step reads and writes {format_bytes(moved)} on NVMe, {about(seconds)}"
+    if moved >= GB:
+        # Vendors rate endurance in TB.
+        said += f"; 1,000 steps write {moved / GB:,.0f} TB: compare that with the endurance your drive is rated for"
+    yield f"{said}."
+
+
+def about(seconds: float) -> str:
+    """A duration in words, never `0 s`."""
+    return f"about {format_seconds(seconds)}" if seconds >= 1 else "less than a second"
 
 
 def nvme_traffic(settled: Settled) -> tuple[int, float]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from tunekit.planner.advice import CPU_ADAM_RATE, nvme_traffic
+from tunekit.planner.advice import CPU_ADAM_RATE, about, nvme_traffic
 from tunekit.planner.change import Change, Setting
 from tunekit.planner.resolve import Resolved
 from tunekit.planner.zero import GATHER_COST, SLOWNESS, ladder, over_pcie
 from tunekit.recipe.schema import MethodKind
-from tunekit.units import GB, format_bytes, format_seconds
+from tunekit.units import format_bytes
 
 Family: TypeAlias = tuple[Change, ...]
 """Alternatives of one kind: the mildest that is enough is offered."""
@@ -18,6 +18,8 @@ SHORTEST_ROW = 256
 SMALLEST_RANK = 8
 FEW_TOKENS = 2048
 """Fewer tokens in a pass leave an RTX 4090 partly idle."""
+NVME_FOLDER = "/path/on/your/nvme"
+"""Stands in what is typed where only the user knows the folder."""
 
 
 def families(found: Resolved) -> tuple[Family, ...]:
@@ -47,7 +49,9 @@ def _chunked_loss(found: Resolved) -> Iterator[Change]:
 def _double_quant(found: Resolved) -> Iterator[Change]:
     quantization = found.trial.job.quantization
     if quantization and not quantization.double_quant:
-        note = "0.13 ms more per billion parameters and pass (bitsandbytes, RTX 4090)"
+        note = "the scales are unpacked too" + _on_cards(
+            found, ": 0.13 ms per billion parameters and pass (bitsandbytes, RTX 4090)"
+        )
         yield Change(settings=(("method.double_quant", True),), cost=0.01, note=note)
 
 
@@ -83,8 +87,8 @@ def _micro_batch_change(found: Resolved, size: int) -> Change:
     if train.gradient_accumulation_steps is not None:
         settings += (("train.gradient_accumulation_steps", passes),)
     short = size * job.max_seq_length < FEW_TOKENS
-    slower = "up to 20 % slower under 2,048 tokens a pass (RTX 4090)" if short else "a few percent slower"
-    note = f"same global batch in {passes} passes instead of {steps}; {slower}"
+    slower = "; up to 20 % slower under 2,048 tokens a pass (RTX 4090)" if short else "; a few percent slower"
+    note = f"same global batch in {passes} passes instead of {steps}{_on_cards(found, slower)}"
     return Change(settings=settings, cost=0.2 if short else 0.06 + 0.02 / size, note=note)
 
 
@@ -101,7 +105,8 @@ def _recompute(found: Resolved) -> Iterator[Change]:
 def _eight_bit_states(found: Resolved) -> Iterator[Change]:
     job = found.trial.job
     if job.optimizer == "adamw" and job.zero.offload_optimizer == "none" and not job.zero.bf16_states:
-        note = "2 instead of 8 bytes of moments per trained parameter; 6 % slower (7B, bitsandbytes)"
+        slower = _on_cards(found, "; 6 % slower (7B, bitsandbytes)")
+        note = f"2 instead of 8 bytes of moments per trained parameter{slower}"
         yield Change(settings=(("train.optimizer", "adamw_8bit"),), cost=0.15, note=note)
 
 
@@ -146,15 +151,14 @@ def _preset_change(found: Resolved, preset: str) -> Change:
     recipe, now = found.asked, found.trial.job.zero.preset
     settings: tuple[Setting, ...] = (("zero.preset", preset),)
     if preset == "z3_offload_nvme" and recipe.zero.nvme_path is None:
-        settings += (("zero.nvme_path", "/mnt/nvme"),)
+        settings += (("zero.nvme_path", NVME_FOLDER),)
     cost = max(0.0, SLOWNESS[preset] - SLOWNESS.get(now, 0.0)) + 0.02
     return Change(settings=settings, cost=cost, note=_preset_note(found, preset))
 
 
 def _preset_note(found: Resolved, preset: str) -> str:
-    num_trainable = found.settled.num_trainable
     if preset in ("z0", "z1", "z2"):
-        return "each card holds the weights whole: faster"
+        return f"each {'card' if found.settled.hardware.gpus else 'process'} holds the weights whole: faster"
     if preset in ("z3", "z3_qlora"):
         slower = f": slower by {GATHER_COST}" if over_pcie(found.settled.hardware) else ""
         return f"shards are gathered in every pass{slower}"
@@ -162,12 +166,24 @@ def _preset_note(found: Resolved, preset: str) -> str:
         streamed = format_bytes(2 * found.settled.shape.num_parameters)
         return f"{streamed} of weights stream from RAM in every forward and again in every backward"
     if preset == "z3_offload_nvme":
-        moved, seconds = nvme_traffic(found.settled)
-        return f"{moved / GB:,.0f} GB read and written per step: {format_seconds(seconds)}; put your own drive's folder"
+        return _nvme_note(found)
     bf16 = preset.endswith("bf16")
-    seconds = num_trainable / CPU_ADAM_RATE[bf16]
-    note = f"the CPU steps the optimizer: about {format_seconds(seconds)} per step"
+    seconds = found.settled.num_trainable / CPU_ADAM_RATE[bf16]
+    note = f"the CPU steps the optimizer: {about(seconds)} per step"
     return note + ("; bf16 states, loss 3.12 instead of 3.09 (DeepSpeed, 6.9B)" if bf16 else "")
+
+
+def _nvme_note(found: Resolved) -> str:
+    note = "optimizer states and weights rest on the drive"
+    if found.settled.hardware.disks:
+        moved, seconds = nvme_traffic(found.settled)
+        note = f"{format_bytes(moved)} of optimizer states read and written per step: {about(seconds)}"
+    return note if found.asked.zero.nvme_path else f"{note}; write a folder of your own for {NVME_FOLDER}"
+
+
+def _on_cards(found: Resolved, cost: str) -> str:
+    """A cost that was measured on a card; nothing where the job runs on CPUs."""
+    return cost if found.settled.hardware.gpus else ""
 
 
 def _to_lora(found: Resolved) -> Iterator[Change]:
@@ -186,9 +202,8 @@ def _to_qlora(found: Resolved) -> Iterator[Change]:
     if kind == "full":
         yield from _method_changes(found, "qlora", 1.1, "trains an adapter on a 4-bit base instead of every weight")
     if kind == "lora":
-        yield from _method_changes(
-            found, "qlora", 0.35, "4-bit base: 3 % slower (7B, two RTX 4090), slightly less exact"
-        )
+        slower = _on_cards(found, " 3 % slower (7B, two RTX 4090),")
+        yield from _method_changes(found, "qlora", 0.35, f"4-bit base:{slower} slightly less exact")
 
 
 def _method_changes(found: Resolved, kind: MethodKind, cost: float, note: str) -> Iterator[Change]:

@@ -15,7 +15,7 @@ from tunekit.planner.answer import Answer, decided, written
 from tunekit.planner.plan import Decision
 from tunekit.planner.rules import BF16_CAPABILITY
 from tunekit.recipe.job import Accelerator, Adapter, Quantization
-from tunekit.recipe.schema import Attention, MethodSection, Optimizer, Precision, Recipe
+from tunekit.recipe.schema import Attention, DataSection, MethodSection, Optimizer, Precision, Recipe
 from tunekit.units import MIB, format_bytes, format_count
 
 Loss = Literal["chunked", "full"]
@@ -112,9 +112,7 @@ def answer_optimizer(wanted: Optimizer | None) -> Answer[Optimizer]:
     if wanted is not None:
         return written(wanted)
     rejected = ("adamw_8bit: a quarter of the state bytes, not with offload_optimizer",)
-    return decided(
-        "train.optimizer", "adamw", "the method's own; runs fused on a card, as CPUAdam offloaded", rejected=rejected
-    )
+    return decided("train.optimizer", "adamw", "what models of this kind are trained with", rejected=rejected)
 
 
 def answer_learning_rate(recipe: Recipe, shape: ModelShape) -> Answer[float]:
@@ -143,11 +141,21 @@ def answer_packing(recipe: Recipe, attention: Attention, accelerator: Accelerato
         return decided(key, False, "eager attention would score every packed sample against all others")
     if accelerator == "cpu":
         return decided(key, False, "a CPU is busy with one sample; packed, each would pay for its neighbours' mask")
-    mask = format_bytes(2 * tokens * tokens)
+    mask = f"{format_bytes(2 * tokens * tokens)} (2 bytes x {tokens:,} x {tokens:,} tokens)"
     if tokens > PACKED_SDPA_TOKENS:
-        return decided(key, False, f"sdpa keeps {tokens:,} packed tokens apart with a dense mask of {mask}")
-    reason = f"1.5 to 3 times faster on chat data; sdpa's mask over {tokens:,} tokens takes {mask}"
+        return decided(key, False, f"the mask that keeps the samples of a row apart in sdpa would take {mask}")
+    reason = f"no padding; the mask that keeps the samples of a row apart in sdpa takes {mask}"
     return decided(key, True, reason, rejected=("off: short samples leave the card half idle",))
+
+
+def answer_completion_only_loss(data: DataSection) -> Answer[bool]:
+    """Answers only, wherever the format has answers."""
+    key = "data.completion_only_loss"
+    if data.completion_only_loss is not None:
+        return written(data.completion_only_loss)
+    if data.format == "text":
+        return decided(key, False, "plain text holds no answers to tell apart")
+    return decided(key, True, "questions are read but not learned; plain text, without answers, is learned whole")
 
 
 def answer_loss(recipe: Recipe, shape: ModelShape, hardware: Hardware, tokens: int) -> Answer[Loss]:

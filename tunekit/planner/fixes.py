@@ -1,14 +1,14 @@
 """Ranked fixes for a plan that is rejected or tight: every one is planned again, for real, before it is offered.
 
 Of each family the mildest member that is enough is taken. When no single change is enough, changes are joined greedily,
-three at most. Fixes that are enough come first, cheapest in speed and quality first; then the smallest shipped machine
-that runs the job as it is; then, where little is enough, what helps most without being enough.
+three at most. What surely fits comes before what fits tightly, the cheapest in speed and quality first, then the
+smallest shipped machine that runs the job as it is; last, where little is enough, what helps most without being enough.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tunekit.errors import RecipeError
 from tunekit.hardware.profiles import load_profile, profile_names
@@ -21,8 +21,6 @@ from tunekit.planner.verdict import Demand
 from tunekit.units import GIB, format_bytes
 
 _ORDER: dict[Verdict, int] = {"fits": 0, "tight": 1, "rejected": 2}
-_TIGHT_COST = 0.1
-"""A tight plan counts as this much dearer than one that surely fits."""
 MOST_SHOWN = 6
 MOST_JOINED = 3
 STARTS = 4
@@ -47,9 +45,9 @@ class Option:
         return self.found.trial.judgement.verdict
 
     @property
-    def rank(self) -> tuple[float, int]:
-        """Cheapest first, then the most bytes."""
-        return self.change.cost + (_TIGHT_COST if self.verdict == "tight" else 0.0), -self.saved
+    def rank(self) -> tuple[int, float, int]:
+        """What surely fits first, then the cheapest, then the most bytes."""
+        return _ORDER[self.verdict], self.change.cost, -self.saved
 
 
 def find_fixes(found: Resolved, trust: Trust) -> tuple[Fix, ...]:
@@ -66,7 +64,7 @@ def find_fixes(found: Resolved, trust: Trust) -> tuple[Fix, ...]:
     if len(enough) < FEW:
         helpful = sorted(singles, key=lambda option: -option.saved)
         fixes += [_fix(option) for option in helpful if _comes_nearer(found, option)][:FEW]
-    return tuple(fixes)
+    return tuple(sorted(fixes, key=lambda fix: _ORDER[fix.verdict]))
 
 
 def _options(first: Resolved, now: Resolved, before: tuple[Change, ...], trust: Trust) -> tuple[Option, ...]:
@@ -173,7 +171,8 @@ def _other_machines(first: Resolved, singles: tuple[Option, ...], trust: Trust, 
         for hardware in machines:
             option = _on(first, hardware, before, trust, last=last)
             if option is not None and option.verdict != "rejected":
-                yield _fix(option)
+                # A larger machine saves nothing: it has more.
+                yield replace(_fix(option), saves_bytes=0)
                 return
 
 

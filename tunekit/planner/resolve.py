@@ -16,6 +16,7 @@ from tunekit.planner.defaults import (
     accelerator_of,
     answer_adapter,
     answer_attention,
+    answer_completion_only_loss,
     answer_learning_rate,
     answer_loss,
     answer_optimizer,
@@ -140,9 +141,7 @@ def _searched(settled: Settled, outcome: Outcome) -> Iterator[Decision]:
         yield _checkpointing_decision(outcome)
     packing = answer_packing(recipe, job.attention, job.accelerator, tokens)
     loss = answer_loss(recipe, settled.shape, settled.hardware, tokens)
-    yield from _decisions((packing, loss))
-    if recipe.data.completion_only_loss is None:
-        yield decide("data.completion_only_loss", "auto", "answers only, unless the data turns out to be plain text")
+    yield from _decisions((packing, loss, answer_completion_only_loss(recipe.data)))
 
 
 def _rung_decisions(settled: Settled, outcome: Outcome) -> Iterator[Decision]:

@@ -19,7 +19,7 @@ from tunekit.memory.llamafactory_table import TableCheck, check_table
 from tunekit.memory.terms import MemoryEstimate
 from tunekit.model_shape.shape import ModelShape, ParameterTensor
 from tunekit.planner.batch import BatchWish, micro_candidates, solve_batch
-from tunekit.planner.defaults import answer_loss, answer_packing
+from tunekit.planner.defaults import answer_completion_only_loss, answer_loss, answer_packing
 from tunekit.planner.pinning import pin_memory, pinned_bytes
 from tunekit.planner.plan import Trust
 from tunekit.planner.rules import check_job
@@ -194,7 +194,7 @@ def _job(settled: Settled, zero: Zero, micro: int, *, checkpointing: bool) -> Jo
         batch=solve_batch(settled.wish, micro),
         max_seq_length=recipe.train.max_seq_length,
         packing=answer_packing(recipe, settled.attention, settled.accelerator, tokens).value,
-        completion_only_loss=recipe.data.completion_only_loss,
+        completion_only_loss=answer_completion_only_loss(recipe.data).value,
         precision=settled.precision,
         attention=settled.attention,
         optimizer=settled.optimizer,

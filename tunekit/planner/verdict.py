@@ -155,7 +155,7 @@ def _largest(memory: MemoryEstimate, place: Place) -> str:
 
 def _table_sentence(worst: Demand, table: TableCheck) -> str:
     name, asked, usable = PLACE_NAMES[worst.place], format_bytes(worst.expected_bytes), format_bytes(worst.usable_bytes)
-    cell = f"LLaMA-Factory table, {table.row}, {table.cell_gb:g} GB"
+    cell = f"LLaMA-Factory table ({table.row}, cell of {table.cell_gb:.1f} GB)"
     if worst.missing_bytes > 0:
         return (
             f"The {name} needs {asked} by the {cell}, {format_bytes(worst.missing_bytes)} more than the {usable} usable"

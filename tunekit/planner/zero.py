@@ -74,7 +74,7 @@ SLOWNESS: Mapping[str, float] = {
 GATHER_COST = "10 to 36 % over PCIe (fsdp_qlora)"
 _CPU_WHY = "each process holds the model whole; gradients and optimizer states are shared out"
 _STATED = ("stage", "offload_optimizer", "offload_param", "offload_ratio", "bf16_states")
-_USED: Mapping[int, tuple[str, ...]] = {
+USED_SIZES: Mapping[int, tuple[str, ...]] = {
     0: (),
     1: ("reduce_bucket_size", "allgather_bucket_size"),
     2: ("reduce_bucket_size", "allgather_bucket_size"),
@@ -224,7 +224,7 @@ def zero_decisions(zero: Zero, chosen: BucketSizes, place: Placement) -> tuple[D
     """Every size that this stage uses and that nobody wrote, with its reason."""
     wishes = place.recipe.zero
     sizes = dict(chosen.items())
-    open_sizes = (name for name in _USED[zero.stage] if getattr(wishes, name) is None)
+    open_sizes = (name for name in USED_SIZES[zero.stage] if getattr(wishes, name) is None)
     decisions = [decide(f"zero.{name}", sizes[name].value, sizes[name].reason) for name in open_sizes]
     if wishes.overlap_comm is None and zero.stage:
         choice = overlap_comm(place.hardware, stage=zero.stage, method=place.recipe.method.kind)

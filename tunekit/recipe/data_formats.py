@@ -7,8 +7,11 @@ with it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+import shlex
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, cast
 
 from tunekit.errors import Problem, RecipeError, UsageError
@@ -73,6 +76,10 @@ _SYNONYMS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+_PLAIN = re.compile(r"[^\W\d][\w-]*( [\w-]+)*")
+_YAML_WORDS = ("yes", "no", "on", "off", "true", "false", "null", "y", "n")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """How rows are read: the format, and for each of our columns the user's column that holds it."""
@@ -132,6 +139,12 @@ def conversation(row: Mapping[str, Any], layout: Layout) -> list[Message]:
     return messages if answered else []
 
 
+def asks_something(messages: Sequence[Message]) -> bool:
+    """True where anything stands before the first answer; a system text alone is no question."""
+    before = takewhile(lambda message: message["role"] != "assistant", messages)
+    return any(_says_something(message) for message in before if message["role"] != "system")
+
+
 def plain_text(row: Mapping[str, Any], layout: Layout) -> str:
     """The text of a row of the text format; empty when there is none. Raises RowError when it is no text."""
     return _text(layout.get(row, "text"), name="text")
@@ -161,25 +174,37 @@ def _layout(format: Format, at_hand: Mapping[str, str], found: Sequence[str]) ->
 
 
 def _mapping_problems(found: Sequence[str], columns: Mapping[str, str]) -> Iterable[Problem]:
+    hint = f"type e.g. {_shell(_corrected(found, columns))}" if found else ""
     for ours, theirs in columns.items():
         if ours not in OUR_COLUMNS:
             yield Problem(
                 key=f"data.columns.{ours}",
                 found=f"unknown column name {ours}",
                 allowed=f"allowed: {join_words(OUR_COLUMNS)} (yours is written after the colon)",
-                hint=_did_you_mean(nearest_name(ours, OUR_COLUMNS)),
+                hint=hint,
             )
         if theirs not in found:
             yield Problem(
                 key=f"data.columns.{ours}",
                 found=f"the data has no column {theirs}",
                 allowed=f"its columns: {', '.join(found)}",
-                hint=_did_you_mean(nearest_name(theirs, found)),
+                hint=hint,
             )
 
 
-def _did_you_mean(name: str | None) -> str:
-    return f"did you mean {name}?" if name else ""
+def _corrected(found: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
+    """The mapping with each wrong name replaced by the nearest right one, or by one that nothing uses yet."""
+    corrected: dict[str, str] = {}
+    for ours, theirs in columns.items():
+        name = _right_name(ours, OUR_COLUMNS, taken=(*corrected, *columns))
+        corrected[name] = _right_name(theirs, found, taken=(*corrected.values(), *columns.values()))
+    return corrected
+
+
+def _right_name(name: str, known: Sequence[str], *, taken: Collection[str]) -> str:
+    if name in known:
+        return name
+    return nearest_name(name, known) or next((each for each in known if each not in taken), known[0])
 
 
 def _unrecognised(found: Sequence[str], data: DataSection) -> Problem:
@@ -192,10 +217,22 @@ def _unrecognised(found: Sequence[str], data: DataSection) -> Problem:
         key="data.format" if data.format else "data.path",
         found=f"no format fits the columns found: {', '.join(found) or 'none'}",
         allowed=f"expected columns are {expected}",
-        hint=f"type {_shell(min(guesses, key=_strangeness))}"
-        if guesses
-        else "name your columns with data.columns='{ours: yours}'",
+        hint=f"type {_shell(min(guesses, key=_strangeness))}" if guesses else _in_any_case(found, wanted),
     )
+
+
+def _in_any_case(found: Sequence[str], wanted: Sequence[Format]) -> str:
+    """An example to change, made of the columns that are there, in their order."""
+    format = min((format for format in wanted if len(format.needs) <= len(found)), key=_ease, default=None)
+    if format is None:
+        return f"the data needs {len(wanted[0].needs)} such columns"
+    named = {ours: theirs for ours, theirs in zip(format.needs, found, strict=False) if ours != theirs}
+    return f"say which column is which, e.g. {_shell(named)}"
+
+
+def _ease(format: Format) -> tuple[bool, int]:
+    # Question and answer are what most files hold; one column can only be text.
+    return format.name != "prompt_completion", -[each.name for each in FORMATS].index(format.name)
 
 
 def _guess(format: Format, found: Sequence[str], mapped: Mapping[str, str]) -> dict[str, str]:
@@ -224,7 +261,13 @@ def _candidate(ours: str, free: Sequence[str]) -> str | None:
 
 
 def _shell(guess: Mapping[str, str]) -> str:
-    return "data.columns='{" + ", ".join(f"{ours}: {theirs}" for ours, theirs in guess.items()) + "}'"
+    pairs = ", ".join(f"{ours}: {_in_yaml(theirs)}" for ours, theirs in guess.items())
+    return f"data.columns={shlex.quote(f'{{{pairs}}}')}"
+
+
+def _in_yaml(name: str) -> str:
+    """A column name as it stands in a mapping on the command line; quoted where YAML would read something else."""
+    return name if _PLAIN.fullmatch(name) and name.casefold() not in _YAML_WORDS else json.dumps(name)
 
 
 def _preference_data(source: str) -> str:

@@ -150,16 +150,27 @@ def _under_data(path: Path, text: _Text) -> Iterator[tuple[str, Row]]:
 
 def _csv(path: Path, file: TextIO) -> Iterator[tuple[str, Row]]:
     csv.field_size_limit(1 << 30)
-    reader = csv.DictReader(file)
+    delimiter = _delimiter(file)
+    reader = csv.DictReader(file, delimiter=delimiter)
     for row in reader:
         place = f"line {reader.line_num}"
         if None in row:
             wide = len(row) - 1 + len(row[None])
             raise UsageError(
                 f"{path}:{reader.line_num}: {wide} values under {len(row) - 1} column names; "
-                "put quotes around a value that holds a comma"
+                f"put quotes around a value that holds a {_DELIMITERS[delimiter]}"
             )
         yield place, dict(row)
+
+
+_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
+
+
+def _delimiter(file: TextIO) -> str:
+    """What separates the column names of the first line: the comma, unless another one gives more names."""
+    header = file.readline()
+    file.seek(0)
+    return max(_DELIMITERS, key=lambda mark: len(next(csv.reader([header], delimiter=mark), [])))
 
 
 def _row(value: Any, path: Path, place: str) -> Row:

@@ -84,8 +84,8 @@ class Job:
     batch: Batch
     max_seq_length: int
     packing: bool
-    completion_only_loss: bool | None
-    """None: the worker decides when it has recognised the data format."""
+    completion_only_loss: bool
+    """True: answers only. Rows of plain text hold no answer and are learned whole either way."""
     precision: Precision
     attention: Attention
     optimizer: Optimizer

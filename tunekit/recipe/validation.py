@@ -67,12 +67,14 @@ def _unknown(path: KeyPath, composed: Composed) -> Problem:
     *above, name = path
     section = ".".join(above)
     known = names_in(section)
+    better = _better_name(name, section, known)
     return Problem(
         key=".".join(path),
         where=composed.where(path),
         found="there is no such key",
-        allowed=f"{section or 'the top level'} has {', '.join(known)}",
-        hint=_better_name(name, section, known),
+        # The long list only where no name is near.
+        allowed="" if better else f"{section or 'the top level'} has {', '.join(known)}",
+        hint=better or "write one of these, or remove it",
     )
 
 
@@ -90,7 +92,7 @@ def _better_name(name: str, section: str, known: Iterable[str]) -> str:
         return f"did you mean {near}?"
     elsewhere = nearest_name(name, (key.name for key in all_keys().values()), likeness=0.75)
     paths = [key.path for key in all_keys().values() if key.name == elsewhere]
-    return f"did you mean {paths[0]}?" if paths else "remove it"
+    return f"did you mean {paths[0]}?" if paths else ""
 
 
 def _missing(key: Key, composed: Composed) -> Problem:

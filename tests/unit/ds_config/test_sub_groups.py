@@ -1,17 +1,14 @@
-"""Sub-groups: cut as DeepSpeed cuts them, and sized for the place where they are stepped."""
+"""Sub-groups are sized for the place where they are stepped."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from tests.plans import CPU_BOX, DUAL_4090
-from tunekit.ds_config.sub_groups import partition_sizes, power_of_two_waste, sub_group_elements, sub_group_size
+from tunekit.ds_config.sub_groups import power_of_two_waste, sub_group_size
 from tunekit.hardware.spec import Hardware
+from tunekit.memory.partitions import partition_sizes, sub_group_elements
 from tunekit.model_shape.catalogue import find
-from tunekit.model_shape.shape import ParameterTensor
 
 
 def choose(hub_id: str, hardware: Hardware = DUAL_4090, **changes: Any) -> tuple[int, str]:
@@ -19,37 +16,6 @@ def choose(hub_id: str, hardware: Hardware = DUAL_4090, **changes: Any) -> tuple
     assert model is not None
     settings: dict[str, Any] = {"stage": 3, "world_size": 2, "offload_optimizer": "none", "offload_ratio": 1.0}
     return sub_group_size(partition_sizes(model.tensors, 2), hardware, **{**settings, **changes})
-
-
-def test_layers_stand_one_after_the_other_between_embedding_and_head() -> None:
-    tensors = (
-        ParameterTensor(name="embed", shape=(10,), role="embedding"),
-        ParameterTensor(name="layers.{layer}.q", shape=(3,), role="linear", count=2),
-        ParameterTensor(name="layers.{layer}.k", shape=(5,), role="linear", count=2),
-        ParameterTensor(name="head", shape=(8,), role="head"),
-    )
-    assert partition_sizes(tensors, 1) == (10, 3, 5, 3, 5, 8)
-    assert partition_sizes(tensors, 2) == (5, 2, 3, 2, 3, 4)
-
-
-def test_a_tensor_that_starts_later_is_left_out_of_the_first_layers() -> None:
-    tensors = (
-        ParameterTensor(name="layers.{layer}.q", shape=(3,), role="linear", count=3),
-        ParameterTensor(name="layers.{layer}.x", shape=(5,), role="linear", count=1, first_layer=2),
-    )
-    assert partition_sizes(tensors, 1) == (3, 3, 3, 5)
-
-
-def test_a_group_overshoots_by_its_last_parameter() -> None:
-    assert sub_group_elements((4, 4, 4, 1), 6) == (8, 5)
-    assert sub_group_elements((4, 4, 4, 1), 100) == (13,)
-
-
-@given(st.lists(st.integers(1, 1000), min_size=1, max_size=50), st.integers(1, 5000))
-def test_groups_hold_every_element_once_and_are_full(partitions: list[int], size: int) -> None:
-    groups = sub_group_elements(partitions, size)
-    assert sum(groups) == sum(partitions)
-    assert all(group >= size for group in groups[:-1])
 
 
 def test_pinned_blocks_are_rounded_up_to_powers_of_two() -> None:

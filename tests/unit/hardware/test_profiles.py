@@ -81,6 +81,8 @@ def test_only_rented_boxes_have_nvlink() -> None:
     [
         ("dual_rtx490", "Did you mean dual_rtx4090?"),
         ("locl", "Did you mean local?"),
+        ("rtx4090", "Did you mean single_rtx4090?"),
+        ("RTX-3090", "Did you mean dual_rtx3090?"),
         ("boxes/mine.yaml", "there is no file boxes/mine.yaml"),
     ],
 )

@@ -87,6 +87,7 @@ def test_the_files_are_whole():
     }
     assert plan_from_json(found["plan.json"]) == make_plan()
     assert "auto" not in json.loads(found["ds_config.json"]).values()
+    assert "auto" not in found["recipe.resolved.yaml"]
     record = json.loads(found["launch.json"])
     assert (record["attempt"], record["cwd"], record["versions"]["torch"]) == (3, "/home/user/work", "2.13.0")
     assert record["argv"] == list(request(number=3).argv)

@@ -74,16 +74,17 @@ def test_offload_moves_shares_to_ram_and_loses_none() -> None:
 def test_what_nvme_takes_is_in_no_memory() -> None:
     found = check(SEVEN_B, "full", stage=3, offload_optimizer="nvme", offload_param="nvme")
     assert (found.device_demand_bytes, found.host_demand_bytes) == (0, 0)
-    assert f"0.0 GB per device, 0.0 GB in RAM and {found.cell_gb:.1f} GB on NVMe." in found.reading
+    assert f"leaves nothing per device, nothing in RAM and {found.cell_gb:.1f} GB (" in found.reading
+    assert found.reading.endswith("GiB) on NVMe.")
 
 
 def test_what_nvme_takes_of_the_optimizer_alone_and_of_a_frozen_base() -> None:
     optimizer = check(SEVEN_B, "full", stage=3, offload_optimizer="nvme", offload_param="cpu")
     assert optimizer.host_demand_bytes == pytest.approx(optimizer.cell_gb * GB * 2 / 16, rel=1e-3)
-    assert optimizer.reading.endswith(f"GB in RAM and {optimizer.cell_gb * 14 / 16:.1f} GB on NVMe.")
+    assert f"GiB) in RAM and {optimizer.cell_gb * 14 / 16:.1f} GB (" in optimizer.reading
     base = check(SEVEN_B, "lora", stage=3, offload_param="nvme")
     assert base.host_demand_bytes == 0
-    assert base.reading.endswith(", 0.0 GB in RAM and 13.5 GB on NVMe.")
+    assert base.reading.endswith(", nothing in RAM and 13.5 GB (12.6 GiB) on NVMe.")
 
 
 def test_one_rank_is_one_rank() -> None:
@@ -123,7 +124,7 @@ def test_the_reading_says_how_with_numbers() -> None:
     reading = check("codellama/CodeLlama-34b-hf", "qlora", stage=3).reading
     assert reading == (
         "LLaMA-Factory 2025-03-11, QLoRA 4: between 30B (24 GB) and 70B (48 GB), 33.74B is 26.2 GB; "
-        "shared by ZeRO-3 over 2 ranks, 13.1 GB per device and 0.0 GB in RAM."
+        "shared by ZeRO-3 over 2 ranks, 13.1 GB (12.2 GiB) per device and nothing in RAM."
     )
 
 

@@ -1,12 +1,16 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tunekit.memory.partitions import (
     flat_partition,
     in_order,
+    partition_sizes,
     persistent_elements,
     pinned_tensors,
     power_of_two,
     sharded_elements,
+    sub_group_elements,
     sub_groups,
 )
 from tunekit.model_shape.shape import ParameterTensor
@@ -58,6 +62,23 @@ def test_layers_follow_one_another_where_the_first_stands() -> None:
         "layers.{layer}.b",
         "norm",
     ]
+
+
+def test_partitions_are_rounded_up_one_by_one() -> None:
+    assert partition_sizes(PAIR, 1) == (10, 3, 5, 3, 5, 4)
+    assert partition_sizes(PAIR, 2) == (5, 2, 3, 2, 3, 2)
+
+
+def test_a_tensor_that_starts_later_is_left_out_of_the_first_layers() -> None:
+    tensors = (tensor("layers.{layer}.q", 3, count=3), tensor("layers.{layer}.x", 5, first=2))
+    assert partition_sizes(tensors, 1) == (3, 3, 3, 5)
+
+
+@given(st.lists(st.integers(1, 1000), min_size=1, max_size=50), st.integers(1, 5000))
+def test_sub_groups_hold_every_element_once_and_are_full(partitions: list[int], size: int) -> None:
+    groups = sub_group_elements(partitions, size)
+    assert sum(groups) == sum(partitions)
+    assert all(group >= size for group in groups[:-1])
 
 
 def test_a_sub_group_overshoots_by_its_last_parameter() -> None:

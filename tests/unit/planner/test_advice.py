@@ -56,10 +56,10 @@ def test_fp4_is_pointed_out() -> None:
     assert any("fp4" in text for text in warnings(recipe_for(SMOLLM, "qlora", method__quantization="fp4")))
 
 
-def test_nvme_names_gigabytes_seconds_and_terabytes() -> None:
+def test_nvme_names_bytes_seconds_and_the_terabytes_of_a_data_sheet() -> None:
     recipe = recipe_for(LLAMA_7B, "full", zero__preset="z3_offload_nvme", zero__nvme_path="/mnt/nvme")
     (text,) = (text for text in warnings(recipe) if "NVMe" in text)
-    assert "108 GB" in text
+    assert "100.4 GiB" in text
     assert "108 TB" in text
 
 
@@ -125,3 +125,9 @@ def test_weight_decay_with_an_optimizer_of_the_users_own_json(tmp_path: Path) ->
         path.write_text(json.dumps(section))
         recipe = recipe_for(SMOLLM, "full", zero__config=str(path), train__weight_decay=0.1)
         assert len(decays(recipe)) == told
+
+
+def test_little_swapping_is_no_zero_and_no_question_of_endurance() -> None:
+    recipe = recipe_for(SMOLLM, zero__preset="z3_offload_nvme", zero__nvme_path="/mnt/nvme")
+    (text,) = (text for text in warnings(recipe) if "NVMe" in text)
+    assert text.endswith("MiB on NVMe, less than a second.")

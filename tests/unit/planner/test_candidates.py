@@ -91,8 +91,9 @@ def test_qlora_is_offered_a_sharded_16_bit_base_only() -> None:
 def test_nvme_asks_for_a_folder_and_prices_the_traffic() -> None:
     changes = [change for family in families(resolved(recipe_for(LLAMA_7B, "full"))) for change in family]
     (nvme,) = (change for change in changes if "z3_offload_nvme" in change.typed)
-    assert nvme.typed.endswith("zero.nvme_path=/mnt/nvme")
-    assert "108 GB read and written per step" in nvme.note
+    assert nvme.typed.endswith("zero.nvme_path=/path/on/your/nvme")
+    assert "100.4 GiB of optimizer states read and written per step" in nvme.note
+    assert nvme.note.endswith("write a folder of your own for /path/on/your/nvme")
     owned = recipe_for(LLAMA_7B, "full", zero__preset="z2_offload_bf16", zero__nvme_path="/fast")
     assert "zero.preset=z3_offload_nvme" in typed(owned)
 
@@ -116,3 +117,27 @@ def test_the_cost_of_gathering_depends_on_the_machine() -> None:
     assert "PCIe" in note(machine())
     assert "PCIe" not in note(machine("8x_h100_80gb"))
     assert "PCIe" not in note(laptop())
+
+
+def test_little_traffic_is_not_rounded_to_nothing() -> None:
+    changes = [change for family in families(resolved(recipe_for(SMOLLM), laptop())) for change in family]
+    notes = [change.note for change in changes if "z3_offload_nvme" in change.typed]
+    assert notes
+    assert all("MiB of optimizer states" in note for note in notes)
+    assert not any(" 0 " in note for note in notes)
+
+
+def test_what_was_measured_on_cards_is_not_claimed_for_a_cpu() -> None:
+    keys = {"method__double_quant": False, "train__micro_batch_size": 8}
+    for kind, more in (("qlora", keys), ("lora", {"train__micro_batch_size": 8}), ("full", {})):
+        on_cpu, on_cards = (
+            " ".join(
+                change.note
+                for family in families(resolved(recipe_for(SMOLLM, kind, **more), hardware))
+                for change in family
+            )
+            for hardware in (laptop(), machine())
+        )
+        for word in ("RTX 4090", "bitsandbytes", "PCIe", "card"):
+            assert word not in on_cpu
+        assert "bitsandbytes" in on_cards

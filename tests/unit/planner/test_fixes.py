@@ -16,6 +16,12 @@ def fixes(model: str, kind: str, hardware: Hardware | None = None, **keys: Any) 
     return find_fixes(resolved(recipe_for(model, kind, **keys), hardware), "both")
 
 
+def assert_best_first(found: tuple[Fix, ...]) -> None:
+    """What surely fits, then what fits tightly, then what is not enough."""
+    places = [("fits", "tight", "rejected").index(fix.verdict) for fix in found]
+    assert places == sorted(places)
+
+
 def named(found: tuple[Fix, ...], word: str) -> Fix:
     (fix,) = (each for each in found if word in each.set.split())
     return fix
@@ -32,8 +38,7 @@ def test_the_mildest_member_that_is_enough_is_offered() -> None:
 
 def test_those_that_are_enough_come_first_and_all_save_bytes() -> None:
     found = fixes(CODELLAMA_34B, "full", zero__preset="z3_offload")
-    verdicts = [fix.verdict == "rejected" for fix in found]
-    assert verdicts == sorted(verdicts)
+    assert_best_first(found)
     assert found[0].verdict == "fits"
     assert all(fix.saves_bytes > 0 for fix in found if not fix.set.startswith("hardware="))
     assert all(fix.note for fix in found)
@@ -130,5 +135,24 @@ def test_where_little_is_enough_what_helps_is_shown_too() -> None:
         train__max_seq_length=16384,
         train__micro_batch_size=1,
     )
-    assert found[0].set == "train.max_seq_length=8192"
+    assert [fix.set for fix in found][:2] == ["hardware=a100_80gb", "train.max_seq_length=8192"]
+    assert_best_first(found)
     assert [fix.verdict for fix in found if fix.verdict == "rejected"] == ["rejected"] * 2
+
+
+def test_what_surely_fits_comes_before_what_is_tight() -> None:
+    mixed = 0
+    for length in range(4096, 40961, 2048):
+        found = fixes(LLAMA_8B, "lora", **ROWS, train__max_seq_length=length, train__micro_batch_size=2)
+        assert_best_first(found)
+        mixed += {"fits", "tight"} <= {fix.verdict for fix in found}
+    assert mixed, "no case showed both"
+
+
+def test_a_larger_machine_saves_nothing() -> None:
+    for micro in (1, 2):
+        keys = {"train__max_seq_length": 16384, "train__micro_batch_size": micro}
+        found = fixes(CODELLAMA_34B, "qlora", zero__preset="z3_qlora", **keys)
+        machines = [fix for fix in found if fix.set.startswith("hardware=")]
+        assert machines
+        assert all(fix.saves_bytes == 0 for fix in machines)

@@ -133,7 +133,8 @@ def test_a_rejection_without_terms_names_none() -> None:
 
 def test_a_rejection_by_the_table_names_row_and_cell() -> None:
     assert explained(memory(make_place(20 * GIB, 24 * GIB)), table(asked=44)) == (
-        "The GPU needs 44.0 GiB by the LLaMA-Factory table, LoRA 16, 16 GB, 20.0 GiB more than the 24.0 GiB usable."
+        "The GPU needs 44.0 GiB by the LLaMA-Factory table (LoRA 16, cell of 16.0 GB), "
+        "20.0 GiB more than the 24.0 GiB usable."
     )
 
 

@@ -113,3 +113,22 @@ def test_a_folder_without_data_or_with_mixed_kinds_is_refused(tmp_path: Path) ->
     write(tmp_path, "b.jsonl", "{}")
     with pytest.raises(UsageError, match=r"mixes .csv and .jsonl files"):
         data_files(tmp_path)
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_what_separates_the_columns_is_recognised(tmp_path: Path, mark: str) -> None:
+    text = (
+        f'\ufeffprompt{mark}completion\n"a{mark}, b; c"{mark}d, e; f\n'
+        if mark == "\t"
+        else (f'\ufeffprompt{mark}completion\n"a{mark} b"{mark}d\n')
+    )
+    (row,) = [row for _, row in read_rows(write(tmp_path, "a.csv", text))]
+    assert list(row) == ["prompt", "completion"]
+    assert row["prompt"].startswith("a")
+
+
+def test_a_comma_that_stands_in_a_name_does_not_win_over_more_semicolons(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "id, number;prompt;completion\n1;two;three\n")
+    assert [list(row) for _, row in read_rows(path)] == [["id, number", "prompt", "completion"]]
+    with pytest.raises(UsageError, match="put quotes around a value that holds a semicolon"):
+        list(read_rows(write(tmp_path, "b.csv", "a;b\n1;2;3\n")))

@@ -82,7 +82,7 @@ def test_a_fitting_plan_has_nothing_to_change() -> None:
 
 
 def test_decisions_show_key_value_and_reason() -> None:
-    assert re.search(r"train\.optimizer=adamw +the method's own", text(planned()))
+    assert re.search(r"train\.optimizer=adamw +what models of this kind", text(planned()))
     assert "zero.*: 7 sizes" in text(planned())
 
 

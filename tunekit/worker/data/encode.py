@@ -18,13 +18,22 @@ from typing import Any
 from jinja2 import TemplateError
 
 from tunekit.errors import UsageError
-from tunekit.recipe.data_formats import Layout, Message, RowError, conversation, plain_text, tools_of
+from tunekit.recipe.data_formats import (
+    Layout,
+    Message,
+    RowError,
+    asks_something,
+    conversation,
+    plain_text,
+    tools_of,
+)
+from tunekit.worker.data.checks import COUNTED
 from tunekit.worker.data.sources import placed
 from tunekit.worker.data.templates import fold_system, render
 
 IGNORED = -100
 """The label of a token that the loss skips."""
-VERSION = 1
+VERSION = 2
 """Part of the cache key: raise it when the encoding changes."""
 
 Span = tuple[int, int]
@@ -37,6 +46,8 @@ class Rendered:
     text: str
     learned: tuple[Span, ...]
     unlearned_turns: int = 0
+    asks: bool = True
+    """False where an answer follows an empty question."""
 
 
 EMPTY = Rendered("", ())
@@ -87,9 +98,10 @@ class RowEncoder:
         show = partial(render, self.tokenizer, template=template, tools=tools_of(row, self.layout))
         text = show(messages)
         if not self.completion_only:
-            return Rendered(text, ((0, len(text)),))
+            return Rendered(text, ((0, len(text)),), asks=asks_something(messages))
         spans = [answer_span(messages, index, text, show) for index in answers]
-        return Rendered(text, tuple(span for span in spans if span), spans.count(None))
+        learned = tuple(span for span in spans if span)
+        return Rendered(text, learned, spans.count(None), asks=asks_something(messages))
 
     def _tokenise(self, rendered: Sequence[Rendered]) -> list[tuple[list[int], list[Span]]]:
         # A chat template writes the beginning token itself; adding it again would double it.
@@ -130,6 +142,7 @@ class RowEncoder:
             "ends": int(self._ends(labels)),
             "doubled_bos": int(len(ids) > 1 and ids[0] == ids[1] == self.tokenizer.bos_token_id),
             "unlearned_turns": row.unlearned_turns,
+            "no_question": int(not row.asks),
         }
 
     def _ends(self, labels: Sequence[int]) -> bool:
@@ -143,7 +156,7 @@ class RowEncoder:
         return False
 
 
-COLUMNS = ("input_ids", "labels", "length", "supervised", "digest", "ends", "doubled_bos", "unlearned_turns")
+COLUMNS = ("input_ids", "labels", *COUNTED)
 """What a `RowEncoder` makes of each row."""
 
 

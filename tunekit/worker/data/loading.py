@@ -19,7 +19,15 @@ from tunekit.recipe.job import Job
 from tunekit.recipe.schema import DataFormat, DataSection, Recipe
 from tunekit.recipe.shipped import existing_path
 from tunekit.units import MIB
-from tunekit.worker.data.checks import Finding, Statistics, findings, refuse, refuse_less_than_a_step, statistics
+from tunekit.worker.data.checks import (
+    COUNTED,
+    Finding,
+    Statistics,
+    findings,
+    refuse,
+    refuse_less_than_a_step,
+    statistics,
+)
 from tunekit.worker.data.encode import COLUMNS, IGNORED, VERSION, RowEncoder
 from tunekit.worker.data.sources import RawRows, Rows, open_rows
 from tunekit.worker.data.templates import prepare_tokenizer, takes_system, training_template
@@ -47,6 +55,8 @@ class PreparedData:
     completion_only_loss: bool
     packed: bool
     streaming: bool
+    num_samples: int | None
+    """Samples to train on: without the empty rows and those held out, before packing; None for a stream."""
     num_rows: int | None
     """Rows of one epoch after packing; None for a stream."""
     statistics: Statistics
@@ -69,6 +79,7 @@ def load_datasets(recipe: Recipe, job: Job, tokenizer: Any, *, report: Report) -
     refuse(train.statistics, source=recipe.data.path)
     _tell(report, findings(train.statistics))
     train_rows, eval_rows = _held_out(opened, train.rows)
+    samples = len(train_rows) if isinstance(train_rows, Dataset) else None
     train_rows, eval_rows = (_packed(rows, job, cut=opened.encoder.cut) for rows in (train_rows, eval_rows))
     prepared = PreparedData(
         train=train_rows,
@@ -77,6 +88,7 @@ def load_datasets(recipe: Recipe, job: Job, tokenizer: Any, *, report: Report) -
         completion_only_loss=opened.encoder.completion_only,
         packed=job.packing,
         streaming=recipe.data.streaming,
+        num_samples=samples,
         num_rows=len(train_rows) if isinstance(train_rows, Dataset) else None,
         statistics=train.statistics,
         example=tokenizer.decode(train.first["input_ids"], skip_special_tokens=False),
@@ -108,7 +120,7 @@ class _Opened:
             max_seq_length=job.max_seq_length,
             # Text has no answer whose end must stay with its question: packing may go on in the next row.
             cut=chats or not job.packing,
-            completion_only=chats if job.completion_only_loss is None else job.completion_only_loss and chats,
+            completion_only=chats and job.completion_only_loss,
             template=training_template(tokenizer) if chats else None,
             system_role=takes_system(tokenizer) if chats else True,
         )
@@ -152,7 +164,7 @@ def _all_at_once(opened: _Opened, source: str, rows: Dataset) -> _Tokenised:
         new_fingerprint=fingerprint(rows, encoder),
     )
     counts = encoded.with_format("numpy")
-    found = opened.count({name: counts[name][:] for name in COLUMNS[2:]})
+    found = opened.count({name: counts[name][:] for name in COUNTED})
     refuse(found, source=source)
     kept = encoded
     if found.usable_rows < found.rows:
@@ -165,7 +177,7 @@ def _as_a_stream(opened: _Opened, source: str, rows: IterableDataset) -> _Tokeni
     encoder = opened.encoder
     probe = list(islice(rows, PEEKED_ROWS))
     made = encoder({name: [row[name] for row in probe] for name in probe[0]}, range(len(probe)))
-    found = opened.count({name: made[name] for name in COLUMNS[2:]})
+    found = opened.count({name: made[name] for name in COUNTED})
     refuse(found, source=source)
     first = next(index for index, count in enumerate(made["supervised"]) if count)
     endless = rows.shuffle(seed=opened.recipe.train.seed, buffer_size=SHUFFLED_ROWS).repeat(None)
@@ -215,7 +227,7 @@ def _refuse_too_few(prepared: PreparedData, recipe: Recipe, job: Job) -> None:
             prepared.num_rows,
             epochs=recipe.train.num_epochs,
             global_batch_size=job.batch.global_batch_size,
-            samples=prepared.statistics.usable_rows,
+            packed_from=prepared.num_samples if prepared.packed else None,
             source=recipe.data.path,
         )
 
@@ -264,6 +276,7 @@ def _event(prepared: PreparedData, opened: _Opened, train: _Tokenised, tokenizer
         "completion_only_loss": prepared.completion_only_loss,
         "packed": prepared.packed,
         "streaming": prepared.streaming,
+        "num_samples": prepared.num_samples,
         "num_rows": prepared.num_rows,
         "num_eval_rows": len(prepared.eval) if isinstance(prepared.eval, Dataset) else None,
         "pad_token": tokenizer.pad_token,

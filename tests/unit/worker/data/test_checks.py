@@ -11,7 +11,8 @@ pytestmark = pytest.mark.train
 
 
 def count(rows: list[dict[str, int]], *, max_seq_length: int = 10, cut: bool = True) -> Statistics:
-    plain = {"length": 8, "supervised": 4, "digest": 0, "ends": 1, "doubled_bos": 0, "unlearned_turns": 0}
+    plain = {"length": 8, "supervised": 4, "digest": 0, "ends": 1, "doubled_bos": 0}
+    plain |= {"unlearned_turns": 0, "no_question": 0}
     filled = [{**plain, "digest": number, **row} for number, row in enumerate(rows)]
     return statistics({name: [row[name] for row in filled] for name in plain}, max_seq_length=max_seq_length, cut=cut)
 
@@ -50,7 +51,27 @@ def test_repeated_rows_are_counted() -> None:
 def test_empty_rows_are_neither_masked_nor_repeated() -> None:
     found = count([{"length": 0, "supervised": 0, "digest": 9}] * 2 + [{}])
     assert (found.empty_rows, found.masked_rows, found.duplicate_rows, found.usable_rows) == (2, 0, 0, 1)
-    assert codes(found) == ["empty_rows"]
+    assert [finding.text for finding in findings(found)] == [
+        "2 of 3 rows are empty or hold no answer and are dropped: 1 are left"
+    ]
+
+
+def test_every_count_but_that_of_empty_rows_leaves_them_out() -> None:
+    empty = {"length": 0, "supervised": 0, "digest": 0, "no_question": 1}
+    rows = [empty] * 5 + [{"length": 13, "digest": 1}] * 2 + [{"no_question": 1}, {"supervised": 0}]
+    said = [finding.text for finding in findings(count(rows)) if finding.code != "empty_rows"]
+    assert len(said) == 4
+    assert all(" of 4 rows " in text for text in said)
+
+
+def test_rows_with_an_empty_question_are_counted_and_kept() -> None:
+    found = count([{"no_question": 1}, {}, {}])
+    assert (found.rows_without_question, found.usable_rows) == (1, 3)
+    (finding,) = findings(found)
+    assert finding.text == (
+        "1 of 3 rows have an answer but an empty question and are learned as they are; "
+        "if a column was missed, name it in data.columns"
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,9 +110,11 @@ def test_nothing_to_learn_stops(rows: list[Any], message: str) -> None:
 
 def test_less_than_one_step_stops_with_the_arithmetic() -> None:
     with pytest.raises(UsageError) as caught:
-        refuse_less_than_a_step(3, epochs=1.0, global_batch_size=16, samples=9, source="rows")
+        refuse_less_than_a_step(3, epochs=1.0, global_batch_size=16, packed_from=9, source="rows")
     assert str(caught.value) == (
         "rows: 3 rows (packed from 9 samples) x 1 epochs are less than one optimizer step of 16 rows. "
         "Type train.global_batch_size=3 or less, train.num_epochs=6 or more, or set train.max_steps"
     )
-    refuse_less_than_a_step(3, epochs=6.0, global_batch_size=16, samples=3, source="rows")
+    with pytest.raises(UsageError, match=r"^rows: 3 rows x 1 epochs"):
+        refuse_less_than_a_step(3, epochs=1.0, global_batch_size=16, packed_from=None, source="rows")
+    refuse_less_than_a_step(3, epochs=6.0, global_batch_size=16, packed_from=None, source="rows")

@@ -114,7 +114,8 @@ def test_rows_without_anything_to_learn_are_dropped_and_told(
     prepared, events = load(
         lines([*rows, rows[0], {"prompt": "x" * 200, "completion": "A"}, {"prompt": "Q", "completion": ""}])
     )
-    assert prepared.num_rows == 201
+    assert (prepared.num_rows, prepared.num_samples) == (201, 201)
+    assert (events["data"]["rows"], events["data"]["num_samples"]) == (203, 201)
     assert events["warning"] == ["masked_rows", "truncated_rows", "empty_rows", "duplicate_rows"]
     assert all(any(label != IGNORED for label in row["labels"]) for row in prepared.train)
 
@@ -240,3 +241,21 @@ def test_held_out_rows_of_a_stream_have_an_end(load: Callable[..., Any], lines: 
     held_out = lines(PAIRS[:3], "eval.jsonl")
     stream, events = load(lines(PAIRS), streaming=True, train={"max_steps": 5}, eval_path=held_out)
     assert (len(stream.eval), events["data"]["num_eval_rows"]) == (3, 3)
+
+
+def test_rows_without_a_question_are_told(load: Callable[..., Any], lines: Callable[..., str]) -> None:
+    rows = [*PAIRS, {"prompt": " ", "completion": "Answer"}]
+    prepared, events = load(lines(rows))
+    assert events["warning"] == ["no_question"]
+    assert (prepared.statistics.rows_without_question, prepared.num_rows) == (1, 21)
+
+
+def test_samples_are_counted_without_those_held_out(load: Callable[..., Any], lines: Callable[..., str]) -> None:
+    with pytest.raises(UsageError, match=r"16 rows x 1 epochs are less than one optimizer step of 64 rows"):
+        load(
+            lines(PAIRS),
+            eval_fraction=0.2,
+            job={"batch": Batch(micro_batch_size=64, gradient_accumulation_steps=1, world_size=1)},
+        )
+    prepared, _ = load(lines(PAIRS), eval_fraction=0.2, job={"packing": True, "max_seq_length": 150})
+    assert prepared.num_samples == 16
