@@ -38,7 +38,9 @@ COLOURS = ("red", "green", "blue", "white", "black", "brown", "grey", "pink")
 THINGS = ("car", "house", "tree", "river", "stone", "bird", "door", "lamp")
 
 
-def write_model(folder: Path, *, seed: int = 7, hidden: int = HIDDEN, vocabulary: int = VOCAB) -> Path:
+def write_model(
+    folder: Path, *, seed: int = 7, hidden: int = HIDDEN, vocabulary: int = VOCAB, tied: bool = False
+) -> Path:
     """A Llama of some 300,000 random parameters in bf16, with its tokenizer; loads like any model folder."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -53,7 +55,7 @@ def write_model(folder: Path, *, seed: int = 7, hidden: int = HIDDEN, vocabulary
         vocab_size=vocabulary,
         max_position_embeddings=512,
         initializer_range=0.1,
-        tie_word_embeddings=False,
+        tie_word_embeddings=tied,
         bos_token_id=1,
         eos_token_id=2,
         pad_token_id=3,

@@ -258,19 +258,24 @@ def nvme_param_buffers(case: Case) -> MemoryTerm:
 
 
 def saving(case: Case) -> MemoryTerm:
-    """b N_t on rank 0: adapters, or a full model gathered from stage 3. A whole model leaves the card by files."""
+    """b N_t of adapters, or one file of a full model, on rank 0; stage 3 is gathered tensor by tensor on the way.
+
+    Nobody copies a frozen base: transformers' own save, which the worker replaces, would on every rank below stage 3.
+    A file is at most 2 GB, or the largest tensor.
+    """
     elements = case.inventory.num_trainable
     size, what = case.weight_bytes * elements, f"{case.weight_bytes} B x {elements:,} on rank 0"
+    file = max(SAVE_FILE_BYTES, case.weight_bytes * case.inventory.largest_model_tensor)
     if case.stage < 3 and case.on_cpu:
         size = 0
-    elif case.stage < 3 and case.job.method == "full":
-        size, what = min(size, SAVE_FILE_BYTES), f"min({what}, {SAVE_FILE_BYTES:,} B of one file)"
+    elif case.job.method == "full":
+        size, what = min(size, file), f"min({what}, {file:,} B of one file)"
     return MemoryTerm(
         name="weights being saved",
         phases=("save",),
         host_bytes=size,
         formula=what,
-        source="deepspeed 0.19.8 `_zero3_consolidated_16bit_state_dict`; safetensors copies a card's tensors to RAM",
+        source="tunekit/worker/saving.py; safetensors copies a card's tensors to RAM file by file",
         kind="exact",
     )
 

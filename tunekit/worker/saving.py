@@ -1,18 +1,22 @@
-"""Writing what was trained: gathered once, by rank 0, without a copy of the frozen base."""
+"""Writing what was trained: by rank 0, file by file, without a copy of the frozen base or of the whole model."""
 
 from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
+from safetensors import safe_open
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from tunekit.memory.host import SAVE_FILE_BYTES
 from tunekit.worker.journal import write_json
+from tunekit.worker.measuring import whole_bytes
 from tunekit.worker.world import World
 
 if TYPE_CHECKING:
@@ -22,26 +26,111 @@ COMPLETE = "complete.json"
 """Written last into a checkpoint: without it the save was cut short."""
 
 
-def save_model_files(trainer: WorkerTrainer, folder: str | Path, world: World) -> None:
+def save_model_files(
+    trainer: WorkerTrainer, folder: str | Path, world: World, *, file_bytes: int = SAVE_FILE_BYTES
+) -> None:
     """Write the adapter or the whole model, with its tokenizer, into `folder`. Every rank must call it.
 
-    transformers' own save clones the complete state, frozen base included, to RAM on every rank under ZeRO 0-2.
+    transformers' own save clones the complete state, frozen base included, to RAM on every rank under ZeRO 0-2, and
+    DeepSpeed's gathers a sharded model whole on rank 0. Here no more than `file_bytes` of a model are in RAM at once.
     """
     model = trainer.model
     if trainer.plan.job.adapter is not None:
         state = adapter_state(model, world)
-    else:
-        state = full_state(trainer, world)
+        if world.is_first:
+            model.save_pretrained(str(folder), state_dict=state, save_embedding_layers=False)
+    elif trainer.plan.job.zero.stage == 3:
+        save_sharded(trainer, Path(folder), world, file_bytes)
+    elif world.is_first:
+        # transformers would copy up to 50 GB of a card's weights to RAM at once, as one file.
+        model.save_pretrained(str(folder), max_shard_size=file_bytes)
     if world.is_first:
-        extra = {"save_embedding_layers": False} if trainer.plan.job.adapter is not None else _small_files()
-        model.save_pretrained(str(folder), state_dict=state, **extra)
         trainer.processing_class.save_pretrained(str(folder))
     dist.barrier()
 
 
-def _small_files() -> dict[str, Any]:
-    # transformers would copy up to 50 GB of a card's weights to RAM at once, as one file.
-    return {"max_shard_size": SAVE_FILE_BYTES}
+def save_sharded(trainer: WorkerTrainer, folder: Path, world: World, file_bytes: int) -> None:
+    """Write a model of which every rank holds a part: tensors are gathered one by one, rank 0 writes a file at a time.
+
+    DeepSpeed's partitioning of the small tensors it keeps whole is undone and redone, as for its own checkpoints.
+    """
+    model, optimizer = trainer.model, trainer.deepspeed.optimizer
+    parts = files_of(stored_tensors(model), file_bytes)
+    optimizer.checkpoint_event_prologue()
+    for number, names in enumerate(parts, start=1):
+        state = whole_tensors(model, names, world)
+        if world.is_first:
+            write_part(model, state, folder, f"model-{number:05d}-of-{len(parts):05d}.safetensors")
+    optimizer.checkpoint_event_epilogue()
+    if world.is_first:
+        write_index(folder, len(parts))
+
+
+def stored_tensors(model: torch.nn.Module) -> dict[str, int]:
+    """Name and bytes of every tensor that belongs into the files, in the model's order; a tied one once."""
+    names: dict[int, str] = {}
+    for name in model.state_dict():
+        names.setdefault(id(tensor_of(model, name)), name)
+    return {name: whole_bytes(tensor_of(model, name)) for name in names.values()}
+
+
+def tensor_of(model: torch.nn.Module, name: str) -> torch.Tensor:
+    """The parameter or buffer of this name."""
+    owner, _, leaf = name.rpartition(".")
+    found: torch.Tensor = getattr(model.get_submodule(owner), leaf)
+    return found
+
+
+def files_of(sizes: Mapping[str, int], file_bytes: int) -> list[list[str]]:
+    """The names in order, cut into files of at most `file_bytes`; a larger tensor has a file of its own."""
+    files: list[list[str]] = []
+    room = 0
+    for name, size in sizes.items():
+        if size > room:
+            files.append([])
+            room = file_bytes
+        files[-1].append(name)
+        room -= size
+    return files
+
+
+def whole_tensors(model: torch.nn.Module, names: list[str], world: World) -> dict[str, torch.Tensor]:
+    """These tensors in RAM of rank 0; nothing on the others, which take part in gathering them."""
+    state = {}
+    for name in names:
+        tensor = tensor_of(model, name)
+        with gathered([tensor]):
+            if world.is_first:
+                state[name] = tensor.detach().to("cpu", copy=True)
+    return state
+
+
+def write_part(model: Any, state: dict[str, torch.Tensor], folder: Path, name: str) -> None:
+    """One file of a model, by transformers, which knows the names and the settings that belong to it.
+
+    Each file is written into a folder of its own: in the model's own, transformers removes the files of earlier calls.
+    """
+    part = folder / ".part"
+    shutil.rmtree(part, ignore_errors=True)
+    model.save_pretrained(str(part), state_dict=state, max_shard_size=sum(map(whole_bytes, state.values())) + 1)
+    (part / SAFE_WEIGHTS_NAME).rename(part / name)
+    for path in part.iterdir():
+        path.replace(folder / path.name)
+    part.rmdir()
+
+
+def write_index(folder: Path, count: int) -> None:
+    """Say which tensor is in which of the `count` files; a single file needs no index, and its plain name."""
+    paths = sorted(folder.glob(f"model-*-of-{count:05d}.safetensors"))
+    if count == 1:
+        paths[0].rename(folder / SAFE_WEIGHTS_NAME)
+        return
+    weights: dict[str, str] = {}
+    for path in paths:
+        with safe_open(path, framework="pt") as file:
+            weights |= dict.fromkeys(file.keys(), path.name)
+    size = sum(path.stat().st_size for path in paths)
+    write_json(folder / SAFE_WEIGHTS_INDEX_NAME, {"metadata": {"total_size": size}, "weight_map": weights})
 
 
 def adapter_state(model: torch.nn.Module, world: World) -> dict[str, torch.Tensor] | None:
@@ -53,15 +142,7 @@ def adapter_state(model: torch.nn.Module, world: World) -> dict[str, torch.Tenso
         return {name: parameter.detach().cpu().clone() for name, parameter in trained.items()}
 
 
-def full_state(trainer: WorkerTrainer, world: World) -> dict[str, torch.Tensor] | None:
-    """The whole model's state on rank 0: gathered layer by layer under ZeRO-3, else None, the model has it itself."""
-    if trainer.plan.job.zero.stage < 3:
-        return None
-    state: dict[str, torch.Tensor] | None = trainer.deepspeed._zero3_consolidated_16bit_state_dict()
-    return state if world.is_first else None
-
-
-def gathered(parameters: list[torch.nn.Parameter]) -> Any:
+def gathered(parameters: Sequence[torch.Tensor]) -> Any:
     """A context in which these parameters are whole on every rank; nothing to do where they are whole anyway."""
     partitioned = [parameter for parameter in parameters if hasattr(parameter, "ds_id")]
     if not partitioned:
@@ -84,6 +165,11 @@ def seal_checkpoint(folder: Path, world: World, *, keep: int) -> None:
         for old in sealed_checkpoints(folder.parent)[:-keep]:
             shutil.rmtree(old)
     dist.barrier()
+
+
+def is_sealed(folder: Path) -> bool:
+    """Whether the checkpoint in `folder` is complete."""
+    return (folder / COMPLETE).exists()
 
 
 def sealed_checkpoints(folder: Path) -> list[Path]:

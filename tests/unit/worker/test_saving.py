@@ -11,7 +11,15 @@ from safetensors.torch import load_file
 
 from tunekit.worker.adapters import add_adapters
 from tunekit.worker.model import load_model, load_tokenizer
-from tunekit.worker.saving import adapter_state, save_model_files, seal_checkpoint, sealed_checkpoints, step_of
+from tunekit.worker.saving import (
+    adapter_state,
+    files_of,
+    save_model_files,
+    seal_checkpoint,
+    sealed_checkpoints,
+    step_of,
+    stored_tensors,
+)
 from tunekit.worker.world import World
 
 pytestmark = pytest.mark.train
@@ -41,6 +49,20 @@ def test_a_full_model_is_saved_whole(tiny_model: Path, plan_tiny: Any, tmp_path:
     saved, original = (load_file(path / "model.safetensors") for path in (tmp_path / "final", tiny_model))
     assert saved.keys() == original.keys()
     assert all(torch.equal(saved[name], original[name]) for name in original)
+
+
+def test_files_hold_every_tensor_in_order_and_no_more_than_they_may() -> None:
+    sizes = {"a": 4, "b": 5, "large": 30, "c": 10, "d": 1}
+    assert files_of(sizes, 10) == [["a", "b"], ["large"], ["c"], ["d"]]
+    assert files_of(sizes, 100) == [list(sizes)]
+
+
+def test_a_tied_head_is_stored_once() -> None:
+    model = torch.nn.ModuleDict({"embed": torch.nn.Embedding(4, 2), "head": torch.nn.Linear(2, 4, bias=False)})
+    model["head"].weight = model["embed"].weight
+    model.register_buffer("scale", torch.zeros(3))
+    model.register_buffer("cache", torch.zeros(3), persistent=False)
+    assert stored_tensors(model) == {"scale": 12, "embed.weight": 32}
 
 
 def test_only_the_first_rank_holds_the_adapter_in_ram() -> None:
