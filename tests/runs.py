@@ -35,8 +35,9 @@ def write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
 
 def steps(*losses: float, first: int = 1, max_steps: int = 10, **more: Any) -> list[dict[str, Any]]:
     """Metrics of consecutive steps, one second apart."""
+    same = {"max_steps": max_steps, "tokens_per_second": 100.0, "seconds": 1.0}
     return [
-        {"step": step, "max_steps": max_steps, "loss": loss, "tokens_per_second": 100.0, "time": 1000.0 + step, **more}
+        {**same, "step": step, "loss": loss, "time": 1000.0 + step, **more}
         for step, loss in enumerate(losses, start=first)
     ]
 

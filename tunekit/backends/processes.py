@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import psutil
@@ -24,30 +25,33 @@ from tunekit.launcher.run_dir import RunDir
 
 POLL_SECONDS = 0.1
 KILL_SECONDS = 2.0
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_START_TICKS, _EXIT_STATUS = 19, 49
+"""Places in /proc/PID/stat, counted from the state on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessRecord:
-    """The leader of a run's session. `started` is its start time in seconds since 1970, to tell it from a later pid."""
+    """The leader of a run's session. `started` tells it from a later process with the same pid: see `start_mark`."""
 
     pid: int
-    started: float
+    started: str
     attempt: int
 
 
 def record_process(run_dir: RunDir, pid: int, attempt: int) -> ProcessRecord:
     """Write down who runs, so that another terminal can find the processes."""
-    record = ProcessRecord(pid=pid, started=_start_time(pid), attempt=attempt)
+    record = ProcessRecord(pid=pid, started=start_mark(pid) or "", attempt=attempt)
     run_dir.process.write_text(json.dumps(asdict(record)) + "\n")
     return record
 
 
 def read_process(run_dir: RunDir) -> ProcessRecord | None:
     """The record of the latest attempt, or None where nothing was started."""
-    found = read_record(run_dir.process)
-    if found is None:
-        return None
-    return ProcessRecord(pid=int(found["pid"]), started=float(found["started"]), attempt=int(found["attempt"]))
+    match read_record(run_dir.process):
+        case {"pid": int(pid), "started": str(started), "attempt": int(attempt)}:
+            return ProcessRecord(pid=pid, started=started, attempt=attempt)
+    return None
 
 
 def members(run_dir: RunDir, record: ProcessRecord | None) -> list[psutil.Process]:
@@ -79,7 +83,8 @@ def ranks(processes: Iterable[psutil.Process]) -> dict[int, psutil.Process]:
 
 def end_processes(run_dir: RunDir, record: ProcessRecord | None, *, grace: float) -> None:
     """Write the stop request, signal every rank at once, wait up to `grace` seconds, then kill all that is left."""
-    run_dir.stop_request.write_text(f"{time.time():.0f}\n")
+    with suppress(OSError):  # on a full disk, or where the run was moved away, the signal has to do
+        run_dir.stop_request.write_text(f"{time.time():.0f}\n")
     alive = members(run_dir, record)
     training = ranks(alive)
     for process in training.values():
@@ -107,18 +112,35 @@ def _wait_until(done: Callable[[], bool], seconds: float) -> None:
 
 def _leader(record: ProcessRecord) -> Literal["ours", "another", "gone"]:
     """Whose the leader's pid is now."""
-    try:
-        started = psutil.Process(record.pid).create_time()
-    except psutil.NoSuchProcess:
+    started = start_mark(record.pid)
+    if started is None:
         return "gone"
-    return "ours" if abs(started - record.started) <= 1.0 else "another"
+    return "ours" if started == record.started else "another"
 
 
-def _start_time(pid: int) -> float:
+def start_mark(pid: int) -> str | None:
+    """When the process started, as this boot's id and its ticks since boot; None where there is no such process.
+
+    Not the time of day, which may jump: a run would be taken for lost when the clock is set.
+    """
+    fields = _stat(pid)
+    return None if fields is None else f"{BOOT_ID.read_text().strip()}/{fields[_START_TICKS]}"
+
+
+def exit_code_of(pid: int) -> int | None:
+    """How a process ended whose parent has not asked yet, as `Popen.returncode` says it; None when it is too late."""
+    fields = _stat(pid)
+    if fields is None or fields[0] != "Z":
+        return None
+    return os.waitstatus_to_exitcode(int(fields[_EXIT_STATUS]))
+
+
+def _stat(pid: int) -> list[str] | None:
+    """The fields of /proc/PID/stat after the name, which may hold spaces and brackets (proc(5))."""
     try:
-        return psutil.Process(pid).create_time()
-    except psutil.NoSuchProcess:
-        return time.time()
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
 
 
 def _session(pid: int) -> int | None:

@@ -8,6 +8,10 @@ from typing import Any
 
 Record = dict[str, Any]
 
+_WHOLE = frozenset({"step", "max_steps", "gpu_bytes", "host_bytes"})
+_NUMBERS = frozenset({"loss", "eval_loss", "tokens_per_second", "seconds", "time"})
+"""Fields of metrics.jsonl and events.jsonl that are read as numbers; a line where one is not is as good as broken."""
+
 
 class JsonLines:
     """Follows a .jsonl file: `new()` returns the records that were completed since the last call."""
@@ -27,7 +31,8 @@ class JsonLines:
         if not whole:
             return []
         self._offset += len(whole) + 1
-        return [record for line in whole.split(b"\n") if (record := _record(line)) is not None]
+        records = (_record(line) for line in whole.split(b"\n"))
+        return [record for record in records if record is not None and _is_sound(record)]
 
 
 def read_lines(path: Path) -> list[Record]:
@@ -43,9 +48,14 @@ def read_record(path: Path) -> Record | None:
         return None
 
 
+def _is_sound(record: Record) -> bool:
+    whole = all(type(record[name]) is int for name in _WHOLE & record.keys())
+    return whole and all(type(record[name]) in (int, float) for name in _NUMBERS & record.keys())
+
+
 def _record(text: bytes) -> Record | None:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

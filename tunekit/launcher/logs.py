@@ -9,6 +9,11 @@ from tunekit.launcher.run_dir import RunDir
 
 _DEEPSPEED_NAME = re.compile(r"^\d+_rank(\d+)\.log$")
 _TRACEBACK = "Traceback (most recent call last):"
+_FATAL = "Fatal Python error: "
+"""What faulthandler writes before a signal such as SIGSEGV ends the process."""
+_LONGEST_TRACEBACK = 1 << 20
+_TAIL_BYTES = 1 << 16
+_CRASH_LINES = 8
 
 
 def name_rank_logs(run_dir: RunDir) -> None:
@@ -32,8 +37,8 @@ def first_traceback(text: str) -> str | None:
     """
     start = text.find(_TRACEBACK)
     if start < 0:
-        return None
-    lines = text[start:].splitlines()
+        return _native_crash(text)
+    lines = text[start : start + _LONGEST_TRACEBACK].splitlines()
     for number, line in enumerate(lines[1:], start=1):
         if line and not line.startswith((" ", "\t")):
             return "\n".join(lines[: number + 1])
@@ -41,10 +46,28 @@ def first_traceback(text: str) -> str | None:
 
 
 def tail(path: Path, count: int) -> list[str]:
-    """The last `count` lines that are not blank; [] where there is no file. Of a progress bar, its present state."""
-    try:
-        lines = path.read_bytes().decode(errors="replace").split("\n")
-    except OSError:
-        return []
+    """The last `count` lines that are not blank, from the last 64 KiB; [] where there is no file.
+
+    Of a progress bar, its present state.
+    """
+    lines = end_of(path).split("\n")
     shown = (line.rstrip().rpartition("\r")[2] for line in lines)
     return [line for line in shown if line.strip()][-count:]
+
+
+def end_of(path: Path) -> str:
+    """The last 64 KiB of a log, however long it is; empty where there is no file."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _native_crash(text: str) -> str | None:
+    """What faulthandler says of a crash in native code: the signal, and the innermost Python lines."""
+    start = text.find(_FATAL)
+    if start < 0:
+        return None
+    return "\n".join(text[start : start + _LONGEST_TRACEBACK].splitlines()[:_CRASH_LINES])

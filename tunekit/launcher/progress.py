@@ -9,7 +9,9 @@ from statistics import median
 from tunekit.launcher.json_lines import Record
 
 RECENT = 8
-"""Steps over which the time per step is taken."""
+"""Logged steps over which the time per step is taken."""
+CURVE = 64
+"""Losses that are kept for the curve."""
 EXAMPLE_LENGTH = 240
 """Characters shown of the first row of the data."""
 
@@ -23,11 +25,11 @@ class Progress:
     step: int = 0
     max_steps: int | None = None
     losses: tuple[float, ...] = ()
+    """The newest ones, at most `CURVE`."""
     eval_loss: float | None = None
     tokens_per_second: float | None = None
-    step_times: tuple[float, ...] = ()
-    """When the last steps were logged."""
-    steps_logged: tuple[int, ...] = ()
+    step_seconds: tuple[float, ...] = ()
+    """Seconds per step between the last logged ones, by the worker's steady clock: the time of day may jump."""
     gpu_bytes: int = 0
     host_bytes: int = 0
     notes: tuple[str, ...] = ()
@@ -36,9 +38,7 @@ class Progress:
     @property
     def seconds_per_step(self) -> float | None:
         """Median over the recent steps; None before two steps are logged."""
-        pairs = zip(self.step_times, self.step_times[1:], self.steps_logged, self.steps_logged[1:], strict=False)
-        spans = [(later - earlier) / (b - a) for earlier, later, a, b in pairs if b > a]
-        return median(spans) if spans else None
+        return median(self.step_seconds) if self.step_seconds else None
 
     @property
     def seconds_left(self) -> float | None:
@@ -63,17 +63,18 @@ def fold(progress: Progress, records: Iterable[Record]) -> Progress:
 
 
 def _step(progress: Progress, record: Record) -> Progress:
-    step = int(record.get("step", progress.step))
+    step = record.get("step", progress.step)
+    steps = step - progress.step if progress.losses else 0  # the first one warms up
+    spans = (record["seconds"] / steps,) if steps > 0 and "seconds" in record else ()
     return replace(
         progress,
         step=step,
         max_steps=record.get("max_steps", progress.max_steps),
-        losses=(*progress.losses, float(record["loss"])),
+        losses=(*progress.losses, float(record["loss"]))[-CURVE:],
         tokens_per_second=record.get("tokens_per_second", progress.tokens_per_second),
-        step_times=(*progress.step_times, float(record.get("time", 0.0)))[-RECENT:],
-        steps_logged=(*progress.steps_logged, step)[-RECENT:],
-        gpu_bytes=int(record.get("gpu_bytes") or 0),
-        host_bytes=int(record.get("host_bytes") or 0),
+        step_seconds=(*progress.step_seconds, *spans)[-RECENT:],
+        gpu_bytes=record.get("gpu_bytes", 0),
+        host_bytes=record.get("host_bytes", 0),
     )
 
 
@@ -90,9 +91,13 @@ def _note(record: Record) -> str | None:
 def _data_note(record: Record) -> str:
     """What was recognised, and the first row as the model sees it."""
     rows = record.get("num_rows")
-    packed = f"packed into {rows:,}, " if record.get("packed") and rows is not None else ""
+    packed = f"packed into {_count(rows)}, " if record.get("packed") and rows is not None else ""
     example = str(record.get("example", "")).strip().replace("\n", "⏎")
     shown = example if len(example) <= EXAMPLE_LENGTH else example[:EXAMPLE_LENGTH] + " …"
-    read = f"data: {record.get('rows', 0):,} rows read as {record.get('format')}, {packed}"
-    learned = f"{record.get('tokens', 0):,} tokens, {record.get('supervised_tokens', 0):,} of them learned"
+    read = f"data: {_count(record.get('rows'))} rows read as {record.get('format')}, {packed}"
+    learned = f"{_count(record.get('tokens'))} tokens, {_count(record.get('supervised_tokens'))} of them learned"
     return f"{read}{learned}\nfirst row: {shown}"
+
+
+def _count(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else "?"

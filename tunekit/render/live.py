@@ -13,7 +13,6 @@ from typing import Self
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
-from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
@@ -26,7 +25,10 @@ from tunekit.units import format_bytes, format_seconds
 PLAIN_SECONDS = 5.0
 """Least time between two plain lines, but for the first and the last step and a new phase."""
 _BLOCKS = "▁▂▃▄▅▆▇█"
+_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+TURNS_PER_SECOND = 4
 _WIDTH = 24
+_BAR = 40
 
 PHASE_WORDS = {
     "start": "starting the ranks",
@@ -67,7 +69,9 @@ class LiveView:
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
-            self._live = Live(console=self._console, refresh_per_second=4, transient=True, get_renderable=self._frame)
+            self._live = Live(
+                console=self._console, refresh_per_second=TURNS_PER_SECOND, transient=True, get_renderable=self._frame
+            )
             self._live.start()
         return self
 
@@ -131,14 +135,19 @@ class LiveView:
 
 
 def waiting_frame(activity: str, elapsed: float) -> RenderableType:
-    """A spinner with what is being done and for how long."""
-    return Spinner("dots", text=Text(f"{activity} … {format_seconds(elapsed)}", overflow="ellipsis", no_wrap=True))
+    """A spinner with what is being done and for how long, on one line."""
+    turn = _SPINNER[int(elapsed * TURNS_PER_SECOND) % len(_SPINNER)]
+    return Text(f"{turn} {activity} … {format_seconds(elapsed)}", overflow="ellipsis", no_wrap=True)
 
 
 def training_frame(progress: Progress, plan: Plan) -> RenderableType:
-    """The bar, and under it loss, speed and memory."""
+    """The bar, which gives way where the terminal is narrow, and under it loss, speed and memory."""
     row = Table.grid(padding=(0, 1))
-    bar = ProgressBar(total=progress.max_steps or 1, completed=progress.step, width=40)
+    row.add_column(no_wrap=True)
+    row.add_column(max_width=_BAR)
+    row.add_column(no_wrap=True)
+    row.add_column(no_wrap=True)
+    bar = ProgressBar(total=progress.max_steps or 1, completed=progress.step)
     row.add_row(Text("training"), bar, Text(f"{progress.step}/{progress.max_steps or '?'} steps"), _left(progress))
     details = "   ".join([loss_text(progress, width=_WIDTH), *_facts(progress, plan)])
     return Group(row, Text("  " + details, overflow="ellipsis", no_wrap=True))

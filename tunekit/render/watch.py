@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import suppress
 
 from tunekit.backends.base import Process
 from tunekit.launcher.outcome import Observed
@@ -12,27 +14,49 @@ WATCH_SECONDS = 0.25
 
 
 def watch(process: Process, view: LiveView) -> Observed:
-    """Show `process` until it ends. An interrupt asks the ranks to save and end, and does not propagate."""
+    """Show `process` until it ends. An interrupt asks the ranks to save and end, and does not propagate.
+
+    Whatever else goes wrong here, no process is left behind that nobody watches.
+    """
     try:
         return _to_the_end(process, view)
     except KeyboardInterrupt:
         return _stopped(process, view)
+    except BaseException:
+        _kill(process)
+        raise
 
 
 def _to_the_end(process: Process, view: LiveView) -> Observed:
     while (observed := process.poll()) is None:
-        view.update()
+        _show(view.update)
         time.sleep(WATCH_SECONDS)
-    view.update()
+    _show(view.update)
     return observed
 
 
 def _stopped(process: Process, view: LiveView) -> Observed:
-    view.interrupt("stopping: the ranks save where a checkpoint is due and end (Ctrl-C again kills them)")
+    _show(
+        lambda: view.interrupt("stopping: the ranks save where a checkpoint is due and end (Ctrl-C again kills them)")
+    )
     try:
         process.stop()
     except KeyboardInterrupt:
-        process.kill()
-    view.update()
+        _kill(process)
+    _show(view.update)
     observed = process.poll()
     return observed if observed is not None else Observed(exit_code=None)
+
+
+def _kill(process: Process) -> None:
+    """To the end, however often the user is impatient meanwhile."""
+    while True:
+        with suppress(KeyboardInterrupt):
+            process.kill()
+            return
+
+
+def _show(draw: Callable[[], None]) -> None:
+    """A closed pipe or a full disk behind the output does not end the run: it goes on unseen."""
+    with suppress(OSError):
+        draw()

@@ -11,6 +11,7 @@ from tunekit.worker.engine_check import check_engine, forget_empty_step
 from tunekit.worker.journal import Journal
 from tunekit.worker.measuring import Meter, device_peaks, shard_sizes
 from tunekit.worker.samples import answer_samples
+from tunekit.worker.saving import checkpoint_folder, is_sealed
 from tunekit.worker.stopping import StopRequest
 from tunekit.worker.world import gather_numbers
 
@@ -86,9 +87,14 @@ class StepCallback(TrainerCallback):
         if last and state.global_step % (args.save_steps or 1):
             control.should_save = False  # the final model follows; a checkpoint was not due
         if any(asked) and not last:
-            self.stop.agreed = True
-            control.should_training_stop = True
-            control.should_save = self.trainer.plan.recipe.output.save_steps is not None
+            self._end(args, state, control)
+        return control
+
+    def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        """Between the micro-batches of a step, which may take minutes: end here when any rank was asked to."""
+        assert self.trainer is not None
+        if any(row[0] for row in gather_numbers([float(self.stop.asked)], self.trainer.world)):
+            self._end(args, state, control)
         return control
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
@@ -99,7 +105,7 @@ class StepCallback(TrainerCallback):
             self.journal.say(f"step {state.global_step}/{state.max_steps}  eval_loss {found['eval_loss']:.4f}")
         elif "loss" in found:
             self._log_step(state, found)
-        self.tokens = self.seconds = 0.0
+            self.tokens = self.seconds = 0.0
         self.clock = time.monotonic()
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -110,6 +116,14 @@ class StepCallback(TrainerCallback):
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Nor is the evaluation's."""
         self.clock = time.monotonic()
+
+    def _end(self, args: Any, state: Any, control: Any) -> None:
+        """End at this place on every rank; what was summed up of an unfinished step is done again after a resume."""
+        assert self.trainer is not None
+        self.stop.agreed = True
+        control.should_training_stop = True
+        due = self.trainer.plan.recipe.output.save_steps is not None and state.global_step > 0
+        control.should_save = due and not is_sealed(checkpoint_folder(args.output_dir, state.global_step))
 
     def _count(self, tokens: float) -> None:
         now = time.monotonic()

@@ -6,9 +6,11 @@ import json
 import os
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tunekit.launcher.environment import ATTEMPT_VARIABLE
 from tunekit.launcher.run_dir import RunDir
 
 
@@ -53,8 +55,10 @@ class Journal:
     def failure(self, error: BaseException) -> None:
         """Keep `error` as the run's failure, unless another rank was first; print it in any case."""
         text = "".join(traceback.format_exception(error))
-        print(text, flush=True)
+        with suppress(OSError):  # on a full disk neither the log nor the record can be written
+            print(text, flush=True)
         record = {
+            "attempt": int(os.environ.get(ATTEMPT_VARIABLE, "1")),
             "rank": self.rank,
             "phase": self.phase,
             "type": type(error).__name__,
@@ -62,7 +66,8 @@ class Journal:
             "traceback": text,
             "time": time.time(),
         }
-        write_once(self.run_dir.failure, record)
+        with suppress(OSError):
+            write_once(self.run_dir.failure, record)
 
     @property
     def seconds(self) -> float:

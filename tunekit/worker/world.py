@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 
 from tunekit.errors import UsageError
+from tunekit.launcher.shared_memory import remove_shared_memory
 from tunekit.planner.plan import Plan
 
 
@@ -44,10 +45,19 @@ def join_world(plan: Plan) -> World:
         device = _take_gpu(local_rank)
     if not dist.is_initialized():
         deepspeed.init_distributed(verbose=False)
+        if device.type == "cpu":
+            free_with_the_last_rank()
     world = World(rank=dist.get_rank(), local_rank=local_rank, size=dist.get_world_size(), device=device)
     if world.size != plan.job.batch.world_size:
         raise UsageError(f"{world.size} ranks were started, the plan has {plan.job.batch.world_size}; plan again.")
     return world
+
+
+def free_with_the_last_rank() -> None:
+    """Once all ranks have mapped DeepSpeed's shared memory its names go: it ends with them, however they die."""
+    dist.barrier()
+    if dist.get_rank() == 0:
+        remove_shared_memory(int(os.environ["MASTER_PORT"]))
 
 
 def _take_gpu(local_rank: int) -> torch.device:

@@ -3,10 +3,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from tests.plans import make_plan
@@ -14,11 +16,13 @@ from tests.runs import write_run
 from tests.waiting import until
 from tunekit.backends.processes import (
     end_processes,
+    exit_code_of,
     is_alive,
     kill_processes,
     members,
     read_process,
     record_process,
+    start_mark,
 )
 
 SLEEPER = "import time; print(1, flush=True); time.sleep(600)"
@@ -59,11 +63,41 @@ def test_a_run_is_found_again_by_its_record(run_dir, sleeper):
 
 def test_another_process_with_the_same_pid_is_left_alone(run_dir, sleeper):
     record_process(run_dir, sleeper.pid, 1)
-    other = json.loads(run_dir.process.read_text()) | {"started": 1000.0}
+    other = json.loads(run_dir.process.read_text()) | {"started": "another boot/1000"}
     run_dir.process.write_text(json.dumps(other))
     assert not is_alive(run_dir)
     end_processes(run_dir, read_process(run_dir), grace=0.0)
     assert sleeper.poll() is None
+
+
+def test_a_clock_that_is_set_loses_no_run(run_dir, sleeper, monkeypatch):
+    """psutil's times of day move with the clock; ticks since boot do not."""
+    record_process(run_dir, sleeper.pid, 1)
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: 0.0)
+    assert is_alive(run_dir)
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"pid": "x", "started": "y", "attempt": 1}', "[]", '{"pid": 1}'])
+def test_a_record_that_is_damaged_is_none(run_dir, text):
+    run_dir.process.write_text(text)
+    assert read_process(run_dir) is None
+    assert not is_alive(run_dir)
+
+
+def test_how_a_process_ended_is_known_until_its_parent_asks(sleeper):
+    assert exit_code_of(sleeper.pid) is None, "it lives"
+    sleeper.kill()
+    assert until(lambda: exit_code_of(sleeper.pid)) == -9
+    sleeper.wait()
+    assert exit_code_of(sleeper.pid) is None, "it is too late"
+    assert start_mark(sleeper.pid) is None
+
+
+def test_processes_are_ended_where_the_request_cannot_be_written(run_dir, sleeper):
+    record = record_process(run_dir, sleeper.pid, 1)
+    shutil.rmtree(run_dir.path)
+    end_processes(run_dir, record, grace=1.0)
+    assert until(sleeper.poll) == -9
 
 
 @pytest.fixture

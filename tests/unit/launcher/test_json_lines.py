@@ -21,6 +21,18 @@ def test_broken_lines_are_skipped(tmp_path):
     assert read_lines(path) == [{"a": 1}, {"b": "ü"}]
 
 
+def test_lines_whose_numbers_are_none_are_as_good_as_broken(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    good = '{"step": 1, "loss": 2.5, "time": 3}\n{"event": "phase", "phase": "train", "time": 1.5}\n{"loss": NaN}\n'
+    bad = '{"step": "1", "loss": 2.5}\n{"loss": null}\n{"time": "now"}\n{"step": 1.5}\n{"loss": true}\n'
+    path.write_bytes(good.encode() + bad.encode() + b"\x00\xff\xfe\n" + b"[" * 100_000 + b"\n")
+    assert [set(record) for record in read_lines(path)] == [
+        {"step", "loss", "time"},
+        {"event", "phase", "time"},
+        {"loss"},
+    ]
+
+
 def test_a_record_is_whole_or_none(tmp_path):
     path = tmp_path / "success.json"
     assert read_record(path) is None

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 
 from tests.runs import TRACEBACK
-from tunekit.launcher.logs import find_rank_log, first_traceback, name_rank_logs, tail
+from tunekit.launcher.logs import end_of, find_rank_log, first_traceback, name_rank_logs, tail
 from tunekit.launcher.run_dir import RunDir
 
 
@@ -34,6 +34,20 @@ def test_the_first_traceback_is_the_cause():
     assert first_traceback(text).startswith("Traceback")
     assert first_traceback("all went well") is None
     assert first_traceback('Traceback (most recent call last):\n  File "x"').endswith('File "x"')
+
+
+def test_a_crash_in_native_code_is_a_cause_too():
+    text = "step 3\nFatal Python error: Segmentation fault\n\nCurrent thread 0x1 (most recent call first):\n  File x\n"
+    assert first_traceback(text).splitlines()[0] == "Fatal Python error: Segmentation fault"
+    assert "File x" in first_traceback(text)
+
+
+def test_of_a_long_log_only_the_end_is_read(tmp_path):
+    path = tmp_path / "log"
+    path.write_bytes(b"first\n" + b"x" * (1 << 20) + b"\nlast\n")
+    assert len(end_of(path)) < (1 << 17)
+    assert tail(path, 1) == ["last"]
+    assert end_of(tmp_path / "none") == ""
 
 
 def test_tail_shows_the_present_state_of_a_progress_bar(tmp_path):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from tests.runs import steps
-from tunekit.launcher.progress import Progress, fold
+from tunekit.launcher.progress import CURVE, Progress, fold
 
 
 def test_steps_are_folded():
@@ -14,12 +14,23 @@ def test_time_left_is_from_the_recent_steps():
     progress = fold(Progress(), steps(3.0, 2.0))
     assert progress.seconds_per_step == 1.0
     assert progress.seconds_left == 8.0
-    slow = [{"step": step, "loss": 1.0, "time": 2000.0 + 5 * step} for step in range(3, 12)]
+    slow = [{"step": step, "loss": 1.0, "seconds": 5.0} for step in range(3, 12)]
     assert fold(progress, slow).seconds_per_step == 5.0
 
 
+def test_a_clock_that_is_set_changes_no_speed():
+    records = steps(3.0, 2.0, 1.0)
+    records[1]["time"] = -86400.0
+    assert fold(Progress(), records).seconds_per_step == 1.0
+
+
+def test_of_a_long_run_only_the_newest_losses_are_kept():
+    progress = fold(Progress(), steps(*(float(number) for number in range(5000))))
+    assert (len(progress.losses), progress.losses[-1]) == (CURVE, 4999.0)
+
+
 def test_logging_every_tenth_step():
-    records = [{"step": step, "max_steps": 100, "loss": 1.0, "time": 3.0 * step} for step in (10, 20, 30)]
+    records = [{"step": step, "max_steps": 100, "loss": 1.0, "seconds": 30.0} for step in (10, 20, 30)]
     progress = fold(Progress(), records)
     assert progress.seconds_per_step == 3.0
     assert progress.seconds_left == 210.0
@@ -60,5 +71,7 @@ def test_the_recognised_data_is_shown_with_its_first_row():
     first, second = note.splitlines()
     assert first == "data: 1,411 rows read as messages, packed into 140, 33,112 tokens, 16,060 of them learned"
     assert second == "first row: <|user|>⏎Hi⏎" + "x" * 228 + " …"
+    (odd,) = fold(Progress(), [{**data, "tokens": None, "rows": "many", "num_rows": "few"}]).notes
+    assert odd.startswith("data: ? rows read as messages, packed into ?, ? tokens, 16,060")
     (stream,) = fold(Progress(), [{**data, "num_rows": None, "example": "short"}]).notes
     assert stream == "data: 1,411 rows read as messages, 33,112 tokens, 16,060 of them learned\nfirst row: short"

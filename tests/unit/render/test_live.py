@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from rich.console import Console
+from rich.console import Console, Group
 
 from tests.plans import CPU_BOX, make_plan
 from tests.runs import steps, write_lines, write_run
@@ -106,6 +106,19 @@ def test_the_bar_has_loss_speed_time_left_and_memory_against_the_plan():
     for part in ("3/10 steps", "7 s left", "loss 1.0000 █▅▁", "100 tokens/s", "host 2.0 GiB of 4.0 GiB planned"):
         assert part in text
     assert "GPU" not in text
+
+
+def test_on_a_narrow_terminal_the_bar_gives_way_and_nothing_wraps():
+    progress = fold(Progress(), steps(3.0, 2.0, max_steps=20_000, host_bytes=2 * GIB))
+    assert len(narrow(training_frame(progress, make_plan())).splitlines()) == 2
+    assert len(narrow(waiting_frame("compiling all the ops of DeepSpeed, one by one", 9.0)).splitlines()) == 1
+    assert "2/20000 steps 5 h 33 min left" in narrow(training_frame(progress, make_plan()))
+
+
+def narrow(renderable):
+    output = io.StringIO()
+    Console(file=output, width=42, color_system=None).print(Group(renderable))
+    return output.getvalue()
 
 
 def test_waiting_says_for_how_long():

@@ -51,6 +51,49 @@ def test_an_interrupt_stops_gently(begin, monkeypatch):
     assert (process.stopped, process.killed) == (True, False)
 
 
+def test_a_view_that_cannot_be_shown_ends_no_run(begin, monkeypatch):
+    """A closed pipe, a full disk behind the output, a terminal that is gone."""
+    process, view = begin(Script(exit_code=3, polls=5))
+
+    def broken():
+        raise BrokenPipeError
+
+    monkeypatch.setattr(view, "update", broken)
+    assert watch(process, view).exit_code == 3
+    assert not process.killed
+
+
+def test_what_goes_wrong_in_tunekit_itself_leaves_no_process(begin, monkeypatch):
+    process, view = begin(Script(polls=None))
+
+    def wrong():
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(view, "update", wrong)
+    with pytest.raises(ZeroDivisionError):
+        watch(process, view)
+    assert process.killed
+
+
+def test_impatience_does_not_stop_the_killing(begin, monkeypatch):
+    process, view = begin(Script(polls=None))
+    interrupting(view, monkeypatch, 2)
+    presses = iter(range(3))
+    kill = process.kill
+
+    def impatient(*, grace=0.0):
+        raise KeyboardInterrupt
+
+    def interrupted():
+        if next(presses, None) is not None:
+            raise KeyboardInterrupt
+        kill()
+
+    monkeypatch.setattr(process, "stop", impatient)
+    monkeypatch.setattr(process, "kill", interrupted)
+    assert watch(process, view).exit_code == -9
+
+
 def test_a_second_interrupt_kills(begin, monkeypatch):
     process, view = begin(Script(polls=None))
     interrupting(view, monkeypatch, 2)

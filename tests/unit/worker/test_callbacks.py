@@ -44,7 +44,7 @@ def steps(tmp_path: Path) -> StepCallback:
     return callback
 
 
-ARGS = SimpleNamespace(save_steps=3)
+ARGS = SimpleNamespace(save_steps=3, output_dir="no such folder")
 
 
 def test_a_logged_step_is_a_line_of_metrics(steps: StepCallback, tmp_path: Path) -> None:
@@ -90,6 +90,36 @@ def test_being_asked_ends_the_step_with_a_checkpoint(steps: StepCallback, tmp_pa
     (tmp_path / "stop.request").touch()
     asked = steps.on_step_end(ARGS, state_at(2), control())
     assert (asked.should_training_stop, asked.should_save, steps.stop.agreed) == (True, True, True)
+
+
+def test_an_evaluation_in_between_does_not_cut_the_time_of_the_steps(steps: StepCallback, tmp_path: Path) -> None:
+    for step, logs in ((1, {"loss": 2.0}), (2, {"eval_loss": 1.5}), (3, {"loss": 1.0})):
+        steps.clock -= 2.0
+        steps.on_step_end(ARGS, state_at(step), control())
+        steps.on_log(ARGS, state_at(step), control(), logs=logs)
+    records = [line for line in read(tmp_path / "metrics.jsonl") if "loss" in line]
+    assert [record["seconds"] for record in records] == [pytest.approx(2.0, abs=0.5), pytest.approx(4.0, abs=0.5)]
+
+
+def test_being_asked_between_micro_batches_does_not_wait_for_the_step(steps: StepCallback, tmp_path: Path) -> None:
+    assert not steps.on_substep_end(ARGS, state_at(1), control()).should_training_stop
+    (tmp_path / "stop.request").touch()
+    asked = steps.on_substep_end(ARGS, state_at(1), control())
+    assert (asked.should_training_stop, asked.should_save, steps.stop.agreed) == (True, True, True)
+
+
+def test_a_complete_checkpoint_is_not_written_over(steps: StepCallback, tmp_path: Path) -> None:
+    (tmp_path / "stop.request").touch()
+    (tmp_path / "checkpoint-3").mkdir()
+    (tmp_path / "checkpoint-3" / "complete.json").touch()
+    args = SimpleNamespace(save_steps=3, output_dir=str(tmp_path))
+    assert not steps.on_substep_end(args, state_at(3), control()).should_save
+
+
+def test_before_the_first_step_there_is_nothing_to_save(steps: StepCallback, tmp_path: Path) -> None:
+    (tmp_path / "stop.request").touch()
+    asked = steps.on_substep_end(ARGS, state_at(0), control())
+    assert (asked.should_training_stop, asked.should_save) == (True, False)
 
 
 def test_any_ranks_request_counts(steps: StepCallback, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,17 @@ def fail(journal: Journal, message: str) -> None:
         raise ValueError(message)
     except ValueError as error:
         journal.failure(error)
+
+
+def test_on_a_full_disk_the_failure_is_not_hidden_by_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rank must go on to its exit code; the launcher looks at the drive itself."""
+
+    def full(*args: Any, **more: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr("builtins.print", full)
+    fail(Journal(RunDir(tmp_path), rank=0), "no space for the checkpoint")
 
 
 def test_rank_0_writes_events_and_metrics(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,12 +54,13 @@ def test_other_ranks_write_and_say_nothing(tmp_path: Path, capsys: pytest.Captur
     assert capsys.readouterr().out == ""
 
 
-def test_any_rank_keeps_its_failure_with_phase_and_traceback(tmp_path: Path) -> None:
+def test_any_rank_keeps_its_failure_with_phase_and_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNEKIT_ATTEMPT", "2")
     journal = Journal(RunDir(tmp_path), rank=1)
     journal.enter("model")
     fail(journal, "no such weights")
     record = json.loads((tmp_path / "failure.json").read_text())
-    assert (record["rank"], record["phase"], record["type"]) == (1, "model", "ValueError")
+    assert (record["attempt"], record["rank"], record["phase"], record["type"]) == (2, 1, "model", "ValueError")
     assert record["message"] == "no such weights"
     assert "in fail" in record["traceback"]
 

@@ -24,6 +24,17 @@ def test_a_plan_for_gpus_needs_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
         join_world(make_plan(DUAL_4090))
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_shared_memory_is_freed_once_all_have_mapped_it(monkeypatch: pytest.MonkeyPatch, rank: int) -> None:
+    seen: list[Any] = []
+    monkeypatch.setenv("MASTER_PORT", "29517")
+    monkeypatch.setattr(module.dist, "barrier", lambda: seen.append("barrier"))
+    monkeypatch.setattr(module.dist, "get_rank", lambda: rank)
+    monkeypatch.setattr(module, "remove_shared_memory", seen.append)
+    module.free_with_the_last_rank()
+    assert seen == ["barrier", 29517][: 2 - rank]
+
+
 def test_one_rank_gathers_its_own(lonely_world: Any) -> None:
     assert gather_objects({"rank": 0}, lonely_world) == [{"rank": 0}]
     assert gather_numbers([1.0, 2.5], lonely_world) == [[1.0, 2.5]]
