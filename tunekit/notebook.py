@@ -135,7 +135,8 @@ def _aimed(loaded: LoadedRecipe, on: str | Hardware | None) -> Recipe:
 def find_hardware(name: str) -> Hardware:
     """A shipped profile, a YAML file, or this machine. Raises UsageError with the nearest names."""
     if name == LOCAL:
+        from tunekit.probes.calibration_file import calibrated_hardware
         from tunekit.probes.local import probe_hardware
 
-        return probe_hardware()
+        return calibrated_hardware(probe_hardware())
     return load_profile(name)

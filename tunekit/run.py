@@ -20,6 +20,7 @@ from tunekit.launcher.json_lines import Record, read_record
 from tunekit.launcher.logs import find_rank_log
 from tunekit.launcher.outcome import Observed, RunResult, read_result, write_result
 from tunekit.launcher.preflight import Machine
+from tunekit.launcher.run_dir import RUNS as RUNS
 from tunekit.launcher.run_dir import RunDir
 from tunekit.launcher.state import RunStatus, is_run, read_status
 from tunekit.planner.plan import Plan
@@ -31,8 +32,6 @@ from tunekit.render.watch import watch
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-RUNS = Path("runs")
 
 
 class Run:

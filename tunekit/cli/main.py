@@ -175,6 +175,19 @@ def resume(run: RunArgument) -> None:
     resume_run(run)
 
 
+@app.command()
+def calibrate(
+    runs: Annotated[list[str] | None, typer.Argument(help="Finished runs of this machine.", metavar="[RUN]...")] = None,
+    show: Annotated[bool, typer.Option("--show", help="Print what is known of this machine.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Forget what was measured on this machine.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Take over what runs measured on this machine; later plans of it use that and say so."""
+    from tunekit.cli.calibrate import calibrate_machine
+
+    calibrate_machine(runs or [], show=show, reset=reset, json=json)
+
+
 def _version(value: bool) -> None:
     if value:
         from tunekit import __version__

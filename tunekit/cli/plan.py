@@ -5,10 +5,14 @@ from __future__ import annotations
 import json as jsonlib
 import shlex
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import cast
 
 import typer
 
+from tunekit.launcher.history import MeasuredBefore, find_measured
+from tunekit.launcher.run_dir import RUNS
 from tunekit.notebook import plan
 from tunekit.planner.plan import Plan, Trust
 
@@ -18,23 +22,25 @@ REJECTED = 3
 def show_plan(recipe: str, overrides: Sequence[str], *, on: str | None, trust: str, json: bool, explain: bool) -> None:
     """Plan and print. Exits with 3 when the plan is rejected; raises what `plan` raises."""
     made = plan(recipe, overrides, on=on, trust=cast("Trust", trust))
+    before = find_measured(made, (RUNS, Path(made.recipe.output.dir).parent))
     if json:
         from tunekit.planner.plan_json import plan_to_json
 
-        typer.echo(jsonlib.dumps(plan_to_json(made), indent=2))
+        tree = {**plan_to_json(made), "measured_before": None if before is None else asdict(before)}
+        typer.echo(jsonlib.dumps(tree, indent=2))
     else:
-        _print(made, explain=explain)
+        _print(made, before, explain=explain)
         typer.echo(_next(made, recipe, overrides, on))
     if made.verdict == "rejected":
         raise typer.Exit(REJECTED)
 
 
-def _print(made: Plan, *, explain: bool) -> None:
+def _print(made: Plan, before: MeasuredBefore | None, *, explain: bool) -> None:
     from rich.console import Console
 
     from tunekit.render.plan_text import render_plan
 
-    render_plan(made, Console(highlight=False), explain=explain)
+    render_plan(made, Console(highlight=False), explain=explain, before=before)
 
 
 def _next(made: Plan, recipe: str, overrides: Sequence[str], on: str | None) -> str:

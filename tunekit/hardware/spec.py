@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tunekit.hardware.calibration import Calibration
+
+NO_GPU = "no GPU"
+"""What stands for the cards in the name of a machine without any."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
@@ -68,8 +73,16 @@ class Hardware:
     cpu_processes: int = 2
     source: str = ""
     """Where the numbers come from: data sheets, a measurement, a probe."""
+    calibration: Calibration | None = None
+    """What runs on this machine measured; profiles of other machines have none."""
 
     @property
     def world_size(self) -> int:
         """Processes that train: one per GPU, or `cpu_processes`."""
         return len(self.gpus) or self.cpu_processes
+
+    @property
+    def parts(self) -> str:
+        """The cards and the processor by name: what decides a calibration. Twins have one name."""
+        cards = " / ".join(sorted({gpu.name for gpu in self.gpus})) or NO_GPU
+        return f"{cards}, {self.host.cpu}"

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+RUNS = Path("runs")
+"""Where runs lie unless a recipe or a command says otherwise, seen from the current folder."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunDir:

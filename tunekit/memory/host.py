@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tunekit.memory.case import Case
+from tunekit.memory.figures import figure
 from tunekit.memory.model_states import ALWAYS, TRAINING, flattens_on_device, state_bytes
 from tunekit.memory.partitions import Tensors, ceil_div, pinned_tensors, power_of_two, sharded_elements
 from tunekit.memory.terms import MemoryTerm
 from tunekit.units import GB, MIB
 
-RANK_BYTES = 3 * GB
-CPU_RANK_BYTES = 600 * MIB
 CPU_SCRATCH_BYTES = 280 * MIB
 CONDUCTOR_BYTES = 300 * MIB
 WORKER_BYTES = 450 * MIB
@@ -34,16 +33,16 @@ _NVME = "deepspeed 0.19.8 runtime/swap_tensor; measured with a swap folder on a 
 
 def processes(case: Case) -> MemoryTerm:
     """P x (python, torch, transformers and the accelerator's libraries) + the launcher and tunekit themselves."""
-    each = CPU_RANK_BYTES if case.on_cpu else RANK_BYTES
+    each = figure("rank_bytes", case.hardware.calibration, on_cpu=case.on_cpu)
     return MemoryTerm(
         name="processes",
         phases=ALWAYS,
-        host_bytes=case.world_size * each + CONDUCTOR_BYTES,
-        formula=f"{case.world_size} ranks x {each:,} B + {CONDUCTOR_BYTES:,} B launcher",
-        source="resident size of a rank after its imports: 600 MiB measured without CUDA libraries, 2.5 to 4 GB with",
+        host_bytes=case.world_size * each.bytes + CONDUCTOR_BYTES,
+        formula=f"{case.world_size} ranks x {each.bytes:,} B + {CONDUCTOR_BYTES:,} B launcher",
+        source=each.source,
         kind="calibrated",
-        low=0.8,
-        high=1.33,
+        low=each.low,
+        high=each.high,
         pooled=False,
     )
 

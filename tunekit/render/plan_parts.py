@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tunekit.hardware.calibration import MEANINGS, Calibration
+from tunekit.launcher.history import MeasuredBefore
 from tunekit.memory.terms import PHASES, MemoryTerm, Phase, Place, PlaceEstimate
 from tunekit.planner.answer import as_typed
 from tunekit.planner.plan import Decision, Plan, Verdict
@@ -63,9 +65,10 @@ def title(plan: Plan) -> str:
 
 
 def facts(plan: Plan) -> tuple[tuple[str, str], ...]:
-    """Labelled lines: machine, model, method, ZeRO, batch, training."""
+    """Labelled lines: machine and what was measured on it, model, method, ZeRO, batch, training."""
     return (
         ("Machine", _machine_line(plan)),
+        *_calibration_line(plan.hardware.calibration),
         ("Model", _model_line(plan)),
         ("Method", _method_line(plan)),
         ("ZeRO", zero_line(plan)),
@@ -82,6 +85,26 @@ def _machine_line(plan: Plan) -> str:
     link = plan.hardware.link
     road = "" if link is None else ", NVLink" if link.nvlink else f", PCIe {link.pcie_generation}.0 x{link.pcie_lanes}"
     return f"{len(gpus)} x {gpus[0].name}{road}, {ram}"
+
+
+def _calibration_line(calibration: Calibration | None) -> Iterator[tuple[str, str]]:
+    if calibration is not None and calibration.figures:
+        figures = ", ".join(f"{MEANINGS[name]} {format_figure(name, calibration)}" for name in calibration.figures)
+        yield "Calibrated", f"{figures} (tunekit calibrate, {calibration.date}: {', '.join(calibration.runs)})"
+
+
+def format_figure(name: str, calibration: Calibration | None) -> str:
+    """A figure as a person reads it; `-` where it was not measured."""
+    value = None if calibration is None else calibration.figures.get(name)
+    if value is None:
+        return "-"
+    return format_bytes(int(value)) if name.endswith("_bytes") else f"{value:.1%}"
+
+
+def before_line(before: MeasuredBefore) -> str:
+    """Which run it was, and what was different about it."""
+    what = f"with {', '.join(before.differs)}" if before.differs else "the same job"
+    return f"{before.run}, {before.date}: {what}"
 
 
 def _model_line(plan: Plan) -> str:

@@ -12,11 +12,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from tunekit.launcher.history import MeasuredBefore
 from tunekit.memory.terms import MemoryTerm
 from tunekit.planner.plan import Fix, Plan
 from tunekit.render.plan_parts import (
     Cell,
     MemoryColumn,
+    before_line,
     facts,
     judge_rows,
     largest_terms,
@@ -34,27 +36,32 @@ _TERMS_SHOWN = 5
 _WIDEST_BAR = 20
 
 
-def render_plan(plan: Plan, console: Console, *, explain: bool = False) -> None:
-    """Print the plan; `explain` adds every memory term with its formula and every alternative that was not taken."""
+def render_plan(plan: Plan, console: Console, *, explain: bool = False, before: MeasuredBefore | None = None) -> None:
+    """Print the plan; `explain` adds every memory term with its formula and every alternative that was not taken.
+
+    `before` is a run that was the same or a similar job: what it measured stands beside the estimate.
+    """
     if console.is_terminal:
-        _print(plan, console, explain=explain)
+        _print(plan, console, explain=explain, before=before)
         return
     # rich fills lines with spaces up to the width; a file or a pipe should not get them.
     with console.capture() as capture:
-        _print(plan, console, explain=explain)
+        _print(plan, console, explain=explain, before=before)
     console.file.write("\n".join(line.rstrip() for line in capture.get().split("\n")))
 
 
-def _print(plan: Plan, console: Console, *, explain: bool) -> None:
-    for part in _parts(plan, console, explain=explain):
+def _print(plan: Plan, console: Console, *, explain: bool, before: MeasuredBefore | None) -> None:
+    for part in _parts(plan, console, explain=explain, before=before):
         console.print(part, highlight=False)
 
 
-def _parts(plan: Plan, console: Console, *, explain: bool) -> Iterator[RenderableType]:
+def _parts(plan: Plan, console: Console, *, explain: bool, before: MeasuredBefore | None) -> Iterator[RenderableType]:
     yield _headline(plan)
     yield Text(plan.reason + "\n")
     yield _grid(facts(plan))
     yield from _section("Memory, expected GiB and share of usable", _memory(plan, console))
+    if before is not None:
+        yield from _section("Measured before", _measured_before(plan, before))
     yield from _section("Judges", _judges(plan))
     yield from _section("Largest parts", _terms(plan))
     if plan.decisions:
@@ -105,6 +112,18 @@ def _memory(plan: Plan, console: Console) -> Table:
         Text("usable", "dim"), *(Text(f"{column.estimate.usable_bytes / GIB:8,.1f} GiB", "dim") for column in columns)
     )
     return table
+
+
+def _measured_before(plan: Plan, before: MeasuredBefore) -> Table:
+    estimates = {"GPU": plan.memory.device, "host": plan.memory.host}
+    table = _table("peak", "measured", "in phase", "this plan")
+    for peak in before.peaks:
+        planned = estimates[peak.place].expected_bytes
+        table.add_row(peak.place, format_bytes(peak.bytes), peak.phase, format_bytes(planned))
+    outer = Table.grid()
+    outer.add_row(table)
+    outer.add_row(Text(before_line(before), style="dim"))
+    return outer
 
 
 def _amount(column: MemoryColumn, index: int, width: int, console: Console) -> Text:

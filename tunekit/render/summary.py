@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tunekit.launcher.attempts import answers_before
+from tunekit.launcher.measured import worst_peaks
 from tunekit.launcher.outcome import RunResult
 from tunekit.launcher.run_dir import RunDir
 from tunekit.memory.terms import PlaceEstimate
@@ -71,23 +72,12 @@ def thinned(values: tuple[float, ...], count: int) -> tuple[float, ...]:
 
 
 def measured_peaks(plan: Plan, measured: Mapping[str, Any]) -> tuple[MeasuredPeak, ...]:
-    """The worst phase of each place: on a device the worst rank, on the host all ranks together."""
-    phases = [rank.get("phases", {}) for rank in measured.get("ranks", ())]
-    names = list(dict.fromkeys(name for phase in phases for name in phase))
-    found = []
-    for place, field, over_ranks, estimate in (
-        ("GPU", "device_reserved_bytes", max, plan.memory.device),
-        ("host", "host_bytes", sum, plan.memory.host),
-    ):
-        peaks = [(over_ranks(_values(phases, name, field)), name) for name in names]
-        worst = max(peaks, default=(0, ""))
-        if worst[0]:
-            found.append(MeasuredPeak(place=place, bytes=int(worst[0]), phase=worst[1], estimate=estimate))
-    return tuple(found)
-
-
-def _values(phases: Sequence[Mapping[str, Any]], name: str, field: str) -> list[float]:
-    return [float(phase.get(name, {}).get(field, 0)) for phase in phases]
+    """The worst phase of each place beside the estimate of that place."""
+    estimates = {"GPU": plan.memory.device, "host": plan.memory.host}
+    return tuple(
+        MeasuredPeak(place=peak.place, bytes=peak.bytes, phase=peak.phase, estimate=estimates[peak.place])
+        for peak in worst_peaks(measured)
+    )
 
 
 def closing_lines(plan: Plan, result: RunResult, run_dir: RunDir) -> list[str]:

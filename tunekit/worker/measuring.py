@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from typing import Any
 import torch
 
 from tunekit.memory.terms import Phase
+from tunekit.planner.plan import Plan
+from tunekit.probes.gpus import read_gpus, visible_gpus, visible_here
 from tunekit.units import KIB
 from tunekit.worker.adapters import numel
 from tunekit.worker.world import World
@@ -24,16 +27,21 @@ RESET_PEAK = "5"
 class Meter:
     """Watches one rank: enter a phase, and the peaks of the phase before are kept.
 
-    A phase entered twice keeps the larger peak and the sum of its seconds.
+    A phase entered twice keeps the larger peak and the sum of its seconds. `start` is what the process held before the
+    model came: its imports, and its context on the card. `others_bytes` of the card belonged to somebody else.
     """
 
-    def __init__(self, world: World, status: Path = STATUS, clear_refs: Path = CLEAR_REFS) -> None:
+    def __init__(
+        self, world: World, status: Path = STATUS, clear_refs: Path = CLEAR_REFS, *, others_bytes: int = 0
+    ) -> None:
         self.world = world
+        self.others_bytes = others_bytes
         self.status = status
         self.clear_refs = clear_refs
         self.phase: Phase | None = None
         self.since = time.monotonic()
         self.peaks: dict[str, dict[str, float]] = {}
+        self.start = {"host_bytes": self.resident_bytes(), "device_other_bytes": self.device_other_bytes()}
 
     def enter(self, phase: Phase) -> Phase | None:
         """Begin `phase`; gives the one that ended, so that the caller can go back to it."""
@@ -67,6 +75,7 @@ class Meter:
             "device_allocated_bytes": allocated,
             "device_reserved_bytes": reserved,
             "device_used_bytes": device_used_bytes(self.world.device),
+            "device_other_bytes": self.device_other_bytes(),
             "host_bytes": memory_field(self.status, "VmHWM"),
             "host_anonymous_bytes": memory_field(self.status, "RssAnon"),
             "seconds": time.monotonic() - self.since,
@@ -75,6 +84,13 @@ class Meter:
     def resident_bytes(self) -> int:
         """RAM of this process now."""
         return memory_field(self.status, "VmRSS")
+
+    def device_other_bytes(self) -> int:
+        """What this process holds of the card beside torch's allocator: context, kernels, NCCL. As it is now."""
+        if self.world.device.type != "cuda":
+            return 0
+        pooled = torch.cuda.memory_reserved(self.world.device)
+        return max(0, device_used_bytes(self.world.device) - pooled - self.others_bytes)
 
     def _keep(self, phase: Phase, now: dict[str, float]) -> None:
         before = self.peaks.get(phase, dict.fromkeys(now, 0.0))
@@ -105,6 +121,15 @@ def device_used_bytes(device: torch.device) -> int:
     return total - free
 
 
+def held_by_others(plan: Plan, nvml: Any = None) -> int:
+    """Bytes of this rank's card that are in use before the rank has touched it; 0 on a CPU, or where NVML is silent."""
+    if plan.job.accelerator != "cuda":
+        return 0
+    cards = visible_gpus(read_gpus(nvml).gpus, visible_here())
+    index = int(os.environ.get("LOCAL_RANK", "0"))
+    return cards[index].total_bytes - cards[index].free_bytes if index < len(cards) else 0
+
+
 def memory_field(status: Path, name: str) -> int:
     """One field of /proc/PID/status in bytes (the kernel writes kB, meaning KiB); 0 where there is none."""
     try:
@@ -113,6 +138,19 @@ def memory_field(status: Path, name: str) -> int:
         return 0
     value = next((line.split()[1] for line in lines if line.startswith(f"{name}:")), "0")
     return int(value) * KIB
+
+
+def optimizer_state_bytes(optimizer: Any) -> int:
+    """Bytes of this rank's moments, wherever they rest; what lies on NVMe is not counted. 0 before the first step."""
+    inner = getattr(optimizer, "optimizer", optimizer)
+    states = [value for state in inner.state.values() for value in state.values() if torch.is_tensor(value)]
+    # Counters of steps are tensors too, of one number each.
+    return sum(tensor.numel() * tensor.element_size() for tensor in states if tensor.numel() > 1)
+
+
+def files_bytes(folder: Path) -> int:
+    """Bytes of all files below `folder`; 0 where there is none."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def shard_sizes(engine: Any) -> dict[str, int]:

@@ -15,12 +15,13 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from tunekit.launcher.environment import ATTEMPT_VARIABLE
 from tunekit.launcher.run_dir import RunDir
 from tunekit.planner.plan import Plan
+from tunekit.probes.local import probe_hardware
 from tunekit.worker.adapters import add_adapters, count_trainable, numel
 from tunekit.worker.arguments import training_arguments
 from tunekit.worker.callbacks import StartCallback, StepCallback, TensorBoardCallback, note_samples
 from tunekit.worker.data import PreparedData, load_datasets
 from tunekit.worker.journal import Journal, write_json
-from tunekit.worker.measuring import Meter
+from tunekit.worker.measuring import Meter, files_bytes, held_by_others, optimizer_state_bytes
 from tunekit.worker.model import load_model, load_tokenizer, model_folder
 from tunekit.worker.samples import answer_samples
 from tunekit.worker.saving import save_model_files
@@ -51,9 +52,10 @@ def run(plan: Plan, run_dir: RunDir, journal: Journal, *, resume_from: Path | No
 def train_and_save(plan: Plan, run_dir: RunDir, journal: Journal, stop: StopRequest, resume_from: Path | None) -> int:
     """The run itself; raises Stopped between phases, and whatever goes wrong."""
     journal.enter("process group")
+    others = held_by_others(plan)
     world = join_world(plan)
     journal.derived("world", f"{world.size} ranks on {world.device.type}")
-    meter = Meter(world)
+    meter = Meter(world, others_bytes=others)
     meter.enter("load")
     steps = StepCallback(journal, meter, stop)
     start = StartCallback(journal, meter)
@@ -163,7 +165,8 @@ def answer_after(trainer: WorkerTrainer, journal: Journal) -> tuple[str, ...]:
 
 def write_measured(trainer: WorkerTrainer, run_dir: RunDir, meter: Meter, start: StartCallback) -> None:
     """measured.json: what every rank saw, beside what the plan expected."""
-    mine = {"rank": trainer.world.rank, "phases": meter.peaks, "shards": start.shards}
+    shards = {**start.shards, "optimizer_state_bytes": optimizer_state_bytes(trainer.deepspeed.optimizer)}
+    mine = {"rank": trainer.world.rank, "start": meter.start, "phases": meter.peaks, "shards": shards}
     ranks = gather_objects(mine, trainer.world)
     if not trainer.world.is_first:
         return
@@ -171,7 +174,20 @@ def write_measured(trainer: WorkerTrainer, run_dir: RunDir, meter: Meter, start:
         {"phase": peak.phase, "device_bytes": peak.device_bytes, "host_bytes": peak.host_bytes}
         for peak in trainer.plan.memory.peaks
     ]
-    write_json(run_dir.measured, {"engine": start.engine, "ranks": ranks, "expected": expected})
+    record = {
+        "engine": start.engine,
+        "machine": probe_hardware().parts,
+        "ranks": ranks,
+        "swap_bytes": swap_bytes(trainer.plan),
+        "expected": expected,
+    }
+    write_json(run_dir.measured, record)
+
+
+def swap_bytes(plan: Plan) -> int:
+    """Bytes of the swap files of NVMe offload, all ranks together."""
+    swap = plan.job.zero.nvme_path
+    return files_bytes(Path(swap) / SWAP_FOLDER) if swap is not None else 0
 
 
 def success_record(

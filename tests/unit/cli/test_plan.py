@@ -2,14 +2,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import typer
 
+from tests.measured import a_measurement, a_rank
+from tests.runs import write_json, write_run
 from tunekit.cli.plan import show_plan
 from tunekit.errors import UsageError
-from tunekit.notebook import plan
-from tunekit.planner.plan_json import plan_from_json
+from tunekit.hardware.calibration import Calibration
+from tunekit.notebook import find_hardware, plan
+from tunekit.planner.plan_json import plan_from_json, plan_to_json
+from tunekit.probes.calibration_file import calibration_path, write_calibration
+from tunekit.units import GIB, MIB
 
 
 def show(recipe: str, *overrides: str, **options: object) -> int:
@@ -81,3 +87,40 @@ def test_without_a_way_out_no_command_is_named(
     monkeypatch.setattr("tunekit.cli.plan.plan", lambda *_args, **_options: rejected)
     assert show("codellama34b_full") == 3
     assert capsys.readouterr().out.endswith("\nNothing was started.\n")
+
+
+def test_a_run_that_was_measured_before_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert show("codellama34b_qlora", json=True) == 0
+    assert json.loads(capsys.readouterr().out)["measured_before"] is None
+    for folder, length in (("runs", 2048), ("elsewhere", 1024)):
+        run_dir = write_run(tmp_path / folder / "x", plan("codellama34b_qlora", f"train.max_seq_length={length}"))
+        write_json(run_dir.measured, a_measurement(a_rank(reserved=17 * GIB), a_rank(rank=1)))
+    assert show("codellama34b_qlora", json=True) == 0
+    printed = capsys.readouterr().out
+    told = json.loads(printed)["measured_before"]
+    assert (told["run"], told["differs"], told["peaks"][0]["bytes"]) == ("runs/x", [], 17 * GIB)
+    assert plan_from_json(printed).verdict == "fits"
+    overrides = ("train.max_seq_length=1024", "output.dir=elsewhere/new")
+    assert show("codellama34b_qlora", *overrides) == 0
+    assert "elsewhere/x, " in capsys.readouterr().out
+
+
+def test_only_plans_of_this_machine_use_what_was_measured_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    here = find_hardware("local").parts
+    measured = Calibration(machine=here, date="2026-11-22", runs=("runs/a",), rank_bytes=1234 * MIB)
+    write_calibration(measured, calibration_path())
+    smollm = {"model": {"path": "HuggingFaceTB/SmolLM2-135M"}, "data": {"path": "x.jsonl"}, "output": {"dir": "runs/x"}}
+    local = plan(smollm, on="local")
+    assert local.hardware.calibration == measured
+    assert any(f"{1234 * MIB:,} B" in term.formula for term in local.memory.terms if term.name == "processes")
+    assert plan_from_json(json.dumps(plan_to_json(local))) == local
+    assert plan(smollm, on="dual_rtx4090").hardware.calibration is None
+    (tmp_path / "recipe.yaml").write_text(json.dumps(smollm))
+    show(str(tmp_path / "recipe.yaml"), on="local")
+    assert "RAM of a rank after its imports 1.2 GiB (tunekit calibrate," in " ".join(capsys.readouterr().out.split())

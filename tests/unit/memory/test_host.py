@@ -6,6 +6,7 @@ from memory_jobs import job, llama, machine
 
 from tunekit.memory import host
 from tunekit.memory.case import Case, make_case
+from tunekit.memory.figures import RANK
 from tunekit.memory.partitions import power_of_two
 
 SHAPE = llama(layers=4, hidden=256, ffn=512, vocab=4096)
@@ -137,7 +138,7 @@ def test_zenflow_has_a_second_gradient_block() -> None:
 
 
 def test_processes_and_workers() -> None:
-    assert host.processes(case()).host_bytes == 2 * host.RANK_BYTES + host.CONDUCTOR_BYTES
+    assert host.processes(case()).host_bytes == 2 * RANK.bytes + host.CONDUCTOR_BYTES
     assert host.processes(case(gpus=0)).host_bytes < host.processes(case()).host_bytes
     assert host.data_workers(case(num_workers=3)).host_bytes == 6 * host.WORKER_BYTES
     assert host.kernel_scratch(case(gpus=0)).host_bytes == 2 * host.CPU_SCRATCH_BYTES

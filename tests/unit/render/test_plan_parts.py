@@ -2,13 +2,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from planning import CODELLAMA_34B, LLAMA_8B, laptop, machine, recipe_for, shape_of
+from planning import CODELLAMA_34B, LLAMA_8B, SMOLLM, laptop, machine, recipe_for, shape_of
 
+from tunekit.hardware.calibration import Calibration
+from tunekit.launcher.history import MeasuredBefore
 from tunekit.memory.terms import MemoryTerm
 from tunekit.planner.make import make_plan
 from tunekit.planner.plan import Decision, Plan
 from tunekit.render import plan_parts
-from tunekit.units import GIB
+from tunekit.units import GIB, MIB
 
 
 def planned(model: str = LLAMA_8B, kind: str = "lora", **keys: object) -> Plan:
@@ -124,3 +126,25 @@ def test_the_largest_terms_are_those_of_the_worst_phase() -> None:
     largest = plan_parts.largest_terms(plan, "device", 3)
     assert len(largest) == 3
     assert largest[0].name == "frozen base"
+
+
+def test_figures_measured_on_the_machine_are_named_with_their_runs() -> None:
+    measured = Calibration(
+        machine="x", date="2026-11-22", runs=("runs/a", "runs/b"), context_bytes=310 * MIB, packed_margin=0.045
+    )
+    made = make_plan(recipe_for(), shape_of(SMOLLM), replace(machine(), calibration=measured))
+    assert dict(plan_parts.facts(made))["Calibrated"] == (
+        "CUDA context of a process 310 MiB, allocator margin, packed rows 4.5% "
+        "(tunekit calibrate, 2026-11-22: runs/a, runs/b)"
+    )
+    assert "Calibrated" not in dict(plan_parts.facts(planned()))
+    assert plan_parts.format_figure("rank_bytes", measured) == plan_parts.format_figure("rank_bytes", None) == "-"
+
+
+def test_a_run_before_is_the_same_job_or_says_what_differs() -> None:
+    before = MeasuredBefore(run="runs/a", date="2026-11-22", peaks=(), differs=())
+    assert plan_parts.before_line(before) == "runs/a, 2026-11-22: the same job"
+    differs = ("zero.stage=3", "train.max_seq_length=512")
+    assert plan_parts.before_line(replace(before, differs=differs)).endswith(
+        ": with zero.stage=3, train.max_seq_length=512"
+    )

@@ -8,9 +8,12 @@ import pytest
 from planning import CODELLAMA_34B, LLAMA_8B, machine, recipe_for, shape_of
 from rich.console import Console
 
+from tunekit.launcher.history import MeasuredBefore
+from tunekit.launcher.measured import Peak
 from tunekit.planner.make import make_plan
 from tunekit.planner.plan import Plan
 from tunekit.render.plan_text import render_plan
+from tunekit.units import GIB, format_bytes
 
 
 @cache
@@ -108,3 +111,17 @@ def test_a_rejected_plan_without_fixes_says_so() -> None:
     from dataclasses import replace
 
     assert "Nothing that tunekit knows" in text(replace(planned("full"), fixes=()))
+
+
+def test_what_a_run_measured_stands_beside_the_estimate() -> None:
+    peaks = (Peak(place="GPU", bytes=17 * GIB, phase="step"), Peak(place="host", bytes=5 * GIB, phase="load"))
+    before = MeasuredBefore(run="runs/a", date="2026-11-22", peaks=peaks, differs=("train.max_seq_length=512",))
+    file = io.StringIO()
+    render_plan(planned(), Console(file=file, width=80), before=before)
+    lines = file.getvalue().partition("Measured before\n")[2].splitlines()[:4]
+    expected = format_bytes(planned().memory.device.expected_bytes)
+    assert lines[0].split() == ["peak", "measured", "in", "phase", "this", "plan"]
+    assert lines[1].split() == ["GPU", "17.0", "GiB", "step", *expected.split()]
+    assert lines[2].split()[:4] == ["host", "5.0", "GiB", "load"]
+    assert lines[3] == "  runs/a, 2026-11-22: with train.max_seq_length=512"
+    assert "Measured before" not in text(planned())

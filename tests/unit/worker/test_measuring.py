@@ -7,13 +7,18 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from tests.fake_nvml import Card, FakeNvml
+from tests.plans import CPU_BOX, DUAL_4090, make_plan
 from tunekit.worker.measuring import (
     Meter,
     device_peaks,
     device_used_bytes,
+    files_bytes,
+    held_by_others,
     held_bytes,
     memory_field,
     optimizer_elements,
+    optimizer_state_bytes,
     shard_sizes,
     whole_bytes,
 )
@@ -91,6 +96,40 @@ def test_a_cpu_has_no_device_memory() -> None:
     assert device_used_bytes(torch.device("cpu")) == 0
 
 
+def test_what_the_process_held_before_the_model_came(tmp_path: Path) -> None:
+    write_status(tmp_path / "status", 10)
+    assert Meter(WORLD, tmp_path / "status").start == {"host_bytes": 7 * 1024, "device_other_bytes": 0}
+
+
+def test_what_a_card_holds_beside_the_allocator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """24 GB used: 3 by a desktop, 20 by torch's allocator, so 1 by this process's context and libraries."""
+    write_status(tmp_path / "status", 10)
+    for name, value in (
+        ("mem_get_info", (8, 32)),
+        ("memory_reserved", 20),
+        ("max_memory_allocated", 15),
+        ("max_memory_reserved", 21),
+        ("reset_peak_memory_stats", None),
+    ):
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    card = World(rank=0, local_rank=0, size=1, device=torch.device("cuda", 0))
+    meter = Meter(card, tmp_path / "status", tmp_path / "clear_refs", others_bytes=3)
+    assert meter.start["device_other_bytes"] == 1
+    meter.enter("step")
+    meter.close()
+    peak = meter.peaks["step"]
+    assert (peak["device_allocated_bytes"], peak["device_reserved_bytes"], peak["device_other_bytes"]) == (15, 21, 1)
+
+
+def test_what_others_hold_of_the_card_of_a_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    nvml = FakeNvml((Card(total=100, free=90), Card(uuid="GPU-b", total=100, free=70)))
+    assert held_by_others(make_plan(DUAL_4090), nvml) == 30
+    assert held_by_others(make_plan(DUAL_4090), FakeNvml(())) == 0
+    assert held_by_others(make_plan(CPU_BOX), nvml) == 0
+
+
 def partitioned(whole: int, part: int) -> torch.nn.Parameter:
     """A parameter as ZeRO-3 leaves it: empty, with its partition beside it."""
     parameter = torch.nn.Parameter(torch.empty(0, dtype=torch.bfloat16))
@@ -126,3 +165,20 @@ def test_optimizer_elements_of_every_kind() -> None:
     assert optimizer_elements(SimpleNamespace(single_partition_of_fp32_groups=flat)) == 7
     assert optimizer_elements(SimpleNamespace(fp32_groups=[flat])) == 7
     assert optimizer_elements(SimpleNamespace()) == 0
+
+
+def test_bytes_of_optimizer_states_of_every_kind() -> None:
+    weight = torch.nn.Parameter(torch.ones(6))
+    adam = torch.optim.AdamW([weight])
+    assert optimizer_state_bytes(SimpleNamespace(optimizer=adam)) == 0
+    weight.sum().backward()
+    adam.step()
+    assert optimizer_state_bytes(SimpleNamespace(optimizer=adam)) == optimizer_state_bytes(adam) == 2 * 6 * 4
+
+
+def test_bytes_of_files_of_all_folders(tmp_path: Path) -> None:
+    assert files_bytes(tmp_path / "nothing") == 0
+    (tmp_path / "rank0").mkdir()
+    (tmp_path / "rank0" / "a.swp").write_bytes(b"123")
+    (tmp_path / "b.swp").write_bytes(b"45")
+    assert files_bytes(tmp_path) == 5

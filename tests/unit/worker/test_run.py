@@ -11,6 +11,7 @@ import torch
 
 from tests.plans import make_plan, make_recipe
 from tunekit.launcher.run_dir import RunDir
+from tunekit.probes.host import read_cpu_name
 from tunekit.worker import run as module
 from tunekit.worker.journal import Journal
 from tunekit.worker.measuring import Meter
@@ -82,11 +83,20 @@ def test_measured_peaks_stand_beside_the_expected(tmp_path: Path) -> None:
     meter.enter("step")
     meter.close()
     start = SimpleNamespace(shards={"parameter_bytes": 5}, engine={"stage": 2})
-    trainer = SimpleNamespace(world=CPU, plan=make_plan())
+    swap = tmp_path / "nvme" / "zero_stage_3"
+    swap.mkdir(parents=True)
+    (swap / "0.tensor.swp").write_bytes(b"1234567")
+    adam = SimpleNamespace(state={0: {"exp_avg": torch.ones(4), "step": torch.tensor(1.0)}})
+    engine = SimpleNamespace(optimizer=SimpleNamespace(optimizer=adam))
+    plan = make_plan(zero={"nvme_path": str(tmp_path / "nvme")})
+    trainer = SimpleNamespace(world=CPU, plan=plan, deepspeed=engine)
     write_measured(trainer, RunDir(tmp_path), meter, start)  # type: ignore[arg-type]
     measured = json.loads((tmp_path / "measured.json").read_text())
     assert measured["engine"] == {"stage": 2}
-    assert measured["ranks"][0]["shards"] == {"parameter_bytes": 5}
+    assert measured["ranks"][0]["shards"] == {"parameter_bytes": 5, "optimizer_state_bytes": 16}
+    assert measured["ranks"][0]["start"]["host_bytes"] > 0
+    assert measured["swap_bytes"] == 7
+    assert measured["machine"].endswith(read_cpu_name())
     assert measured["ranks"][0]["phases"]["step"]["host_bytes"] > 0
     assert measured["expected"] == [{"phase": "step", "device_bytes": 0, "host_bytes": 4 * 2**30}]
 
