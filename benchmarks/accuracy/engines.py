@@ -42,15 +42,20 @@ def ranks(case: Case, engine: Engine) -> int:
     return case.world_size if engine == "fsdp" else 1
 
 
+def trained_count(case: Case, engine: Engine, states: States) -> int:
+    """Trained elements that one process keeps."""
+    return case.inventory.num_trainable // (1 if states.trained_whole else ranks(case, engine))
+
+
 def trained(case: Case, engine: Engine, states: States) -> MemoryTerm:
     """w N_t / P."""
-    size = 0 if states.weights_in_ram else states.trained_bytes * case.inventory.num_trainable // ranks(case, engine)
+    size = 0 if states.weights_in_ram else states.trained_bytes * trained_count(case, engine, states)
     return _term("trained weights", ALWAYS, size)
 
 
 def gradients(case: Case, engine: Engine, states: States) -> MemoryTerm:
     """w N_t / P; twice with data parallel buckets. With accumulation they are there during forward."""
-    count = case.inventory.num_trainable // ranks(case, engine)
+    count = trained_count(case, engine, states)
     early: tuple[Moment, ...] = ("loss", "backward start") if case.accumulates or states.keeps_gradients else ()
     copies = 2 if engine == "ddp" else 0 if states.in_backward or states.optimizer_in_ram else 1
     phases: tuple[Phase, ...] = ("step", "save") if states.keeps_gradients else ("step",)
@@ -61,13 +66,13 @@ def gradients(case: Case, engine: Engine, states: States) -> MemoryTerm:
 def moments(case: Case, engine: Engine, states: States) -> MemoryTerm:
     """Both moments: 2 w N_t / P, or what the optimizer's own type makes of them."""
     each = 2 * states.trained_bytes if states.moment_bytes is None else states.moment_bytes
-    count = case.inventory.num_trainable // ranks(case, engine)
+    count = trained_count(case, engine, states)
     return _term("optimizer states", TRAINING, 0 if states.optimizer_in_ram else round(each * count))
 
 
 def stepping(case: Case, engine: Engine, states: States) -> MemoryTerm:
     """Temporaries of the step: w N_t / P per copy."""
-    count = case.inventory.num_trainable // ranks(case, engine)
+    count = trained_count(case, engine, states)
     size = (
         0 if states.optimizer_in_ram or states.in_backward else round(states.step_copies * states.trained_bytes * count)
     )
@@ -90,13 +95,14 @@ def base(case: Case, engine: Engine, states: States) -> tuple[MemoryTerm, ...]:
 
 
 def scales(case: Case, states: States) -> int:
-    """Bytes of scales, which are no parameters and so are whole on every rank."""
+    """Bytes of scales, which are no parameters and so are whole on every rank; GPTQ's zeros are, in 32-bit words."""
     count = case.inventory.num_quantized
     if states.base == "nf4":
         return model_states.four_bit_scales(case).device_bytes
     if states.base == "gptq":
         rows = sum(4 * each.shape[-1] * each.count for each in case.inventory.quantized)
-        return 2 * count // 128 + count // 256 + rows
+        grouped = 2 * count // 128 + count // 256 // case.world_size
+        return rows + (grouped if states.groups else 0)
     if states.base == "int8":
         return sum(4 * each.shape[0] * each.count for each in case.inventory.quantized)
     return 0

@@ -40,7 +40,7 @@ def _read(
 ) -> tuple[float, float, float]:
     if setting.reading in ("steady", "weights"):
         phase = "save" if setting.reading == "steady" else "load"
-        kept = [term for term in collected if phase in term.phases and term.pooled and not term.moments]
+        kept = [term for term in collected if phase in term.phases and term.pooled]
         size = sum(term.device_bytes for term in kept)
         return 0.98 * size, size, 1.03 * size
     inside = [term for term in total.terms if "step" in term.phases and (term.pooled or setting.reading == "device")]

@@ -58,9 +58,7 @@ def transformers_logits(published: str, *, fused: bool = False) -> float:
 def trainer(row: Row) -> Habits:
     """transformers' Trainer with PEFT: adapters in float32, torch's AdamW over lists (foreach)."""
     logits = transformers_logits(row.text("published") or "2025")
-    autocast = "amp" in row.text("compute_dtype") or "bf16" in row.text("compute_dtype")
-    practice = Practice(logit_bytes=logits, adapter_input_bytes=0 if autocast else 0)
-    return Habits(practice=practice, rank=8)
+    return Habits(practice=Practice(logit_bytes=logits))
 
 
 def fms(row: Row) -> Habits:
@@ -76,11 +74,15 @@ def fms(row: Row) -> Habits:
         fused_norms=fused,
         residual_bytes=4 if "baseline" in engine and row.text("parallelism") == "none" else None,
     )
-    amp = "amp" in row.text("compute_dtype")
+    amp = row.text("compute_dtype").startswith("amp")
     sharded = "fsdp" in row.text("parallelism")
     full = States(trained_bytes=4 if amp and sharded else 2, keeps_gradients=sharded)
     upcast = "baseline" in engine and not sharded and "nvidia" in row.text("mem_metric")
-    adapter = States(trained_bytes=4, frozen_upcast=upcast)
+    # Quantised bases under FSDP: adapters are ignored modules in 16 bits, whose gradients stay.
+    if sharded and row.text("quant"):
+        adapter = States(trained_bytes=2, trained_whole=True, keeps_gradients=True)
+    else:
+        adapter = States(trained_bytes=4, frozen_upcast=upcast)
     loss = "liger" if "liger" in kernels else "full"
     return Habits(
         practice=practice, states=full, adapter_states=adapter, loss=loss, attention="flash_attention_2", rank=16,

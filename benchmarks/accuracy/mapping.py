@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from accuracy.habits import Habits, habits_of
 from accuracy.machines import machine
-from accuracy.models import find_shape
+from accuracy.models import find_shape, with_linear_experts
 from accuracy.rows import Row
 from accuracy.setting import Base, Engine, Reading, Setting, Unmapped
 from tunekit.errors import TunekitError
+from tunekit.memory.practice import Practice
 from tunekit.model_shape.adapters import resolve_target_modules
 from tunekit.model_shape.shape import ModelShape, ParameterTensor
 from tunekit.recipe.job import Adapter, Batch, Job, Quantization, Zero
@@ -50,7 +51,12 @@ _ALIASES = {
     "up": ("up_proj",),
     "down": ("down_proj",),
 }
-_SEVEN = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+_GPTQ_WITHOUT_GROUPS = ("llama-2-70b-gptq", "mixtral-8x7b-instruct-v0.1-gptq")
+"""Published checkpoints whose main branch has one scale per row."""
+
+
+TRANSFORMERS_5 = "2025-12"
+"""Since then a mixture's experts are one fused parameter, which is not quantised; before, linear layers."""
 
 
 class CannotMapError(Exception):
@@ -76,11 +82,14 @@ def _map(row: Row) -> Setting:
     engine, stage = _engine(row)
     method, base = _method(row)
     reading = _reading(row, habits)
-    states = habits.states if method == "full" else replace(habits.adapter_states, base=base)
+    groups = not any(name in row.text("model") for name in _GPTQ_WITHOUT_GROUPS)
+    states = habits.states if method == "full" else replace(habits.adapter_states, base=base, groups=groups)
     offload = row.text("offload")
     if "cpu" in offload and "activation" not in offload and engine == "fsdp":
         states = replace(states, weights_in_ram=True, optimizer_in_ram=True)
     shape = _divided(row, shape)
+    if row.text("published") < TRANSFORMERS_5:
+        shape = with_linear_experts(shape)
     job = _job(row, shape, habits, method, stage, reading)
     return Setting(
         name=row.name,
@@ -99,10 +108,12 @@ def _map(row: Row) -> Setting:
     )
 
 
-def _practice(row: Row, habits: Habits, engine: Engine, method: str):
+def _practice(row: Row, habits: Habits, engine: Engine, method: str) -> Practice:
     practice = habits.practice
     if engine == "fsdp" and method != "full" and "fsdp2" not in row.text("parallelism"):
         practice = replace(practice, layer_input_gradients=True)
+    if row.text("published") < TRANSFORMERS_5:
+        practice = replace(practice, experts_in_turn=True)
     if "activation" in row.text("offload"):
         practice = replace(practice, checkpoints_in_ram=True)
     return practice

@@ -61,11 +61,38 @@ def _shape(name: str) -> ModelShape:
     if found:
         return found
     config = dict(OTHER_MODELS[name])
+    positions = int(config.pop("learned_positions", 0))
     family, fused = config.pop("code", None), config.pop("fused_qkv", False)
     shape = shape_from_config(config, name=name, source="benchmarks")
     shape = replace(shape, family=str(family)) if family else shape
     shape = replace(shape, tensors=_two_matrices(shape), gated_mlp=False) if config.get("no_gate") else shape
+    if positions:
+        table = ParameterTensor(name="wpe.weight", shape=(positions, shape.hidden_size), role="other")
+        shape = replace(shape, tensors=(*shape.tensors[:1], table, *shape.tensors[1:]))
     return replace(shape, tensors=_fuse(shape)) if fused else shape
+
+
+@cache
+def with_linear_experts(shape: ModelShape) -> ModelShape:
+    """A mixture as transformers built it before version 5: every expert three linear layers."""
+    if not shape.num_experts:
+        return shape
+    return replace(shape, tensors=tuple(part for each in shape.tensors for part in _experts(each)))
+
+
+def _experts(tensor: ParameterTensor) -> list[ParameterTensor]:
+    if tensor.role == "router":
+        return [replace(tensor, role="linear")]
+    if tensor.role != "expert":
+        return [tensor]
+    count, out, into = tensor.shape
+    halves = 2 if "gate_up" in tensor.name else 1
+    base = tensor.name.replace(".mlp.experts.", ".block_sparse_moe.experts.")
+    return [
+        replace(tensor, name=f"{base}.{expert}.w{half}.weight", shape=(out // halves, into), role="linear")
+        for expert in range(count)
+        for half in range(halves)
+    ]
 
 
 def _two_matrices(shape: ModelShape) -> tuple[ParameterTensor, ...]:

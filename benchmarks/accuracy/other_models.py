@@ -50,7 +50,18 @@ OTHER_MODELS: Mapping[str, Mapping[str, Any]] = {
     "ibm-granite/granite-4.0-micro": _config("llama", 40, 2560, 40, 8192, 100352, kv_heads=8, tied=True),
     "ibm-granite/granite-3.0-8b": _config("llama", 40, 4096, 32, 12800, 49155, kv_heads=8, tied=True),
     "bigcode/gpt_bigcode-santacoder": _config(
-        "llama", 24, 2048, 16, 8192, 49280, kv_heads=1, tied=True, no_gate=True, fused_qkv=True, code="gpt_neox"
+        "llama",
+        24,
+        2048,
+        16,
+        8192,
+        49280,
+        kv_heads=1,
+        tied=True,
+        no_gate=True,
+        fused_qkv=True,
+        code="gpt_neox",
+        learned_positions=2048,
     ),
     "bigscience/bloomz-7b1": _config(
         "llama", 30, 4096, 32, 16384, 250880, tied=True, no_gate=True, fused_qkv=True, code="gpt_neox"

@@ -32,6 +32,10 @@ class States:
     frozen_upcast: bool = False
     """Whether what is not quantised of a frozen base stands in float32."""
     base: Base = "plain"
+    groups: bool = True
+    """Whether GPTQ has scales per 128 weights of a row, not one per row."""
+    trained_whole: bool = False
+    """Whether FSDP leaves what is trained whole on every rank (adapters as ignored modules)."""
     optimizer_in_ram: bool = False
     weights_in_ram: bool = False
     in_backward: bool = False

@@ -48,11 +48,18 @@ def layer_phase(case: Case) -> int:
     traced on the CPU: 53.1h for 53.4h; slopes of published runs: 63-68h for 62h.
     """
     size = widths(case.shape)
-    total = (12 if size.gated else 8) * size.ffn + 7 * size.hidden + _norm_bytes(size, full=False)
+    total = _mlp_phase(case, size) + 7 * size.hidden + _norm_bytes(size, full=False)
     total = max(total, 33 * size.hidden) + _attention_flow(case, size) + _routing_bytes(size)
     total += 2 * adapter_reach(case.shape, case.job.adapter).ranks + _dropout_bytes(case)
     total += _quadratic(case, size, 10)
     return total * case.weight_bytes // 2
+
+
+def _mlp_phase(case: Case, size: Widths) -> int:
+    """What the feed-forward part saves, 6 f, and the temporaries of its backward, 6 f again (of one expert in turn)."""
+    each = 6 if size.gated else 4
+    turns = max(1, size.experts) if case.practice.experts_in_turn else 1
+    return each * size.ffn + each * size.ffn // turns
 
 
 def activation_checkpoints(case: Case) -> MemoryTerm:
@@ -61,10 +68,11 @@ def activation_checkpoints(case: Case) -> MemoryTerm:
     if case.practice.checkpoints_in_ram:
         layers = min(layers, 2)
     used = case.job.activation_checkpointing
+    held: tuple[Moment, ...] = ("backward end",) if case.practice.layer_input_gradients else ()
     return MemoryTerm(
         name="activation checkpoints",
         phases=("step",),
-        moments=("loss", "backward start"),
+        moments=("loss", "backward start", *held),
         device_bytes=case.residual_bytes * size * layers * case.tokens if used else 0,
         formula=f"{case.residual_bytes} B x {size:,} hidden x {layers} layers x {case.tokens:,} tokens",
         source="transformers 5.23 GradientCheckpointingLayer: one 16-bit input per layer",
@@ -90,7 +98,10 @@ def saved_activations(case: Case) -> MemoryTerm:
 
 
 def layer_input_gradients(case: Case) -> MemoryTerm:
-    """b h (L - 2) T where gradients of the layers' inputs stay alive until the end of backward, else nothing."""
+    """b h (L - 2) T where gradients of the layers' inputs stay alive until the end of backward, else nothing.
+
+    FSDP 1 watches the inputs of a frozen layer with a hook that keeps them and their gradients.
+    """
     size, layers = case.shape.hidden_size, max(0, case.shape.num_layers - 2)
     kept = case.practice.layer_input_gradients
     return MemoryTerm(

@@ -29,7 +29,9 @@ class Practice:
     """Bytes per input element that each adapted linear keeps for itself: 4 where adapters are float32 without
     autocast, 2 under autocast, 0 where they share the 16-bit input with the base."""
     layer_input_gradients: bool = False
-    """Gradients of all layers' inputs stay alive until the end of backward (FSDP 1 with a frozen base)."""
+    """All layers' inputs and their gradients stay alive until backward has ended (FSDP 1 with a frozen base)."""
+    experts_in_turn: bool = False
+    """A mixture's experts run one after the other, as transformers had them before version 5."""
 
 
 WORKER = Practice()
