@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import docs
 import pytest
 from docs import Block, blocks, output_of
+
+from tunekit.errors import DoesNotFit
+from tunekit.planner.plan import Verdict
 
 README = docs.README.read_text(encoding="utf-8")
 CONTRIBUTING = (docs.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -58,11 +64,64 @@ def test_every_option_and_verb_that_is_named_exists(repository: Path) -> None:
             assert word in shown, (verb, word)
 
 
-def _help(verb: str) -> str:
+@cache
+def _help(*verbs: str) -> str:
+    return tunekit(*verbs, "--help", cwd=docs.ROOT).stdout
+
+
+def tunekit(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     ran = subprocess.run(
-        [sys.executable, "-m", "tunekit", verb, "--help"], capture_output=True, text=True, check=True, cwd=docs.ROOT
+        [sys.executable, "-m", "tunekit", *words], capture_output=True, text=True, check=False, cwd=cwd, timeout=120
     )
-    return ran.stdout
+    assert ran.returncode == 0, ran.stderr
+    return ran
+
+
+def typed_commands(page: str) -> list[list[str]]:
+    """Every `tunekit …` of a page, in blocks and in sentences, word by word, without what is a comment or optional."""
+    blocks_of_shell = "\n".join(re.findall(r"```console\n(.*?)```", page, re.DOTALL))
+    lines = re.findall(r"^(tunekit .*)$", blocks_of_shell, re.MULTILINE)
+    inline = re.findall(r"(?<!`)`(tunekit [^`]*)`(?!`)", page)
+    return [shlex.split(text.partition("#")[0].replace("[", "").replace("]", "")) for text in (*lines, *inline)]
+
+
+def test_every_command_in_the_readme_exists() -> None:
+    found = typed_commands(README)
+    assert len(found) > 15
+    for _, verb, *words in found:
+        assert verb in _help(), verb
+        inner = words[0] if verb in ("recipes", "hardware") and words else None
+        shown = _help(verb, inner) if inner else _help(verb)
+        for option in (word for word in words if word.startswith("-")):
+            assert option in shown, (verb, option)
+
+
+def test_the_commands_on_a_recipe_of_ones_own_do_what_they_say(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```console\n(tunekit recipes copy.*?)```", README, re.DOTALL)
+    copy, plan, launch = (shlex.split(line) for line in block.splitlines())
+    tunekit(*copy[1:], cwd=tmp_path)
+    assert "4,096 tokens a row" in tunekit(*plan[1:], cwd=tmp_path).stdout
+    assert launch[:2] == ["tunekit", "launch"]
+    assert "nothing was started" in tunekit(*launch[1:], "--dry-run", cwd=tmp_path).stdout
+
+
+def test_the_way_to_the_command_is_the_one_that_make_prepares() -> None:
+    assert "`. .venv/bin/activate`" in README
+    assert re.search(r"^VENV \?= \.venv$", (docs.ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_the_verdicts_in_the_readme_are_those_of_plans() -> None:
+    table = dict(re.findall(r"^\| `(\w+)` \|.*?\| (\d) \|", section("What a plan looks like"), re.MULTILINE))
+    assert list(table) == list(get_args(Verdict))
+    assert table == {"fits": "0", "tight": "0", "rejected": str(DoesNotFit.exit_code)}
+
+
+def test_every_file_that_the_readme_names_exists(repository: Path) -> None:
+    folders = "tunekit|tests|recipes|ds_configs|examples|benchmarks"
+    named = set(re.findall(rf"(?<![\w/.-])((?:{folders})/[\w./]*\w)", README))
+    assert len(named) > 4
+    for path in named:
+        assert (repository / path).exists(), path
 
 
 def test_the_exit_codes_are_those_of_the_errors() -> None:
@@ -80,7 +139,7 @@ def test_the_run_directory_is_drawn_as_it_is() -> None:
     drawn = set(re.findall(r"^[├└]── ([\w.]+)/?", section("A run directory"), re.MULTILINE))
     properties = [name for name, value in vars(RunDir).items() if isinstance(value, property)]
     known = {getattr(run, name).relative_to(run.path).parts[0] for name in properties} | {run.attempt(1).name}
-    assert drawn == known - {"stop.request"}
+    assert drawn == known
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/data/README.md"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -73,9 +74,10 @@ def _text(name: str) -> str:
 def _print_table(listed: tuple[Listed, ...]) -> None:
     from rich.console import Console
 
-    # A pipe gets whole lines; a terminal gets what it is wide enough for.
-    console = Console(width=None if sys.stdout.isatty() else _PIPE)
-    console.print(_wide_table(listed) if console.width >= _WIDE else _narrow_table(listed))
+    # A pipe gets whole lines, unless it says how wide it is; a terminal gets what it is wide enough for.
+    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    console = Console(width=_PIPE if piped else None)
+    console.print(_wide_table(listed) if console.width >= _WIDE else _narrow_list(listed))
     console.print("tunekit recipes show NAME   tunekit recipes copy NAME FILE   tunekit plan NAME", highlight=False)
 
 
@@ -87,12 +89,15 @@ def _wide_table(listed: tuple[Listed, ...]) -> Table:
     return table
 
 
-def _narrow_table(listed: tuple[Listed, ...]) -> Table:
-    table = _table("recipe", "what it is for")
+def _narrow_list(listed: tuple[Listed, ...]) -> Table:
+    from rich.padding import Padding
+    from rich.table import Table
+
+    grid = Table.grid()
     for entry in listed:
-        facts = f"{entry.model} · {entry.method} · {entry.zero} · {entry.hardware}: {entry.verdict}"
-        table.add_row(entry.name, f"{entry.purpose}\n[dim]{facts}[/dim]")
-    return table
+        grid.add_row(f"[bold]{entry.name}[/bold]  {entry.verdict} on {entry.hardware} with {entry.zero}")
+        grid.add_row(Padding(entry.purpose, (0, 0, 0, 4)))
+    return grid
 
 
 def _table(*titles: str) -> Table:

@@ -176,12 +176,12 @@ def _micro_reason(settled: Settled, outcome: Outcome) -> str:
 def _checkpointing_decision(outcome: Outcome) -> Decision:
     taken = outcome.taken.job
     key = "train.activation_checkpointing"
-    gain = "1.33" if taken.method == "full" else "1.5"
     if not taken.activation_checkpointing:
         flop = "6 instead of 8" if taken.method == "full" else "4 instead of 6"
-        return decide(key, False, f"all activations fit: {flop} FLOP per parameter and token, {gain} times faster")
+        return decide(key, False, f"all activations fit: {flop} FLOP per parameter and token")
     without = [trial for trial in outcome.too_large if not trial.job.activation_checkpointing]
     if without:
+        gain = "1.33" if taken.method == "full" else "1.5"
         reason = f"without it (up to {gain} times faster) the {shortfall(without[-1])}"
         return decide(key, True, reason, rejected=(f"off: {shortfall(without[-1])}",))
     return decide(key, True, "activations are recomputed in backward; memory decides")

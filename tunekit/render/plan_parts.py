@@ -111,7 +111,7 @@ def _model_line(plan: Plan) -> str:
     shape, trained = plan.model_shape, plan.num_trainable_parameters
     share = 100 * trained / shape.num_parameters
     counts = f"{format_count(shape.num_parameters)} parameters, {format_count(trained)} trainable"
-    return f"{shape.name}: {counts} ({share:.3g} %)"
+    return f"{shape.name}: {counts} ({share:.3g}%)"
 
 
 def _method_line(plan: Plan) -> str:
@@ -131,6 +131,8 @@ def zero_line(plan: Plan) -> str:
     words = [f"{zero.preset}: stage {zero.stage}"]
     offloads = (("optimizer", zero.offload_optimizer), ("parameters", zero.offload_param))
     words += [f"{what} on {_PLACES[where]}" for what, where in offloads if where != "none"]
+    if "nvme" in (zero.offload_optimizer, zero.offload_param):
+        words.append(f"in {zero.nvme_path} (a folder of your own: zero.nvme_path)")
     if zero.offload_ratio < 1:
         words.append(f"{zero.offload_ratio:.0%} of the optimizer offloaded")
     if zero.bf16_states:
@@ -261,7 +263,7 @@ def short_decisions(plan: Plan) -> Iterator[tuple[str, str, str]]:
             yield (
                 "zero.*",
                 "1 size" if len(sizes) == 1 else f"{len(sizes)} sizes",
-                "from the hidden size and the card; --explain lists them",
+                "from the hidden size and the machine; --explain lists them",
             )
 
 

@@ -14,7 +14,10 @@ from tunekit.recipe.loading import load_recipe
 from tunekit.recipe.shipped import shipped_names
 
 
-def test_the_list_shows_every_recipe_with_what_it_is_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list_shows_every_recipe_with_what_it_is_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     recipes.list_recipes(json=False)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("recipe ")
@@ -35,7 +38,16 @@ def test_a_narrow_terminal_loses_nothing(capsys: pytest.CaptureFixture[str], mon
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
     assert "an honest rejection" in " ".join(out.split())
+    assert "codellama34b_qlora  fits on dual_rtx4090 with z3_qlora" in out
     assert "rejected" in out
+
+
+def test_a_pipe_that_says_how_wide_it_is_is_believed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    recipes.list_recipes(json=False)
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
 def test_the_list_is_json_for_scripts(capsys: pytest.CaptureFixture[str]) -> None:

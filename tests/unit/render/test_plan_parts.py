@@ -50,8 +50,10 @@ def test_zero_says_what_is_offloaded_where() -> None:
     assert plan_parts.zero_line(plan) == "z3_offload_bf16: stage 3, optimizer on CPU, parameters on CPU, bf16 states"
     partial = replace(plan, job=replace(plan.job, zero=replace(plan.job.zero, offload_ratio=0.4)))
     assert "40% of the optimizer offloaded" in plan_parts.zero_line(partial)
-    drive = replace(plan, job=replace(plan.job, zero=replace(plan.job.zero, offload_optimizer="nvme")))
+    swapped = replace(plan.job.zero, offload_optimizer="nvme", nvme_path="/fast")
+    drive = replace(plan, job=replace(plan.job, zero=swapped))
     assert "optimizer on NVMe" in plan_parts.zero_line(drive)
+    assert "in /fast (a folder of your own: zero.nvme_path)" in plan_parts.zero_line(drive)
 
 
 def test_a_machine_without_cards_has_no_gpu_column() -> None:
