@@ -27,6 +27,7 @@ from tunekit.planner.plan import Plan
 from tunekit.planner.plan_json import plan_from_json
 from tunekit.probes.gpus import GpuReport, read_gpus, visible_gpus, visible_here
 from tunekit.render.live import LiveView
+from tunekit.render.plan_parts import rejection_text
 from tunekit.render.summary import failure_text, print_summary, stopped_text
 from tunekit.render.watch import watch
 
@@ -139,7 +140,7 @@ def start(order: Start, *, wait: bool = True, console: Console | None = None, on
     DoesNotFit: the plan was rejected. UsageError, MissingError: it cannot be started here. RunFailed: it failed.
     """
     if order.plan.verdict == "rejected":
-        raise DoesNotFit(f"{order.plan.reason}\nNothing was started.", plan=order.plan)
+        raise DoesNotFit(rejection_text(order.plan), plan=order.plan)
     return _start(order, this_caller(), wait=wait, console=console, on=on)
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tests.plans import CPU_BOX, make_caller, make_plan, make_recipe
-from tests.runs import steps, write_lines, write_run
+from tests.plans import CPU_BOX, DUAL_4090, make_caller, make_plan, make_recipe
+from tests.runs import steps, write_checkpoint, write_lines, write_run
 from tunekit.backends.recording import RecordingBackend
 from tunekit.backends.session import Start, dry_run, start_run
 from tunekit.errors import TunekitError
+from tunekit.hardware.spec import Hardware
 from tunekit.launcher.preflight import Machine
 from tunekit.launcher.run_dir import RunDir
 from tunekit.notebook import plan_loaded, read_source
@@ -34,7 +35,7 @@ CASES = {
 
 @pytest.fixture
 def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], tuple[Start, dict[str, object], str]]:
-    """The dry run of a case on a laptop: nothing is in the caches, the shell is that of a test."""
+    """The dry run of a case on its machine: nothing is in the caches, the shell is that of a test."""
     monkeypatch.setenv("HF_HOME", str(tmp_path))
 
     def show(case: str) -> tuple[Start, dict[str, object], str]:
@@ -43,7 +44,8 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], tu
         plan = plan_loaded(loaded)
         run_dir = RunDir(Path("/home/user/work") / plan.recipe.output.dir)
         start = Start(plan=plan, recipe_text=loaded.text, run_dir=run_dir)
-        request, before = dry_run(start, make_caller(has_numactl=True, memlock_unlimited=True))
+        box = Machine(hardware=plan.hardware)
+        request, before, _ = dry_run(start, make_caller(has_numactl=True, memlock_unlimited=True), box)
         output = io.StringIO()
         print_request(Console(file=output, width=100), plan, request, run_dir, before)
         return start, request_json(plan, request, run_dir, before), output.getvalue()
@@ -66,20 +68,20 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., st
     """The message of a start that is refused, with this machine's paths left out."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rows.jsonl").write_text('{"text": "words to learn"}\n')
-    plan = make_plan(recipe=make_recipe(data={"path": "rows.jsonl"}))
 
-    def refuse(run_dir: Path, **more: object) -> str:
+    def refuse(run_dir: Path, *, data: str = "rows.jsonl", hardware: Hardware = CPU_BOX, **more: object) -> str:
+        plan = make_plan(hardware, recipe=make_recipe(data={"path": data}))
         start = Start(plan=plan, recipe_text="", run_dir=RunDir(run_dir), **more)  # type: ignore[arg-type]
-        backend = RecordingBackend()
+        backend, machine = RecordingBackend(), Machine(hardware=CPU_BOX)
+        caller = make_caller(environ={"HOME": str(tmp_path)})
+        before = sorted(tmp_path.rglob("*"))
         with pytest.raises(TunekitError) as caught:
-            start_run(
-                start,
-                caller=make_caller(environ={"HOME": str(tmp_path)}),
-                machine=Machine(hardware=CPU_BOX),
-                backend=backend,
-                report=lambda text: None,
-            )
+            start_run(start, caller=caller, machine=machine, backend=backend, report=lambda text: None)
+        with pytest.raises(type(caught.value)) as shown:
+            dry_run(start, caller, machine)
+        assert str(shown.value) == str(caught.value), "a dry run refuses what a launch refuses"
         assert not backend.requests
+        assert sorted(tmp_path.rglob("*")) == before
         return f"exit code {caught.value.exit_code}\n{caught.value}\n".replace(str(tmp_path), "HERE")
 
     return refuse
@@ -88,6 +90,39 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., st
 def test_a_folder_that_holds_a_run(refused: Callable[..., str], tmp_path: Path, golden: Golden) -> None:
     write_lines(write_run(tmp_path / "runs" / "tiny", make_plan()).metrics, steps(3.0, 2.5))
     golden("errors/output_holds_run.txt", refused(tmp_path / "runs" / "tiny"))
+
+
+def test_a_folder_that_holds_a_run_with_a_checkpoint(
+    refused: Callable[..., str], tmp_path: Path, golden: Golden
+) -> None:
+    run_dir = write_run(tmp_path / "runs" / "tiny", make_plan())
+    write_lines(run_dir.metrics, steps(3.0, 2.5))
+    write_checkpoint(run_dir.checkpoints, 2)
+    golden("errors/output_holds_run_to_resume.txt", refused(run_dir.path))
+
+
+def test_a_folder_that_is_a_file(refused: Callable[..., str], tmp_path: Path, golden: Golden) -> None:
+    golden("errors/output_is_file.txt", refused(tmp_path / "rows.jsonl"))
+
+
+def test_data_that_is_not_there(refused: Callable[..., str], tmp_path: Path, golden: Golden) -> None:
+    golden("errors/launch_data_missing.txt", refused(tmp_path / "runs" / "new", data="row.jsonl"))
+
+
+def test_data_without_rows(refused: Callable[..., str], tmp_path: Path, golden: Golden) -> None:
+    (tmp_path / "empty.jsonl").touch()
+    golden("errors/launch_data_empty.txt", refused(tmp_path / "runs" / "new", data="empty.jsonl"))
+
+
+def test_data_without_the_expected_columns(refused: Callable[..., str], tmp_path: Path, golden: Golden) -> None:
+    (tmp_path / "odd.jsonl").write_text('{"query": "a", "reply": "b"}\n')
+    golden("errors/launch_data_columns.txt", refused(tmp_path / "runs" / "new", data="odd.jsonl"))
+
+
+def test_all_that_stands_in_the_way_at_once(refused: Callable[..., str], tmp_path: Path, golden: Golden) -> None:
+    write_lines(write_run(tmp_path / "runs" / "tiny", make_plan()).metrics, steps(3.0, 2.5))
+    message = refused(tmp_path / "runs" / "tiny", data="row.jsonl", hardware=DUAL_4090, wanted_port=99999)
+    golden("errors/launch_everything.txt", message)
 
 
 def test_a_folder_that_holds_something_else(refused: Callable[..., str], tmp_path: Path, golden: Golden) -> None:

@@ -19,6 +19,7 @@ from tunekit.backends.session import Start
 from tunekit.errors import DoesNotFit, RunFailed, UsageError
 from tunekit.launcher.ops import write_stamp
 from tunekit.launcher.run_dir import RunDir
+from tunekit.planner.plan import Fix
 from tunekit.render import watch as watching
 from tunekit.run import Run, find_run, resume, runs_in, start, this_machine
 
@@ -95,9 +96,11 @@ def test_a_rejected_plan_is_not_started(first, plan):
     from dataclasses import replace
 
     backend = RecordingBackend()
-    rejected = replace(plan, verdict="rejected", reason="It needs 100 GiB.")
+    fix = Fix(set="method.kind=qlora", saves_bytes=2**30, note="4-bit base", verdict="fits")
+    rejected = replace(plan, verdict="rejected", reason="It needs 100 GiB.", fixes=(fix,))
     with pytest.raises(DoesNotFit, match="It needs 100 GiB") as caught:
         start(replace(first, plan=rejected), on=backend)
+    assert "method.kind=qlora  (then it fits, saves 1.0 GiB): 4-bit base" in str(caught.value)
     assert caught.value.plan is rejected
     assert backend.requests == []
     assert not first.run_dir.path.exists()

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tunekit.backends.processes import is_alive
-from tunekit.errors import UsageError
+from tunekit import hub
+from tunekit.backends.output import nearest_existing, output_fault, write_fault
+from tunekit.errors import MissingError, UsageError
 from tunekit.launcher.caller import Caller, missing_modules
+from tunekit.launcher.devices import VARIABLE, chosen_devices
 from tunekit.launcher.environment import extensions_dir, pins_exactly
 from tunekit.launcher.ops import BUILD_BYTES, missing_ops, needed_ops
-from tunekit.launcher.preflight import Facts, Machine, Mount, Need
+from tunekit.launcher.ports import port_fault
+from tunekit.launcher.preflight import Facts, Fault, Machine, Mount, Need
 from tunekit.launcher.run_dir import RunDir
-from tunekit.launcher.state import holds_work, is_run, read_status
 from tunekit.planner.plan import Plan
-from tunekit.recipe.data_check import check_data
+from tunekit.recipe.data_check import check_data_file
+from tunekit.recipe.schema import DataSection
+from tunekit.recipe.shipped import existing_path
 
 _BASE_MODEL = "base model"
 _SWAP_FILES = "swap files of NVMe offload"
@@ -30,19 +34,24 @@ def gather_facts(
     caller: Caller,
     machine: Machine,
     model_bytes_to_fetch: int = 0,
+    wanted_port: int | None = None,
     resumes: bool = False,
 ) -> Facts:
     """Look at everything that `plan` needs here. Writes nothing that stays."""
     to_build = ops_to_build(plan, caller)
+    folders = _cache_folders(plan, caller, fetches=model_bytes_to_fetch > 0, builds=bool(to_build))
     return Facts(
         machine=machine,
         missing_modules=_missing_modules(plan),
         output_fault=output_fault(run_dir, resumes=resumes),
+        data_faults=data_faults(plan.recipe.data),
+        port_fault=None if wanted_port is None else port_fault(wanted_port),
+        devices_fault=devices_fault(plan, caller, machine),
         needs=_needs(plan, run_dir, caller, model_bytes_to_fetch, BUILD_BYTES if to_build else 0),
         shm_free_bytes=_free("/dev/shm"),
         nvme_fault=nvme_fault(plan),
-        data_fault=data_fault(plan),
         build_fault=build_fault(to_build, caller),
+        cache_faults=tuple(_cache_faults(folders)),
     )
 
 
@@ -52,60 +61,6 @@ def ops_to_build(plan: Plan, caller: Caller) -> tuple[str, ...]:
     return missing_ops(extensions_dir(caller), ops)
 
 
-def output_fault(run_dir: RunDir, *, resumes: bool = False) -> str | None:
-    """Why the output folder cannot be used, with what to type; None when it can.
-
-    A folder that holds only an attempt that never trained may be used again: that attempt is kept as `attempt_N`.
-    """
-    path = run_dir.path
-    if is_alive(run_dir):
-        return f"{path} holds a run that is going on; `tunekit logs -f {path}` shows it, `tunekit stop {path}` ends it."
-    if not resumes and path.exists() and (not path.is_dir() or any(path.iterdir())):
-        fault = _occupied(run_dir)
-        if fault is not None:
-            return fault
-    return _unwritable(path)
-
-
-def _occupied(run_dir: RunDir) -> str | None:
-    path = run_dir.path
-    other = f"for a new run set output.dir={_free_name(path)}"
-    if not path.is_dir():
-        return f"output.dir {path} is a file; {other}."
-    if not is_run(run_dir):
-        return f"output.dir {path} is not empty and is not a run of tunekit; nothing in it is overwritten: {other}."
-    if not holds_work(run_dir):
-        return None
-    status = read_status(run_dir, alive=False)
-    progress = f", step {status.step} of {status.max_steps}" if status.step else ""
-    go_on = "" if status.state == "done" else f"to go on with it type `tunekit resume {path}`; "
-    holds = f"output.dir {path} already holds a run ({status.state}{progress})"
-    return f"{holds}; nothing in it is overwritten: {go_on}{other}."
-
-
-def _free_name(path: Path) -> Path:
-    number = 2
-    while (candidate := path.with_name(f"{path.name}-{number}")).exists():
-        number += 1
-    return _short(candidate)
-
-
-def _short(path: Path) -> Path:
-    """Relative to the current folder where it lies below it, as a person would type it."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def _unwritable(path: Path) -> str | None:
-    parent = _nearest_existing(path)
-    try:
-        with tempfile.TemporaryFile(dir=parent):
-            return None
-    except OSError as error:
-        return (
-            f"output.dir {path}: {parent} cannot be written ({error.strerror}); set output.dir to a folder of your own."
-        )
-
-
 def nvme_fault(plan: Plan) -> str | None:
     """Why NVMe offload would fail here, or None."""
     zero = plan.job.zero
@@ -113,20 +68,47 @@ def nvme_fault(plan: Plan) -> str | None:
         return None
     if zero.nvme_path is None:
         return "nvme offload needs a folder on a local drive: set zero.nvme_path=/path/on/nvme."
-    parent = _nearest_existing(Path(zero.nvme_path))
-    if not os.access(parent, os.W_OK):
-        return (
-            f"zero.nvme_path {zero.nvme_path}: {parent} cannot be written; set zero.nvme_path to a folder of your own."
-        )
+    fault = write_fault(Path(zero.nvme_path))
+    return (
+        None
+        if fault is None
+        else (f"zero.nvme_path {zero.nvme_path}: {fault}; set zero.nvme_path to a folder of your own.")
+    )
+
+
+def data_faults(data: DataSection) -> tuple[str, ...]:
+    """Why the data cannot be learned from: not there, empty, broken, or without the expected columns.
+
+    What lies on the hub waits until it is fetched.
+    """
+    named = (("data.path", data.path), ("data.eval_path", data.eval_path))
+    found = (_data_fault(key, path, data) for key, path in named if path is not None)
+    return tuple(fault for fault in found if fault is not None)
+
+
+def _data_fault(key: str, path: str, data: DataSection) -> str | None:
+    try:
+        hub.check_data_path(path, key=key)
+        here = existing_path(path)
+        if here is not None:
+            check_data_file(here, data)
+    except UsageError as error:
+        return str(error)
+    except OSError as error:
+        return f"{key}: {path} cannot be read ({error.strerror})."
     return None
 
 
-def data_fault(plan: Plan) -> str | None:
-    """Why the data on this disk cannot be learned from: empty, broken, or without the expected columns; else None."""
+def devices_fault(plan: Plan, caller: Caller, machine: Machine) -> Fault | None:
+    """Why the cards that CUDA_VISIBLE_DEVICES leaves over cannot be used, where the machine has enough of them."""
+    if plan.job.accelerator == "cpu" or len(machine.gpu_uuids) < len(plan.hardware.gpus):
+        return None
     try:
-        check_data(plan.recipe.data)
+        chosen_devices(caller.environ.get(VARIABLE), plan.job.batch.world_size, machine.gpu_uuids)
     except UsageError as error:
-        return str(error)
+        return Fault(kind="usage", text=str(error))
+    except MissingError as error:
+        return Fault(kind="missing", text=str(error))
     return None
 
 
@@ -162,11 +144,16 @@ def _missing_modules(plan: Plan) -> tuple[str, ...]:
 
 
 def _needs(plan: Plan, run_dir: RunDir, caller: Caller, model_bytes: int, build_bytes: int) -> tuple[Need, ...]:
-    cache = Path(caller.environ.get("HF_HOME") or caller.cache_dir.parent)
     return (
-        Need(what="checkpoints and result", mount=_mount(run_dir.path), bytes=_written_bytes(plan)),
-        Need(what="model download", mount=_mount(cache), bytes=model_bytes),
-        Need(what="compiled ops", mount=_mount(extensions_dir(caller)), bytes=build_bytes),
+        Need(
+            what="checkpoints and result", setting="output.dir", mount=_mount(run_dir.path), bytes=_written_bytes(plan)
+        ),
+        Need(
+            what="model download", setting="HF_HOME", mount=_mount(hub.hub_of(caller.environ).cache), bytes=model_bytes
+        ),
+        Need(
+            what="compiled ops", setting="TORCH_EXTENSIONS_DIR", mount=_mount(extensions_dir(caller)), bytes=build_bytes
+        ),
         *_swap_need(plan),
     )
 
@@ -181,16 +168,34 @@ def _swap_need(plan: Plan) -> tuple[Need, ...]:
     swap = sum(term.disk_bytes for term in plan.memory.terms if term.name == _SWAP_FILES)
     if not swap or plan.job.zero.nvme_path is None:
         return ()
-    return (Need(what="swap files", mount=_mount(Path(plan.job.zero.nvme_path)), bytes=swap),)
+    return (Need(what="swap files", setting="zero.nvme_path", mount=_mount(Path(plan.job.zero.nvme_path)), bytes=swap),)
+
+
+def _cache_folders(plan: Plan, caller: Caller, *, fetches: bool, builds: bool) -> tuple[tuple[str, Path, str], ...]:
+    """(what is written, where, what to set instead) of every folder outside the run directory."""
+    hf_home = Path(hub.hub_home(caller.environ))
+    data = Path(caller.environ.get("HF_DATASETS_CACHE") or hf_home / "datasets").expanduser()
+    folders = [("tokenised data", data, "HF_HOME or HF_DATASETS_CACHE")]
+    if fetches:
+        folders.append(("the model", hub.hub_of(caller.environ).cache, "HF_HOME"))
+    gguf = hub.gguf_source(plan.recipe.model.path)
+    if gguf is not None and hub.local_model_dir(plan.recipe.model.path, plan.recipe.model.revision) is None:
+        folders.append(("the converted model", hub.converted_gguf_dir(gguf), "XDG_CACHE_HOME"))
+    if builds:
+        folders.append(("compiled ops", extensions_dir(caller), "TORCH_EXTENSIONS_DIR or XDG_CACHE_HOME"))
+    return tuple(folders)
+
+
+def _cache_faults(folders: Iterable[tuple[str, Path, str]]) -> Iterator[str]:
+    for what, path, variable in folders:
+        fault = write_fault(path)
+        if fault is not None:
+            yield f"{what}: {path} is needed, but {fault}; set {variable} to a folder of your own."
 
 
 def _mount(path: Path) -> Mount:
-    parent = _nearest_existing(path)
+    parent = nearest_existing(path)
     return Mount(path=str(path), device=parent.stat().st_dev, free_bytes=shutil.disk_usage(parent).free)
-
-
-def _nearest_existing(path: Path) -> Path:
-    return next(parent for parent in (path, *path.absolute().parents) if parent.is_dir())
 
 
 def _free(path: str) -> int:

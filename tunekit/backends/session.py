@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tunekit import hub
 from tunekit.backends.base import Backend, Process
 from tunekit.backends.facts import gather_facts, ops_to_build
+from tunekit.backends.output import command_anew, output_fault
 from tunekit.backends.preparation import Report, describe_work, prepare
 from tunekit.backends.processes import is_alive
 from tunekit.errors import UsageError
-from tunekit.launcher.attempts import archive_attempt
-from tunekit.launcher.build import Attempt, build_request, prepare_argv, recipe_text
+from tunekit.launcher.attempts import archive_attempt, last_attempt, next_attempt
+from tunekit.launcher.build import Attempt, build_request, checked_ds_config, prepare_argv, recipe_text
 from tunekit.launcher.caller import Caller
 from tunekit.launcher.checkpoints import Checkpoint, list_checkpoints
 from tunekit.launcher.devices import VARIABLE, chosen_devices
@@ -22,7 +25,7 @@ from tunekit.launcher.exit_codes import STOPPED
 from tunekit.launcher.json_lines import read_record
 from tunekit.launcher.outcome import RunResult, write_result
 from tunekit.launcher.ports import choose_port, preferred_port
-from tunekit.launcher.preflight import Machine, check
+from tunekit.launcher.preflight import Fault, Machine, find_faults, is_for_another_machine, refuse
 from tunekit.launcher.request import LaunchRequest
 from tunekit.launcher.run_dir import RunDir
 from tunekit.launcher.state import is_run, read_state
@@ -48,11 +51,15 @@ class Start:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Before:
-    """What must happen before the ranks start: bytes of the model to fetch, ops to compile, a file to convert."""
+    """What must happen before the ranks start: bytes of the model and data sets to fetch, ops to compile, a file to
+    convert; `not_here` says why this machine cannot start a plan that is for another one.
+    """
 
     fetch_bytes: int = 0
+    fetch_data: tuple[str, ...] = ()
     ops: tuple[str, ...] = ()
     convert: str | None = None
+    not_here: tuple[str, ...] = ()
 
 
 def order(plan: Plan, loaded: LoadedRecipe, *, wanted_port: int | None = None) -> Start:
@@ -61,15 +68,47 @@ def order(plan: Plan, loaded: LoadedRecipe, *, wanted_port: int | None = None) -
     return Start(plan=plan, recipe_text=recipe_text(loaded), run_dir=run_dir, wanted_port=wanted_port)
 
 
-def dry_run(start: Start, caller: Caller) -> tuple[LaunchRequest, Before]:
-    """What `start_run` would start, and what it would do before. Starts and writes nothing, looks at no port."""
-    plan = start.plan
+def dry_run(start: Start, caller: Caller, machine: Machine) -> tuple[LaunchRequest, Before, tuple[Fault, ...]]:
+    """What `start_run` would start, what it would do before, and what it would refuse. Starts and writes nothing.
+
+    UsageError: what was typed is wrong, as `start_run` says it. What this machine lacks is returned; for a plan that is
+    for another machine it is a remark, no fault.
+    """
+    plan, run_dir = start.plan, start.run_dir
+    faults = look(start, caller, machine)
+    elsewhere = is_for_another_machine(plan, machine)
+    if any(fault.kind == "usage" for fault in faults):
+        refuse(faults)
     attempt = Attempt(
-        master_port=start.wanted_port or preferred_port(plan.recipe.output.dir), offline=reads_only_this_disk(plan)
+        number=last_attempt(run_dir) + 1 if is_run(run_dir) else next_attempt(run_dir),
+        master_port=start.wanted_port or preferred_port(plan.recipe.output.dir),
+        devices=() if faults else _devices(plan, caller, machine),
+        offline=reads_only_this_disk(plan),
     )
-    request = build_request(plan, recipe_text=start.recipe_text, run_dir=start.run_dir, caller=caller, attempt=attempt)
-    before = Before(fetch_bytes=bytes_to_fetch(plan), ops=ops_to_build(plan, caller), convert=model_to_convert(plan))
-    return request, before
+    request = build_request(plan, recipe_text=start.recipe_text, run_dir=run_dir, caller=caller, attempt=attempt)
+    before = Before(
+        fetch_bytes=bytes_to_fetch(plan),
+        fetch_data=data_to_fetch(plan),
+        ops=ops_to_build(plan, caller),
+        convert=model_to_convert(plan),
+        not_here=tuple(fault.text for fault in faults) if elsewhere else (),
+    )
+    return request, before, () if elsewhere else faults
+
+
+def look(start: Start, caller: Caller, machine: Machine) -> tuple[Fault, ...]:
+    """Every reason not to start here and now. RecipeError: DeepSpeed would not take the configuration."""
+    checked_ds_config(start.plan)
+    facts = gather_facts(
+        start.plan,
+        run_dir=start.run_dir,
+        caller=caller,
+        machine=machine,
+        model_bytes_to_fetch=bytes_to_fetch(start.plan),
+        wanted_port=start.wanted_port,
+        resumes=start.resume_from is not None,
+    )
+    return tuple(find_faults(start.plan, facts))
 
 
 def start_run(start: Start, *, caller: Caller, machine: Machine, backend: Backend, report: Report) -> Process:
@@ -79,33 +118,24 @@ def start_run(start: Start, *, caller: Caller, machine: Machine, backend: Backen
     """
     plan, run_dir = start.plan, start.run_dir
     report("looking at this machine")
-    resumes = start.resume_from is not None
-    facts = gather_facts(
-        plan,
-        run_dir=run_dir,
-        caller=caller,
-        machine=machine,
-        model_bytes_to_fetch=bytes_to_fetch(plan),
-        resumes=resumes,
-    )
-    check(plan, facts)
-    port = choose_port(plan.recipe.output.dir, wanted=start.wanted_port)
+    refuse(look(start, caller, machine))
     devices = _devices(plan, caller, machine)
     fetch(plan, report)
-    number = archive_attempt(run_dir, with_plan=not resumes)
-    attempt = Attempt(
-        number=number,
-        master_port=port,
-        resume_from=start.resume_from,
-        devices=devices,
-        offline=reads_only_this_disk(plan),
-    )
-    request = build_request(plan, recipe_text=start.recipe_text, run_dir=run_dir, caller=caller, attempt=attempt)
-    write_files(request)
-    with _recorded(run_dir, number):
-        prepare_what_is_missing(plan, request, run_dir, caller, report)
-        report("starting deepspeed")
-        return backend.start(request, run_dir)
+    with _alone(start):
+        number = archive_attempt(run_dir, with_plan=start.resume_from is None)
+        attempt = Attempt(
+            number=number,
+            master_port=choose_port(plan.recipe.output.dir, wanted=start.wanted_port),
+            resume_from=start.resume_from,
+            devices=devices,
+            offline=reads_only_this_disk(plan),
+        )
+        request = build_request(plan, recipe_text=start.recipe_text, run_dir=run_dir, caller=caller, attempt=attempt)
+        write_files(request)
+        with _recorded(run_dir, number):
+            prepare_what_is_missing(plan, request, run_dir, caller, report)
+            report("starting deepspeed")
+            return backend.start(request, run_dir)
 
 
 def resumable(run_dir: RunDir, caller: Caller) -> tuple[Start, Caller]:
@@ -146,6 +176,14 @@ def bytes_to_fetch(plan: Plan) -> int:
     return 0 if here is not None else plan.model_shape.num_parameters * BYTES_PER_WEIGHT
 
 
+def data_to_fetch(plan: Plan) -> tuple[str, ...]:
+    """The data sets that are read from the hub's cache, and fetched where they are not there yet."""
+    data = plan.recipe.data
+    named = (data.path, data.eval_path) if reads_only_this_disk(plan) else ()
+    absent = (path for path in named if path is not None and existing_path(path) is None)
+    return tuple(path for path in absent if hub.local_data_path(path) == path)
+
+
 def reads_only_this_disk(plan: Plan) -> bool:
     """Whether the ranks need no network: data that is streamed from the hub is read while training."""
     return not plan.recipe.data.streaming or existing_path(plan.recipe.data.path) is not None
@@ -175,7 +213,8 @@ def write_files(request: LaunchRequest) -> None:
     for name, text in request.files.items():
         path = Path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        # A folder's name need not be UTF-8; whatever the shell's language, these files are.
+        path.write_text(text, encoding="utf-8", errors="surrogateescape")
         if path.suffix == ".sh":
             path.chmod(0o755)
 
@@ -186,7 +225,7 @@ def _checkpoint_to_resume(run_dir: RunDir, plan: Plan) -> Checkpoint:
     if complete is not None:
         return complete
     broken = [f"  {checkpoint.path.name}: {checkpoint.fault}" for checkpoint in found]
-    again = f"tunekit launch {run_dir.recipe} output.dir={run_dir.path}-2"
+    again = command_anew(run_dir)
     saving = "" if plan.recipe.output.save_steps else " output.save_steps=50"
     raise UsageError(
         "\n".join(
@@ -199,6 +238,31 @@ def _devices(plan: Plan, caller: Caller, machine: Machine) -> tuple[int, ...]:
     if plan.job.accelerator == "cpu":
         return ()
     return chosen_devices(caller.environ.get(VARIABLE), plan.job.batch.world_size, machine.gpu_uuids)
+
+
+@contextmanager
+def _alone(start: Start) -> Iterator[None]:
+    """Keep other starts out of the run directory, and look again: another may have begun since the first look."""
+    path = start.run_dir.path
+    path.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        _lock(folder, path)
+        fault = output_fault(start.run_dir, resumes=start.resume_from is not None)
+        if fault is not None:
+            raise UsageError(fault)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _lock(folder: int, path: Path) -> None:
+    # Some network drives cannot lock a folder: then the second look alone must do.
+    with suppress(OSError):
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"{path}: another `tunekit launch` is starting a run in it just now.") from None
 
 
 @contextmanager

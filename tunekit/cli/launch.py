@@ -14,10 +14,12 @@ from rich.console import Console
 
 from tunekit.backends.session import Start, dry_run, order
 from tunekit.launcher.caller import this_caller
+from tunekit.cli.next_command import Typed, after_rejection, command
 from tunekit.launcher.exit_codes import STOPPED
 from tunekit.notebook import plan_loaded, read_source
+from tunekit.launcher.preflight import refuse
 from tunekit.planner.plan import Plan, Trust
-from tunekit.run import Run, find_run, resume, start
+from tunekit.run import Run, find_run, resume, start, this_machine
 
 REJECTED = 3
 
@@ -36,10 +38,11 @@ def launch_recipe(
     loaded = read_source(recipe, overrides)
     plan = plan_loaded(loaded, on=on, trust=cast("Trust", trust))
     if plan.verdict == "rejected":
-        _show_rejected(plan, json=json)
+    typed = Typed(recipe=recipe, overrides=tuple(overrides), on=on, trust=trust, master_port=master_port)
+        _show_rejected(plan, typed, json=json)
     start_order = order(plan, loaded, wanted_port=master_port)
     if dry:
-        _show_dry_run(start_order, json=json)
+        _show_dry_run(start_order, typed, json=json)
         return
     console = _console(json=json)
     if not json:
@@ -69,7 +72,7 @@ def _report(run: Run, console: Console, *, json: bool) -> None:
         raise typer.Exit(STOPPED)
 
 
-def _show_rejected(plan: Plan, *, json: bool) -> None:
+def _show_rejected(plan: Plan, typed: Typed, *, json: bool) -> None:
     if json:
         from tunekit.planner.plan_json import plan_to_json
 
@@ -78,18 +81,23 @@ def _show_rejected(plan: Plan, *, json: bool) -> None:
         from tunekit.render.plan_text import render_plan
 
         render_plan(plan, Console(highlight=False))
-        typer.echo("\nNothing was started.")
+        typer.echo(f"\nNothing was started. Next: {after_rejection(plan, typed)}")
     raise typer.Exit(REJECTED)
 
 
-def _show_dry_run(shown: Start, *, json: bool) -> None:
+def _show_dry_run(shown: Start, typed: Typed, *, json: bool) -> None:
+    """Print what would be started, then refuse what `launch` would refuse, with the same words and exit code."""
     from tunekit.render.request_text import print_request, request_json
 
-    request, before = dry_run(shown, this_caller())
+    request, before, faults = dry_run(shown, this_caller(), this_machine(shown.plan.hardware))
     if json:
         typer.echo(jsonlib.dumps(request_json(shown.plan, request, shown.run_dir, before), indent=2))
-        return
-    print_request(Console(highlight=False), shown.plan, request, shown.run_dir, before)
+    else:
+        print_request(Console(highlight=False), shown.plan, request, shown.run_dir, before)
+    refuse(faults)
+    if not json:
+        there = ", on that machine" if before.not_here else ""
+        typer.echo(f"Next{there}: {command('launch', typed)}")
 
 
 def _console(*, json: bool) -> Console:

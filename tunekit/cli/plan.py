@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as jsonlib
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import cast
 
 import typer
 
+from tunekit.cli.next_command import Typed, command, first_fix, with_fix
 from tunekit.launcher.history import MeasuredBefore, find_measured
 from tunekit.launcher.run_dir import RUNS
 from tunekit.notebook import plan
@@ -30,7 +30,7 @@ def show_plan(recipe: str, overrides: Sequence[str], *, on: str | None, trust: s
         typer.echo(jsonlib.dumps(tree, indent=2))
     else:
         _print(made, before, explain=explain)
-        typer.echo(_next(made, recipe, overrides, on))
+        typer.echo(_next(made, Typed(recipe=recipe, overrides=tuple(overrides), on=on, trust=trust)))
     if made.verdict == "rejected":
         raise typer.Exit(REJECTED)
 
@@ -43,24 +43,10 @@ def _print(made: Plan, before: MeasuredBefore | None, *, explain: bool) -> None:
     render_plan(made, Console(highlight=False), explain=explain, before=before)
 
 
-def _next(made: Plan, recipe: str, overrides: Sequence[str], on: str | None) -> str:
+def _next(made: Plan, typed: Typed) -> str:
     """The next command to type."""
-    aimed = ["--on", on] if on else []
     if made.verdict != "rejected":
-        return f"\nNext: tunekit launch {shlex.join([recipe, *overrides, *aimed])}"
-    fix = _first_fix(made)
-    if not fix:
-        return "\nNothing was started."
-    keys = {word.partition("=")[0] for word in fix}
-    # Another preset or method stands in the place of what was typed about the old one.
-    gone = keys | {"zero.stage", "zero.config"} if "zero.preset" in keys else keys
-    kept = [word for word in overrides if word.partition("=")[0] not in gone]
-    aimed = [] if "hardware" in keys else aimed
-    return f"\nNothing was started. Next: tunekit plan {shlex.join([recipe, *kept, *fix, *aimed])}"
-
-
-def _first_fix(made: Plan) -> list[str]:
-    """The words of the first fix that is enough: one for this machine where there is one, else another machine."""
-    enough = [fix.set.split() for fix in made.fixes if fix.verdict != "rejected"]
-    here = [words for words in enough if not any(word.startswith("hardware=") for word in words)]
-    return (here or enough or [[]])[0]
+        return f"\nNext: {command('launch', typed)}"
+    fix = first_fix(made)
+    more = f" Next: {command('plan', with_fix(typed, fix))}" if fix else ""
+    return f"\nNothing was started.{more}"

@@ -27,11 +27,15 @@ class Hub:
 
 def hub_of(environ: Mapping[str, str]) -> Hub:
     """HF_ENDPOINT, and HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME or XDG_CACHE_HOME, in this order."""
-    caches = environ.get("XDG_CACHE_HOME", "~/.cache")
-    home = environ.get("HF_HOME", os.path.join(caches, "huggingface"))
-    cache = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE") or os.path.join(home, "hub")
+    cache = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE")
+    cache = cache or os.path.join(hub_home(environ), "hub")
     endpoint = environ.get("HF_ENDPOINT") or "https://huggingface.co"
     return Hub(endpoint=endpoint.rstrip("/"), cache=Path(os.path.expandvars(cache)).expanduser())
+
+
+def hub_home(environ: Mapping[str, str]) -> str:
+    """HF_HOME, or where huggingface's libraries keep their files without it."""
+    return environ.get("HF_HOME", os.path.join(environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface"))
 
 
 def snapshot(hub: Hub, repo: str, revision: str | None, kind: Kind = "model") -> Path | None:

@@ -29,12 +29,10 @@ def fetch_data(path: str, name: str | None = None, revision: str | None = None) 
 
     Raises UsageError where a local file is not there or cannot be read, MissingError where the hub does not have it.
     """
+    check_data_path(path)
     here = existing_path(path)
     if here is not None:
-        return str(_readable(here))
-    if looks_local(path):
-        raise missing_path(path, key=_KEY)
-    check_hub_id(path, key=_KEY)
+        return str(_nonempty(here))
     repository = Repository(hub=hub_here(), name=path, revision=revision, kind="dataset")
     try:
         return str(_download(repository, name))
@@ -47,9 +45,19 @@ def fetch_data(path: str, name: str | None = None, revision: str | None = None) 
         return str(cached)
 
 
-def _readable(path: Path) -> Path:
-    if not os.access(path, os.R_OK):
-        raise UsageError(f"{_KEY}: {path} may not be read by this user. Type: chmod u+r {path}")
+def check_data_path(path: str, *, key: str = _KEY) -> None:
+    """UsageError where `path` is neither a file or folder that may be read nor a hub id. Never asks the network."""
+    here = existing_path(path)
+    if here is not None:
+        if not os.access(here, os.R_OK):
+            raise UsageError(f"{key}: {here} may not be read by this user. Type: chmod u+r {here}")
+        return
+    if looks_local(path):
+        raise missing_path(path, key=key)
+    check_hub_id(path, key=key)
+
+
+def _nonempty(path: Path) -> Path:
     if path.is_file() and path.stat().st_size == 0:
         raise UsageError(f"{_KEY}: {path} is empty (0 bytes).")
     return path

@@ -23,6 +23,7 @@ from tunekit.recipe.loading import LoadedRecipe
 
 WORKER_MODULE = "tunekit.worker"
 PREPARE_MODULE = "tunekit.worker.prepare"
+GUARD_MODULE = "tunekit.backends.by_hand"
 NO_HOSTFILE = "/dev/null"
 """DeepSpeed reads /job/hostfile when it is there and then wants ssh; this one never names hosts."""
 
@@ -55,7 +56,7 @@ def build_request(plan: Plan, *, recipe_text: str, run_dir: RunDir, caller: Call
         run_dir.plan: _json_text(plan_to_json(plan)),
         run_dir.ds_config: _json_text(checked_ds_config(plan)),
         run_dir.launch: _json_text(_launch_record(argv, env, unset, caller, attempt)),
-        run_dir.launch_script: launch_script(argv, env, unset, caller.cwd),
+        run_dir.launch_script: launch_script(argv, env, unset, caller.cwd, guard=guard_argv(run_dir, caller)),
     }
     texts = {str(path): text for path, text in files.items()}
     return LaunchRequest(argv=argv, env=env, unset=unset, files=texts, cwd=caller.cwd)
@@ -76,6 +77,11 @@ def deepspeed_argv(plan: Plan, *, run_dir: RunDir, caller: Caller, attempt: Atte
 def prepare_argv(run_dir: RunDir, caller: Caller) -> tuple[str, ...]:
     """The one process that builds ops and converts files before the ranks start."""
     return (caller.executable, "-u", "-m", PREPARE_MODULE, "--plan", str(run_dir.plan))
+
+
+def guard_argv(run_dir: RunDir, caller: Caller) -> tuple[str, ...]:
+    """What launch.sh asks first: it ends with 2 where the ranks would train over a run."""
+    return (caller.executable, "-P", "-m", GUARD_MODULE, str(run_dir.path))
 
 
 def binds_cores(plan: Plan, caller: Caller) -> bool:
@@ -100,14 +106,20 @@ def recipe_text(loaded: LoadedRecipe) -> str:
     return text + "".join(["\n# Changed on the command line:\n", *lines] if lines else [])
 
 
-def launch_script(argv: Sequence[str], env: Mapping[str, str], unset: Sequence[str], cwd: str) -> str:
+def launch_script(
+    argv: Sequence[str], env: Mapping[str, str], unset: Sequence[str], cwd: str, *, guard: Sequence[str]
+) -> str:
     """The attempt as a shell script: the same command in the same environment, to rerun by hand."""
+    # A variable's name may hold anything; what is no name in bash cannot be unset there.
+    names = [name for name in unset if name.isascii() and name.isidentifier()]
     lines = [
         "#!/usr/bin/env bash",
         "# Starts the ranks of this run by hand, as tunekit does. The compiled ops must be there already.",
+        "# It refuses where steps were trained, or are being trained.",
         "set -euo pipefail",
+        shlex.join(guard),
         f"cd {shlex.quote(cwd)}",
-        f"unset {' '.join(unset)}",
+        f"unset {' '.join(names)}",
         *(f"export {name}={shlex.quote(value)}" for name, value in env.items()),
         "exec " + " \\\n  ".join(command_lines(argv)),
     ]

@@ -64,8 +64,9 @@ class Caller:
     @property
     def cache_dir(self) -> Path:
         """`$XDG_CACHE_HOME/tunekit`, or `~/.cache/tunekit`."""
-        home = self.environ.get("XDG_CACHE_HOME") or str(Path(self.environ.get("HOME", "~")).expanduser() / ".cache")
-        return Path(home) / "tunekit"
+        named = self.environ.get("XDG_CACHE_HOME")
+        cache = Path(named) if named else Path(self.environ.get("HOME") or "~").expanduser() / ".cache"
+        return cache / "tunekit"
 
 
 def this_caller() -> Caller:

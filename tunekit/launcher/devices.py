@@ -18,7 +18,9 @@ def chosen_devices(visible: str | None, world_size: int, uuids: Sequence[str] = 
     if visible is None:
         return ()
     names = [name.strip() for name in visible.split(",") if name.strip()]
-    indices = tuple(_index(name, uuids) for name in names)
+    # As in CUDA, -1 hides itself and all that follow.
+    shown = names[: names.index("-1")] if "-1" in names else names
+    indices = tuple(dict.fromkeys(_index(name, uuids) for name in shown))
     if len(indices) < world_size:
         raise MissingError(
             f"the plan has {world_size} processes, one per GPU, but {VARIABLE}={visible!r} shows {len(indices)}; "
@@ -28,12 +30,14 @@ def chosen_devices(visible: str | None, world_size: int, uuids: Sequence[str] = 
 
 
 def _index(name: str, uuids: Sequence[str]) -> int:
-    if name.isdigit():
-        return int(name)
     if name.startswith("MIG-"):
         raise UsageError(f"{VARIABLE} names {name}: DeepSpeed cannot use a slice of a card; name whole cards by index.")
-    found = [index for index, uuid in enumerate(uuids) if uuid.startswith(name)]
+    # Not isdigit alone: it holds for ² too.
+    if name.isascii() and name.isdigit():
+        found = [int(name)] if not uuids or int(name) < len(uuids) else []
+    else:
+        found = [index for index, uuid in enumerate(uuids) if uuid.startswith(name)]
     if len(found) != 1:
-        known = ", ".join(uuids) or "none seen"
-        raise UsageError(f"{VARIABLE} names {name}: no card of this machine (UUIDs: {known}); name cards by index.")
+        known = ", ".join(f"{index} = {uuid}" for index, uuid in enumerate(uuids)) or "none seen"
+        raise UsageError(f"{VARIABLE} names {name}: no card of this machine ({known}); name cards by index.")
     return found[0]

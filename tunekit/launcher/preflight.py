@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,9 +26,10 @@ class Mount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """Bytes that will be written to a mount, and what for."""
+    """Bytes that will be written to a mount, what for, and the setting that moves them elsewhere."""
 
     what: str
+    setting: str
     mount: Mount
     bytes: int
 
@@ -43,20 +44,6 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What is here now; each `…_fault` says why something cannot be used, or is None."""
-
-    machine: Machine
-    missing_modules: tuple[str, ...] = ()
-    output_fault: str | None = None
-    needs: tuple[Need, ...] = ()
-    shm_free_bytes: int = SHM_BYTES
-    nvme_fault: str | None = None
-    data_fault: str | None = None
-    build_fault: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """A reason not to start. usage: what was typed is wrong (exit 2); missing: the machine lacks something (exit 4)."""
 
@@ -64,9 +51,30 @@ class Fault:
     text: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is here now; each `…_fault` says why something cannot be used, or is None."""
+
+    machine: Machine
+    missing_modules: tuple[str, ...] = ()
+    output_fault: str | None = None
+    data_faults: tuple[str, ...] = ()
+    port_fault: str | None = None
+    devices_fault: Fault | None = None
+    needs: tuple[Need, ...] = ()
+    shm_free_bytes: int = SHM_BYTES
+    nvme_fault: str | None = None
+    build_fault: str | None = None
+    cache_faults: tuple[str, ...] = ()
+
+
 def check(plan: Plan, facts: Facts) -> None:
     """UsageError or MissingError with every fault, one a line, when the run must not be started."""
-    faults = tuple(find_faults(plan, facts))
+    refuse(tuple(find_faults(plan, facts)))
+
+
+def refuse(faults: Sequence[Fault]) -> None:
+    """Raise the faults as one error; usage decides the exit code. Nothing where there is none."""
     if not faults:
         return
     lines = [fault.text for fault in faults]
@@ -78,15 +86,16 @@ def check(plan: Plan, facts: Facts) -> None:
 
 def find_faults(plan: Plan, facts: Facts) -> Iterator[Fault]:
     """Every reason not to start, what was typed first."""
-    for fault in (facts.output_fault, facts.data_fault):
+    for fault in (facts.output_fault, *facts.data_faults, facts.port_fault):
         if fault is not None:
             yield Fault(kind="usage", text=fault)
+    yield from _devices(plan, facts)
     yield from _packages(facts)
-    yield from _machine(plan, facts)
     yield from _free_gpu_memory(plan, facts)
+    yield from _free_ram(plan, facts)
     yield from _shared_memory(plan, facts)
     yield from _disks(facts)
-    for fault in (facts.nvme_fault, facts.build_fault):
+    for fault in (facts.nvme_fault, facts.build_fault, *facts.cache_faults):
         if fault is not None:
             yield Fault(kind="missing", text=fault)
 
@@ -98,14 +107,21 @@ def _packages(facts: Facts) -> Iterator[Fault]:
         yield Fault(kind="missing", text=f"packages that training needs are not installed: {names}; {hint}.")
 
 
-def _machine(plan: Plan, facts: Facts) -> Iterator[Fault]:
-    planned, here = len(plan.hardware.gpus), len(facts.machine.hardware.gpus)
-    if planned > here:
+def is_for_another_machine(plan: Plan, machine: Machine) -> bool:
+    """Whether the planned cards are not here: it can be shown, but not started."""
+    return len(plan.hardware.gpus) > len(machine.hardware.gpus)
+
+
+def _devices(plan: Plan, facts: Facts) -> Iterator[Fault]:
+    if facts.devices_fault is not None:
+        yield facts.devices_fault
+    elif is_for_another_machine(plan, facts.machine):
+        here = len(facts.machine.hardware.gpus)
         seen = f"{here} GPU{'s' if here != 1 else ''}" if here else "no GPU"
         yield Fault(
             kind="missing",
             text=f"planned for {plan.hardware.name} ({_cards(plan.hardware)}), but this machine has {seen}; "
-            "add --on local to plan and run on this machine, or --dry-run to see what would be started there.",
+            "set hardware=local to plan and run on this machine.",
         )
 
 
@@ -125,6 +141,16 @@ def _free_gpu_memory(plan: Plan, facts: Facts) -> Iterator[Fault]:
             )
 
 
+def _free_ram(plan: Plan, facts: Facts) -> Iterator[Fault]:
+    needed, usable = plan.memory.host.expected_bytes, facts.machine.hardware.host.usable_ram_bytes
+    if needed > usable:
+        yield Fault(
+            kind="missing",
+            text=f"this machine has {format_bytes(usable)} of RAM to use now, the plan needs {format_bytes(needed)}; "
+            "end what holds the rest, or set hardware=local to plan for what is here.",
+        )
+
+
 def _shared_memory(plan: Plan, facts: Facts) -> Iterator[Fault]:
     if len(plan.hardware.gpus) > 1 and facts.shm_free_bytes < SHM_BYTES:
         yield Fault(
@@ -141,9 +167,11 @@ def _disks(facts: Facts) -> Iterator[Fault]:
     for needs in by_device.values():
         total, free = sum(need.bytes for need in needs), needs[0].mount.free_bytes
         if total > free:
-            parts = " + ".join(f"{need.what} {format_bytes(need.bytes)}" for need in needs if need.bytes)
+            written = [need for need in needs if need.bytes]
+            parts = " + ".join(f"{need.what} {format_bytes(need.bytes)}" for need in written)
+            settings = " or ".join(need.setting for need in written)
             yield Fault(
                 kind="missing",
                 text=f"the drive of {needs[0].mount.path} has {format_bytes(free)} free, the run writes "
-                f"{format_bytes(total)} ({parts}); free space, or set output.dir or HF_HOME to another drive.",
+                f"{format_bytes(total)} ({parts}); free space, or set {settings} to another drive.",
             )

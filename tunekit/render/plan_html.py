@@ -7,6 +7,7 @@ from html import escape
 
 from tunekit.planner.plan import Plan
 from tunekit.render.plan_parts import (
+    PYTHON_TRUST,
     Cell,
     facts,
     judge_rows,
@@ -82,7 +83,9 @@ def _cell(cell: Cell) -> str:
 def _judges(plan: Plan) -> str:
     rows = [(row.name, escape(row.device), escape(row.host), _badge(row.verdict)) for row in judge_rows(plan)]
     table = _table(("judge", "GPU, GiB each", "host RAM, GiB", "says"), rows)
-    return f"{table}<p><small>{escape(plan.table.reading)} {escape(overrule_hint(plan))}</small></p>"
+    return (
+        f"{table}<p><small>{escape(plan.table.reading)} {escape(overrule_hint(plan, typed=PYTHON_TRUST))}</small></p>"
+    )
 
 
 def _fixes(plan: Plan) -> str:

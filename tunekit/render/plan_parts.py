@@ -9,7 +9,7 @@ from tunekit.hardware.calibration import MEANINGS, Calibration
 from tunekit.launcher.history import MeasuredBefore
 from tunekit.memory.terms import PHASES, MemoryTerm, Phase, Place, PlaceEstimate
 from tunekit.planner.answer import as_typed
-from tunekit.planner.plan import Decision, Plan, Verdict
+from tunekit.planner.plan import Decision, Fix, Plan, Verdict
 from tunekit.planner.verdict import judge, terms_of
 from tunekit.units import GIB, format_bytes, format_count
 
@@ -27,6 +27,9 @@ SIZE_KEYS = (
 """Decisions that only experts read; the short view says them in one line."""
 _PLACES = {"cpu": "CPU", "nvme": "NVMe"}
 _LONG_VALUE = 24
+_FIXES_TOLD = 3
+PYTHON_TRUST = 'trust="{judge}"'
+"""How a judge is overruled in `tunekit.plan` and `tunekit.launch`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,13 +242,31 @@ def _overruled(plan: Plan, name: str) -> str:
     return "" if plan.trust in ("both", name) else " (overruled)"
 
 
-def overrule_hint(plan: Plan) -> str:
-    """How to overrule the one judge that rejects alone; empty when there is nothing to overrule."""
+def overrule_hint(plan: Plan, *, typed: str = "--trust {judge}") -> str:
+    """How to overrule the one judge that rejects alone; empty when there is nothing to overrule.
+
+    `typed` is what the reader types for it: on the command line, or in Python.
+    """
     model_rejects, table_rejects = _model_verdict(plan) == "rejected", not plan.table.passes
     if plan.trust != "both" or model_rejects == table_rejects:
         return ""
     name, trusted = ("memory model", "table") if model_rejects else ("LLaMA-Factory table", "model")
-    return f"Only the {name} rejects; --trust {trusted} overrules it."
+    return f"Only the {name} rejects; {typed.format(judge=trusted)} overrules it."
+
+
+def rejection_text(plan: Plan) -> str:
+    """What an exception says of a rejected plan: why, and the first fixes in words that Python and recipes take."""
+    lines = [plan.reason]
+    if plan.fixes:
+        lines += ["What to change:", *(f"  {_fix_line(fix)}" for fix in plan.fixes[:_FIXES_TOLD])]
+    lines += [hint] if (hint := overrule_hint(plan, typed=PYTHON_TRUST)) else []
+    return "\n".join([*lines, "Nothing was started."])
+
+
+def _fix_line(fix: Fix) -> str:
+    then = "not enough" if fix.verdict == "rejected" else f"then it {'fits' if fix.verdict == 'fits' else 'is tight'}"
+    saves = f", saves {format_bytes(fix.saves_bytes)}" if fix.saves_bytes else ""
+    return f"{fix.set}  ({then}{saves}): {fix.note}"
 
 
 def largest_terms(plan: Plan, place: Place, count: int) -> tuple[MemoryTerm, ...]:

@@ -18,6 +18,12 @@ from tunekit.planner.plan import Plan
 from tunekit.render.summary import short_path
 from tunekit.units import format_bytes
 
+BY_HAND = (
+    "Dry run: nothing was started and nothing was written.",
+    "So the command above cannot be typed as it stands: plan.json and ds_config.json, which it reads, are not there. "
+    "`tunekit launch` writes them, and launch.sh beside them.",
+)
+
 
 def print_request(console: Console, plan: Plan, request: LaunchRequest, run_dir: RunDir, before: Before) -> None:
     """The whole request, section by section; nothing is started and nothing written."""
@@ -26,7 +32,7 @@ def print_request(console: Console, plan: Plan, request: LaunchRequest, run_dir:
         ("Environment, beside yours", [f"{name}={shlex.quote(value)}" for name, value in request.env.items()]),
         ("Removed from the environment", [" ".join(request.unset)]),
         ("DeepSpeed configuration", [request.files[str(run_dir.ds_config)].rstrip()]),
-        (f"Files of {short_path(run_dir.path)}", _files(request)),
+        (f"Would be written to {short_path(run_dir.path)}", _files(request)),
         ("Before the start", before_lines(plan, before)),
     )
     for title, lines in sections:
@@ -34,7 +40,8 @@ def print_request(console: Console, plan: Plan, request: LaunchRequest, run_dir:
         for line in lines:
             console.print(Text("\n".join("  " + part for part in line.splitlines())), soft_wrap=True)
         console.print()
-    console.print("Dry run: nothing was started and nothing was written.")
+    for line in BY_HAND:
+        console.print(line, soft_wrap=True)
 
 
 def request_json(plan: Plan, request: LaunchRequest, run_dir: RunDir, before: Before) -> dict[str, Any]:
@@ -50,22 +57,28 @@ def request_json(plan: Plan, request: LaunchRequest, run_dir: RunDir, before: Be
         "files": {Path(path).name: text for path, text in request.files.items()},
         "before": {
             "fetch_bytes": before.fetch_bytes,
+            "fetch_data": list(before.fetch_data),
             "compile": list(before.ops),
             "convert": before.convert,
+            "not_here": list(before.not_here),
         },
     }
 
 
 def before_lines(plan: Plan, before: Before) -> Sequence[str]:
-    """What must be fetched, compiled and converted, one line each."""
+    """What must be fetched, compiled and converted, one line each; then why it cannot be started on this machine."""
     lines = []
     if before.fetch_bytes:
         lines.append(f"fetch {plan.recipe.model.path} (about {format_bytes(before.fetch_bytes)})")
+    lines += [f"fetch {path}, where the hub's cache does not hold it yet" for path in before.fetch_data]
     if before.ops:
         lines.append(f"compile DeepSpeed's {', '.join(before.ops)}, once for the machine")
     if before.convert is not None:
         lines.append(f"convert {before.convert}, once for the machine")
-    return lines or ["nothing: model and compiled ops are here"]
+    return [
+        *(lines or ["nothing: model, data and compiled ops are here"]),
+        *(f"not here: {why}" for why in before.not_here),
+    ]
 
 
 def _files(request: LaunchRequest) -> list[str]:

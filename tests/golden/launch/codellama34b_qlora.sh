@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Starts the ranks of this run by hand, as tunekit does. The compiled ops must be there already.
+# It refuses where steps were trained, or are being trained.
 set -euo pipefail
+/venv/bin/python -P -m tunekit.backends.by_hand /home/user/work/runs/codellama34b_qlora
 cd /home/user/work
 unset CROSS_RANK CROSS_SIZE CUDA_VISIBLE_DEVICES GROUP_RANK KMP_AFFINITY LOCAL_RANK LOCAL_SIZE LOCAL_WORLD_SIZE MASTER_ADDR MASTER_PORT RANK ROLE_RANK WORLD_SIZE
 export CUDA_DEVICE_ORDER=PCI_BUS_ID

@@ -1,18 +1,12 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from tests.plans import CPU_BOX, DUAL_4090, make_caller, make_plan, make_recipe
-from tests.runs import steps, write_json, write_lines, write_run
 from tunekit.backends import facts as module
-from tunekit.backends.facts import build_fault, data_fault, gather_facts, nvme_fault, ops_to_build, output_fault
-from tunekit.backends.processes import record_process
+from tunekit.backends.facts import build_fault, data_faults, devices_fault, gather_facts, nvme_fault, ops_to_build
 from tunekit.launcher.ops import write_stamp
 from tunekit.launcher.preflight import Machine
 from tunekit.launcher.run_dir import RunDir
@@ -20,69 +14,55 @@ from tunekit.memory.terms import MemoryTerm
 from tunekit.units import GIB
 
 
-def test_a_new_folder_can_be_used(tmp_path):
-    assert output_fault(RunDir(tmp_path / "a" / "b")) is None
-    (tmp_path / "empty").mkdir()
-    assert output_fault(RunDir(tmp_path / "empty")) is None
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty"], "looking leaves nothing behind"
+def data(path, **more):
+    return make_recipe(data={"path": str(path), **more}).data
 
 
-def test_a_folder_that_holds_a_run_is_never_overwritten(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    run_dir = write_run(tmp_path / "runs" / "a", make_plan())
-    write_lines(run_dir.metrics, steps(3.0, 2.5))
-    assert output_fault(run_dir) == (
-        f"output.dir {run_dir.path} already holds a run (lost, step 2 of 10); nothing in it is overwritten: "
-        f"to go on with it type `tunekit resume {run_dir.path}`; for a new run set output.dir=runs/a-2."
-    )
-    (tmp_path / "runs" / "a-2").mkdir()
-    assert output_fault(run_dir).endswith("output.dir=runs/a-3.")
-    write_json(run_dir.success, {"attempt": 1})
-    assert "(done, step 2 of 10)" in output_fault(run_dir)
-    assert "resume" not in output_fault(run_dir)
-    assert output_fault(run_dir, resumes=True) is None
+def test_data_that_lies_here(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"text": "words to learn"}\n')
+    (tmp_path / "empty.jsonl").touch()
+    (tmp_path / "odd.jsonl").write_text('{"query": "a", "reply": "b"}\n')
+    assert data_faults(data(rows)) == ()
+    assert "holds no rows" in data_faults(data(tmp_path / "empty.jsonl"))[0]
+    assert "no format fits the columns found: query, reply" in data_faults(data(tmp_path / "odd.jsonl"))[0]
 
 
-def test_an_attempt_that_never_trained_does_not_block_the_folder(tmp_path):
-    run_dir = write_run(tmp_path / "run", make_plan())
-    assert output_fault(run_dir) is None
+def test_every_fault_of_the_data_is_told(tmp_path):
+    (tmp_path / "empty.jsonl").touch()
+    train, held_out = data_faults(data(tmp_path / "nope.jsonl", eval_path=str(tmp_path / "empty.jsonl")))
+    assert train.startswith(f"data.path: {tmp_path}/nope.jsonl does not exist")
+    assert "There: empty.jsonl" in train
+    assert "holds no rows" in held_out
 
 
-def test_a_folder_of_something_else(tmp_path):
-    (tmp_path / "notes").mkdir()
-    (tmp_path / "notes" / "todo.txt").touch()
-    assert "is not empty and is not a run" in output_fault(RunDir(tmp_path / "notes"))
-    assert "is a file" in output_fault(RunDir(tmp_path / "notes" / "todo.txt"))
+def test_data_on_the_hub_waits_until_it_is_fetched():
+    assert data_faults(data("someone/some-data")) == ()
+    assert "neither a file or folder here nor a hub id" in data_faults(data("my rows"))[0]
 
 
-def test_a_run_that_goes_on(tmp_path):
-    run_dir = write_run(tmp_path / "run", make_plan())
-    process = subprocess.Popen(
-        [sys.executable, "-c", "input()"],
-        stdin=subprocess.PIPE,
-        env={**os.environ, "TUNEKIT_RUN": str(run_dir.path)},
-        start_new_session=True,
-    )
-    record_process(run_dir, process.pid, 1)
-    try:
-        assert "holds a run that is going on" in output_fault(run_dir, resumes=True)
-    finally:
-        process.communicate(b"\n")
-    assert output_fault(run_dir, resumes=True) is None
+UUIDS = ("GPU-a", "GPU-b")
+CARDS = make_plan(DUAL_4090, recipe=make_recipe())
 
 
-def test_a_folder_that_cannot_be_written():
-    fault = output_fault(RunDir(Path("/proc/runs/x")))
-    assert fault.startswith("output.dir /proc/runs/x: /proc cannot be written (")
-    assert fault.endswith("set output.dir to a folder of your own.")
+BOX = Machine(hardware=DUAL_4090, gpu_uuids=UUIDS)
 
 
-def test_empty_data(tmp_path):
-    (tmp_path / "rows.jsonl").touch()
-    recipe = make_recipe(data={"path": str(tmp_path / "rows.jsonl")})
-    assert "holds no rows" in data_fault(make_plan(recipe=recipe))
-    (tmp_path / "rows.jsonl").write_text('{"text": "words to learn"}\n')
-    assert data_fault(make_plan(recipe=recipe)) is None
+def shows(value, machine=BOX, plan=CARDS):
+    environ = {} if value is None else {"CUDA_VISIBLE_DEVICES": value}
+    return devices_fault(plan, make_caller(environ=environ), machine)
+
+
+def test_cards_that_the_shell_hides_or_misnames():
+    assert shows(None) is None
+    assert shows("1,0") is None
+    assert (shows("0").kind, shows("GPU-x,0").kind) == ("missing", "usage")
+    assert "shows 1" in shows("0").text
+
+
+def test_hidden_cards_are_no_matter_where_there_are_too_few_or_none_is_used():
+    assert shows("0", machine=Machine(hardware=CPU_BOX)) is None
+    assert shows("0", plan=make_plan()) is None
 
 
 def test_nvme_needs_a_folder_of_ones_own():
@@ -90,6 +70,9 @@ def test_nvme_needs_a_folder_of_ones_own():
     assert nvme_fault(make_plan()) is None
     assert "set zero.nvme_path" in nvme_fault(make_plan(zero=nvme))
     assert nvme_fault(make_plan(zero={**nvme, "nvme_path": "/tmp/swap"})) is None
+    assert nvme_fault(make_plan(zero={**nvme, "nvme_path": "/proc/swap"})).startswith(
+        "zero.nvme_path /proc/swap: /proc cannot be written ("
+    )
 
 
 def test_what_compiling_needs(monkeypatch, tmp_path):
@@ -153,3 +136,32 @@ def test_wandb_is_a_package_too(monkeypatch, tmp_path):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "wandb" else object())
     found = gather_facts(plan, run_dir=RunDir(tmp_path), caller=make_caller(), machine=Machine(hardware=CPU_BOX))
     assert found.missing_modules == ("wandb",)
+
+
+def test_caches_that_cannot_be_written(tmp_path):
+    def faults(**environ):
+        caller = make_caller(environ={"HOME": str(tmp_path), **environ})
+        found = gather_facts(
+            make_plan(),
+            run_dir=RunDir(tmp_path / "run"),
+            caller=caller,
+            machine=Machine(hardware=CPU_BOX),
+            model_bytes_to_fetch=1,
+        )
+        return found.cache_faults
+
+    assert faults() == ()
+    data, model = faults(HF_HOME="/proc/hub")
+    assert data.startswith("tokenised data: /proc/hub/datasets is needed, but /proc cannot be written (")
+    assert data.endswith("set HF_HOME or HF_DATASETS_CACHE to a folder of your own.")
+    assert model.startswith("the model: /proc/hub/hub is needed")
+    assert faults(HF_HOME="/proc/hub", HF_DATASETS_CACHE=str(tmp_path), HF_HUB_CACHE=str(tmp_path)) == ()
+    (ops,) = faults(TORCH_EXTENSIONS_DIR="/proc/ops")
+    assert ops.startswith("compiled ops: /proc/ops is needed")
+    assert ops.endswith("set TORCH_EXTENSIONS_DIR or XDG_CACHE_HOME to a folder of your own.")
+
+
+def test_a_port_that_cannot_be_used(tmp_path):
+    more = {"run_dir": RunDir(tmp_path / "run"), "caller": make_caller(), "machine": Machine(hardware=CPU_BOX)}
+    assert gather_facts(make_plan(), **more).port_fault is None
+    assert "allowed are 1024 to 65535" in gather_facts(make_plan(), wanted_port=99999, **more).port_fault

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.plans import CPU_BOX, make_caller, make_plan
+from tests.plans import CPU_BOX, DUAL_4090, make_caller, make_plan, make_recipe
 from tests.runs import steps, write_checkpoint, write_json, write_lines, write_run
 from tunekit.backends import session
 from tunekit.backends.recording import RecordingBackend
@@ -97,7 +98,6 @@ def test_a_model_that_is_not_here_is_fetched(first, caller, monkeypatch):
 
 def test_a_user_port_that_is_taken(first, caller, monkeypatch):
     import socket
-    from dataclasses import replace
 
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -109,20 +109,21 @@ def test_a_user_port_that_is_taken(first, caller, monkeypatch):
 
 def test_dry_run_writes_nothing_and_says_what_is_missing(first, caller):
     shutil.rmtree(caller.environ["TORCH_EXTENSIONS_DIR"])
-    request, before = dry_run(first, caller)
+    request, before, faults = dry_run(first, caller, HERE)
+    assert faults == ()
     assert not first.run_dir.path.exists()
     assert before.ops == ("deepspeed_shm_comm",)
     assert (before.fetch_bytes, before.convert) == (0, None)
-    assert dry_run(first, caller)[0] == request, "it is the same every time"
+    assert dry_run(first, caller, HERE)[0] == request, "it is the same every time"
 
 
 def test_dry_run_of_a_model_on_the_hub(caller):
     start = Start(plan=make_plan(), recipe_text="", run_dir=RunDir(Path("/nowhere")))
-    assert dry_run(start, caller)[1].fetch_bytes == 2 * make_plan().model_shape.num_parameters
+    assert dry_run(start, caller, HERE)[1].fetch_bytes == 2 * make_plan().model_shape.num_parameters
 
 
 def test_a_real_start_is_the_dry_run_but_for_the_port(first, caller):
-    shown, _ = dry_run(first, caller)
+    shown, _, _ = dry_run(first, caller, HERE)
     started, _ = begin(first, caller)
     port = shown.argv.index("--master_port") + 1
     assert (*started.argv[:port], *started.argv[port + 1 :]) == (*shown.argv[:port], *shown.argv[port + 1 :])
@@ -167,7 +168,7 @@ def test_resume_without_a_complete_checkpoint_says_why_and_what_to_do(stopped, c
     text = str(caught.value)
     assert "no complete checkpoint to go on from" in text
     assert "checkpoint-10: complete.json is missing" in text
-    assert f"tunekit launch {stopped.recipe} output.dir={stopped.path}-2 output.save_steps=50" in text
+    assert f"tunekit launch {stopped.resolved_recipe} output.dir={stopped.path}-2 output.save_steps=50" in text
 
 
 def test_what_cannot_be_resumed(stopped, caller, tmp_path):
@@ -179,8 +180,60 @@ def test_what_cannot_be_resumed(stopped, caller, tmp_path):
 
 
 def test_a_machine_without_the_planned_cards(first, caller):
-    from tests.plans import DUAL_4090
-
     plan = make_plan(DUAL_4090, recipe=first.plan.recipe)
-    with pytest.raises(MissingError, match="--on local"):
+    with pytest.raises(MissingError, match="set hardware=local"):
         begin(Start(plan=plan, recipe_text="", run_dir=first.run_dir), caller)
+
+
+def test_a_dry_run_for_another_machine_says_why_it_is_not_started_here(first, caller):
+    plan = make_plan(DUAL_4090, recipe=first.plan.recipe)
+    _, before, faults = dry_run(replace(first, plan=plan), caller, HERE)
+    assert faults == ()
+    assert before.not_here[0].startswith("planned for dual_rtx4090 (2 x NVIDIA GeForce RTX 4090), but this machine has")
+
+
+def test_a_dry_run_returns_what_this_machine_lacks_and_raises_what_was_typed_wrong(first, caller):
+    missing = replace(HERE, hardware=replace(CPU_BOX, host=replace(CPU_BOX.host, usable_ram_bytes=0)))
+    _, before, faults = dry_run(first, caller, missing)
+    assert (before.not_here, [fault.kind for fault in faults]) == ((), ["missing"])
+    with pytest.raises(UsageError, match="allowed are 1024 to 65535"):
+        dry_run(replace(first, wanted_port=1), caller, HERE)
+
+
+def test_a_dry_run_takes_the_cards_and_the_attempt_that_a_start_would_take(first, caller):
+    plan = make_plan(DUAL_4090, recipe=first.plan.recipe)
+    box = Machine(hardware=DUAL_4090, gpu_uuids=("GPU-a", "GPU-b", "GPU-c"))
+    shell = replace(caller, environ={**caller.environ, "CUDA_VISIBLE_DEVICES": "2,0"})
+    write_run(first.run_dir.path, plan)
+    shown, _, faults = dry_run(replace(first, plan=plan), shell, box)
+    assert faults == ()
+    assert "localhost:0,2" in shown.argv
+    assert shown.env["TUNEKIT_ATTEMPT"] == "2", "what lies there is kept as attempt_1"
+
+
+def test_data_of_the_hub_is_named_before_it_is_fetched(caller):
+    recipe = make_recipe(data={"path": "someone/rows", "eval_path": "examples/data/finetuning_qa.jsonl"})
+    start = Start(plan=make_plan(recipe=recipe), recipe_text="", run_dir=RunDir(Path("/nowhere")))
+    assert dry_run(start, caller, HERE)[1].fetch_data == ("someone/rows",)
+
+
+def test_two_starts_do_not_meet_in_one_folder(first, caller):
+    """The second begins when the first has looked but its ranks do not live yet."""
+    with session._alone(first), pytest.raises(UsageError, match="another `tunekit launch` is starting a run in it"):
+        begin(first, caller)
+    assert list(first.run_dir.path.iterdir()) == []
+
+
+def test_the_folder_is_looked_at_again_after_a_long_download(first, caller, monkeypatch):
+    def fetch(plan, report):
+        write_lines(write_run(first.run_dir.path, plan).metrics, steps(2.0))
+
+    monkeypatch.setattr(session, "fetch", fetch)
+    with pytest.raises(UsageError, match="already holds a run"):
+        begin(first, caller)
+
+
+def test_a_folder_whose_name_is_not_text(first, caller, tmp_path):
+    odd = RunDir(tmp_path / "r\udcffn ü")
+    begin(replace(first, run_dir=odd), caller)
+    assert b"r\xffn \xc3\xbc" in odd.launch_script.read_bytes()

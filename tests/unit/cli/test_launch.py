@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import typer
 
+from tunekit.backends import facts
 from tunekit.cli import launch as module
 from tunekit.cli.launch import launch_recipe
-from tunekit.errors import UsageError
+from tunekit.errors import MissingError, UsageError
 from tunekit.launcher.outcome import RunResult
 
 OPTIONS = {"on": None, "trust": "both", "dry": False, "json": False, "master_port": None}
@@ -40,6 +41,39 @@ def test_dry_run_starts_and_writes_nothing(capsys, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_dry_run_of_another_machine_says_so_and_what_to_type_there(capsys):
+    launch("codellama34b_qlora", "train.seed=3", dry=True, on="quad_rtx4090", master_port=30000)
+    printed = capsys.readouterr().out
+    assert "not here: planned for quad_rtx4090 (4 x NVIDIA GeForce RTX 4090), but this machine has" in printed
+    assert printed.splitlines()[-1] == (
+        "Next, on that machine: tunekit launch codellama34b_qlora train.seed=3 --on quad_rtx4090 --master-port 30000"
+    )
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_a_dry_run_refuses_what_a_launch_refuses(dry, capsys, tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "codellama34b_qlora").touch()
+    with pytest.raises(UsageError) as caught:
+        launch("codellama34b_qlora", "data.path=nope.jsonl", dry=dry, master_port=99999)
+    said = str(caught.value).splitlines()
+    assert said[0].startswith(f"output.dir {tmp_path}/runs/codellama34b_qlora is a file")
+    assert said[1].startswith("data.path: nope.jsonl does not exist")
+    assert said[2].startswith("--master-port 99999: allowed are 1024 to 65535")
+    assert any(line.startswith("planned for dual_rtx4090") for line in said)
+    assert "Would be started" not in capsys.readouterr().out
+    assert [path.name for path in tmp_path.rglob("*")] == ["runs", "codellama34b_qlora"]
+
+
+def test_a_dry_run_shows_the_command_and_then_what_this_machine_lacks(capsys, monkeypatch):
+    monkeypatch.setattr(facts, "missing_modules", lambda: ("trl",))
+    with pytest.raises(MissingError, match="packages that training needs are not installed: trl"):
+        launch("smollm2_135m_lora", dry=True, on="local")
+    printed = capsys.readouterr().out
+    assert "--module tunekit.worker" in printed
+    assert "Next" not in printed
+
+
 def test_dry_run_as_json(capsys):
     assert launch("codellama34b_qlora", dry=True, json=True, master_port=29999) == 0
     tree = json.loads(capsys.readouterr().out)
@@ -62,7 +96,9 @@ def test_a_rejected_plan_is_shown_and_exits_with_3(capsys, tmp_path):
     assert launch("codellama34b_full") == 3
     printed = capsys.readouterr().out
     assert printed.startswith("REJECTED")
-    assert printed.endswith("\nNothing was started.\n")
+    assert printed.splitlines()[-1].startswith(
+        "Nothing was started. Next: tunekit launch codellama34b_full method.kind="
+    )
     assert launch("codellama34b_full", json=True) == 3
     assert json.loads(capsys.readouterr().out)["verdict"] == "rejected"
     assert list(tmp_path.iterdir()) == []
@@ -116,6 +152,15 @@ def test_json_is_alone_on_standard_output(ended, capsys):
 def test_a_stopped_run_exits_with_130(ended):
     ended("stopped")
     assert launch("smollm2_135m_lora", on="dual_rtx4090") == 130
+
+
+def test_a_terminal_that_is_closed_ends_nothing(monkeypatch):
+    replaced = []
+    monkeypatch.setattr(module.os, "isatty", lambda stream: stream == 2)
+    monkeypatch.setattr(module.os, "dup2", lambda new, old: replaced.append(old))
+    with module._gentle_signals():
+        signal.raise_signal(signal.SIGHUP)
+    assert replaced == [2], "what is written to a file stays"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

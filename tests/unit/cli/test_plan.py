@@ -58,6 +58,11 @@ def test_on_is_part_of_the_next_command(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out.endswith("Next: tunekit launch codellama34b_qlora --on 8x_a100_80gb\n")
 
 
+def test_the_judge_that_was_overruled_is_part_of_the_next_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert show("codellama34b_qlora", trust="model") == 0
+    assert capsys.readouterr().out.endswith("Next: tunekit launch codellama34b_qlora --trust model\n")
+
+
 def test_json_is_the_plan_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
     assert show("codellama34b_qlora", json=True) == 0
     printed = capsys.readouterr().out

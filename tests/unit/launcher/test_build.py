@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plans import DUAL_4090, make_caller, make_plan
+from tests.plans import DUAL_4090, make_caller, make_plan, make_recipe
 from tunekit.errors import Problem, RecipeError
 from tunekit.launcher import build
 from tunekit.launcher.build import (
@@ -15,6 +15,7 @@ from tunekit.launcher.build import (
     build_request,
     command_lines,
     deepspeed_argv,
+    guard_argv,
     launch_script,
     prepare_argv,
     recipe_text,
@@ -114,12 +115,56 @@ def test_overrides_are_kept_beside_the_recipe():
 
 def test_the_script_does_the_same_by_hand(tmp_path):
     script = launch_script(
-        ("/usr/bin/env", "-S", "printf %s|", "two words", "$HOME"), {"GREETING": "it's"}, ("RANK",), str(tmp_path)
+        ("/usr/bin/env", "-S", "printf %s|", "two words", "$HOME"),
+        {"GREETING": "it's"},
+        ("RANK",),
+        str(tmp_path),
+        guard=("true",),
     )
     path = tmp_path / "launch.sh"
     path.write_text(script.replace("exec ", 'printf "%s %s %s|" "$PWD" "$GREETING" "${RANK-unset}"\nexec '))
     done = subprocess.run(["bash", path], capture_output=True, text=True, check=True, env={"RANK": "3", "HOME": "/h"})
     assert done.stdout == f"{tmp_path} it's unset|two words|$HOME|"
+
+
+def test_the_script_asks_its_guard_first(tmp_path):
+    path = tmp_path / "launch.sh"
+    path.write_text(launch_script(("/bin/echo", "trained"), {}, ("RANK",), "/", guard=("bash", "-c", "exit 2")))
+    done = subprocess.run(["bash", path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert guard_argv(RUN, make_caller()) == (
+        *("/venv/bin/python", "-P", "-m", "tunekit.backends.by_hand", "/work/runs/tiny"),
+    )
+
+
+def test_no_text_of_the_user_is_read_by_the_shell(tmp_path):
+    """Folder, values and the names of variables may hold anything."""
+    evil = tmp_path / "a'$(touch 1);`touch 2`\nü"
+    evil.mkdir()
+    script = launch_script(
+        ("/bin/true", f"{evil}", "; touch 3"),
+        {"VALUE": "$(touch 4)"},
+        ("ACCELERATE_$(touch 5)", "OMPI_X;touch 6", "RANK"),
+        str(evil),
+        guard=("true", str(evil)),
+    )
+    path = tmp_path / "launch.sh"
+    path.write_text(script)
+    subprocess.run(["bash", path], cwd=tmp_path, check=True)
+    assert sorted(found.name for found in tmp_path.rglob("*")) == sorted([evil.name, "launch.sh"])
+
+
+def test_secrets_of_the_shell_are_not_written_down():
+    environ = {"HOME": "/h", "HF_TOKEN": "hf_secret", "WANDB_API_KEY": "secret", "AWS_SECRET_ACCESS_KEY": "secret"}
+    made = build_request(
+        make_plan(recipe=make_recipe(tracking=["wandb"])),
+        recipe_text="model: {}\n",
+        run_dir=RUN,
+        caller=make_caller(environ=environ, wandb_logged_in=True),
+        attempt=FIRST,
+    )
+    assert made.files
+    assert "secret" not in repr(made)
 
 
 def test_an_option_stands_on_a_line_with_its_value():

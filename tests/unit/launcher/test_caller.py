@@ -21,6 +21,8 @@ def test_this_process(monkeypatch):
 def test_cache_follows_xdg():
     assert make_caller(environ={"XDG_CACHE_HOME": "/c"}).cache_dir == Path("/c/tunekit")
     assert make_caller(environ={"HOME": "/h"}).cache_dir == Path("/h/.cache/tunekit")
+    for environ in ({"HOME": ""}, {"HOME": "/h", "XDG_CACHE_HOME": ""}, {}):
+        assert make_caller(environ=environ).cache_dir.is_absolute(), environ
 
 
 def test_missing_modules_are_named_without_importing(monkeypatch):

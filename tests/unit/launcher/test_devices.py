@@ -31,3 +31,20 @@ def test_too_few():
 def test_names_that_are_no_card(name):
     with pytest.raises(UsageError, match=name):
         chosen_devices(name, 1, UUIDS)
+
+
+def test_minus_one_hides_itself_and_all_that_follow():
+    assert chosen_devices("1,-1,0", 1, UUIDS) == (1,)
+    with pytest.raises(MissingError, match="shows 0"):
+        chosen_devices("-1", 1, UUIDS)
+
+
+@pytest.mark.parametrize("name", ["3", "²", "-2"])
+def test_indices_that_no_card_has(name):
+    with pytest.raises(UsageError, match=rf"names {name}: no card of this machine \(0 = GPU-aaaa-1, 1 = "):
+        chosen_devices(name, 1, UUIDS)
+
+
+def test_the_same_card_twice_is_one_card():
+    with pytest.raises(MissingError, match="shows 1"):
+        chosen_devices("0,0", 2, UUIDS)

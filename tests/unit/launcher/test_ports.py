@@ -5,7 +5,17 @@ import socket
 import pytest
 
 from tunekit.errors import UsageError
-from tunekit.launcher.ports import FIRST_PORT, SPREAD, choose_port, port_is_free, preferred_port
+from tunekit.launcher import ports
+from tunekit.launcher.ports import (
+    FIRST_PORT,
+    SPREAD,
+    _first_free,
+    _has_ipv6,
+    choose_port,
+    port_fault,
+    port_is_free,
+    preferred_port,
+)
 
 
 @pytest.fixture
@@ -51,3 +61,22 @@ def test_wanted_port_out_of_range(port):
 def test_wanted_port_is_taken_as_it_is():
     free = choose_port("runs/a")
     assert choose_port("runs/other", wanted=free) == free
+
+
+@pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::1")])  # noqa: S104
+def test_a_port_is_taken_on_whatever_address(family, address):
+    if family == socket.AF_INET6 and not _has_ipv6():
+        pytest.skip("no IPv6 here")
+    with socket.socket(family) as listener:
+        listener.bind((address, 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        assert not port_is_free(port)
+        assert f"port {port} is in use" in port_fault(port)
+
+
+def test_behind_the_highest_port_the_search_begins_anew(monkeypatch):
+    monkeypatch.setattr(ports, "port_is_free", lambda port: port == FIRST_PORT + 1)
+    assert port_fault(65535).endswith(f"or try --master-port {FIRST_PORT + 1}.")
+    with pytest.raises(UsageError, match="no free port between 65000 and 65535"):
+        _first_free(65000)

@@ -6,7 +6,17 @@ import pytest
 
 from tests.plans import CPU_BOX, DUAL_4090, make_plan
 from tunekit.errors import MissingError, UsageError
-from tunekit.launcher.preflight import Facts, Machine, Mount, Need, check, find_faults
+from tunekit.launcher.preflight import (
+    Facts,
+    Fault,
+    Machine,
+    Mount,
+    Need,
+    check,
+    find_faults,
+    is_for_another_machine,
+    refuse,
+)
 from tunekit.units import GIB
 
 HERE = Machine(hardware=CPU_BOX)
@@ -29,7 +39,7 @@ def test_planned_for_two_cards_on_a_laptop():
         check(make_plan(DUAL_4090), Facts(machine=HERE))
     text = str(caught.value)
     assert "planned for dual_rtx4090 (2 x NVIDIA GeForce RTX 4090), but this machine has no GPU" in text
-    assert "--on local" in text
+    assert text.endswith("set hardware=local to plan and run on this machine.")
 
 
 def test_one_card_is_not_two():
@@ -59,9 +69,9 @@ def test_missing_packages():
 
 def test_needs_on_one_drive_add_up():
     needs = (
-        Need(what="checkpoints and result", mount=OUTPUT, bytes=6 * GIB),
-        Need(what="model download", mount=replace(OUTPUT, path="/data/cache"), bytes=5 * GIB),
-        Need(what="compiled ops", mount=CACHE, bytes=GIB),
+        Need(what="checkpoints and result", setting="output.dir", mount=OUTPUT, bytes=6 * GIB),
+        Need(what="model download", setting="HF_HOME", mount=replace(OUTPUT, path="/data/cache"), bytes=5 * GIB),
+        Need(what="compiled ops", setting="TORCH_EXTENSIONS_DIR", mount=CACHE, bytes=GIB),
     )
     assert texts(make_plan(), needs=needs) == [
         "the drive of /data/runs has 10.0 GiB free, the run writes 11.0 GiB "
@@ -70,6 +80,9 @@ def test_needs_on_one_drive_add_up():
     ]
     apart = (needs[0], replace(needs[1], mount=CACHE), needs[2])
     assert texts(make_plan(), needs=apart) == []
+    assert texts(make_plan(), needs=(replace(needs[0], bytes=11 * GIB), needs[2]))[0].endswith(
+        "(checkpoints and result 11.0 GiB); free space, or set output.dir to another drive."
+    )
 
 
 def test_all_faults_at_once_and_usage_decides_the_exit_code():
@@ -84,6 +97,34 @@ def test_all_faults_at_once_and_usage_decides_the_exit_code():
         check(make_plan(), replace(facts, output_fault=None))
 
 
-@pytest.mark.parametrize("name", ["nvme_fault", "build_fault", "data_fault", "output_fault"])
+@pytest.mark.parametrize("name", ["nvme_fault", "build_fault", "port_fault", "output_fault"])
 def test_gathered_faults_are_passed_on(name):
     assert texts(make_plan(), **{name: "the reason"}) == ["the reason"]
+
+
+@pytest.mark.parametrize("name", ["data_faults", "cache_faults"])
+def test_gathered_lists_are_passed_on(name):
+    assert texts(make_plan(), **{name: ("one", "two")}) == ["one", "two"]
+
+
+def test_hidden_cards_are_told_in_the_place_of_missing_ones():
+    hidden = Fault(kind="missing", text="CUDA_VISIBLE_DEVICES shows one")
+    assert texts(make_plan(DUAL_4090), devices_fault=hidden) == ["CUDA_VISIBLE_DEVICES shows one"]
+
+
+def test_memory_that_others_hold():
+    small = replace(HERE, hardware=replace(CPU_BOX, host=replace(CPU_BOX.host, usable_ram_bytes=3 * GIB)))
+    assert texts(make_plan(), machine=small) == [
+        "this machine has 3.0 GiB of RAM to use now, the plan needs 4.0 GiB; end what holds the rest, "
+        "or set hardware=local to plan for what is here."
+    ]
+
+
+def test_nothing_to_refuse():
+    refuse(())
+
+
+def test_what_is_for_another_machine():
+    assert is_for_another_machine(make_plan(DUAL_4090), HERE)
+    assert not is_for_another_machine(make_plan(DUAL_4090), BOX)
+    assert not is_for_another_machine(make_plan(), BOX)

@@ -108,6 +108,23 @@ def test_a_judge_that_rejects_alone_can_be_overruled() -> None:
     assert plan_parts.overrule_hint(model_alone) == "Only the memory model rejects; --trust table overrules it."
 
 
+def test_an_exception_names_the_first_fixes_in_words_of_python_and_recipes() -> None:
+    rejected = planned(CODELLAMA_34B, "full", zero__preset="z3_offload")
+    text = plan_parts.rejection_text(rejected)
+    lines = text.splitlines()
+    assert lines[:2] == [rejected.reason, "What to change:"]
+    assert [line.split("  (")[0] for line in lines[2:-1]] == [f"  {fix.set}" for fix in rejected.fixes[:3]]
+    assert lines[-1] == "Nothing was started."
+    assert "--" not in text
+
+
+def test_an_exception_says_in_python_how_to_overrule_one_judge() -> None:
+    table_alone = planned(CODELLAMA_34B, "qlora", zero__preset="z2", train__micro_batch_size=1, method__rank=32)
+    text = plan_parts.rejection_text(table_alone)
+    assert 'Only the LLaMA-Factory table rejects; trust="model" overrules it.' in text
+    assert "--" not in text
+
+
 def test_sizes_become_one_line_and_long_lists_a_count() -> None:
     short = list(plan_parts.short_decisions(planned(CODELLAMA_34B, "lora")))
     keys = [key for key, _, _ in short]

@@ -34,7 +34,8 @@ def test_all_of_it_is_printed(request_of_plan):
         '"train_micro_batch_size_per_gpu": 1',
         "  recipe.yaml           5 B\n",
         "  compile DeepSpeed's cpu_adam, once for the machine\n",
-        "Dry run: nothing was started and nothing was written.",
+        "Would be written to /work/runs/tiny\n",
+        "Dry run: nothing was started and nothing was written.\nSo the command above cannot be typed as it stands: ",
     ):
         assert part in text
     assert all(Path(path).name in text for path in request_of_plan.files)
@@ -46,14 +47,18 @@ def test_the_json_holds_the_texts(request_of_plan):
     assert tree["argv"] == list(request_of_plan.argv)
     assert tree["files"]["recipe.yaml"] == "a: 1\n"
     assert json.loads(tree["files"]["ds_config.json"])["zero_optimization"]["stage"] == 2
-    assert tree["before"] == {"fetch_bytes": 7, "compile": [], "convert": "x.gguf"}
+    assert tree["before"] == {"fetch_bytes": 7, "fetch_data": [], "compile": [], "convert": "x.gguf", "not_here": []}
     assert (tree["format_version"], tree["verdict"], tree["run_dir"]) == (1, "fits", "/work/runs/tiny")
 
 
 def test_before_the_start():
     plan = make_plan()
-    assert before_lines(plan, Before()) == ["nothing: model and compiled ops are here"]
+    assert before_lines(plan, Before()) == ["nothing: model, data and compiled ops are here"]
     assert before_lines(plan, Before(fetch_bytes=2**30, convert="x.gguf")) == [
         "fetch tiny/llama (about 1.0 GiB)",
         "convert x.gguf, once for the machine",
+    ]
+    assert before_lines(plan, Before(fetch_data=("acme/rows",), not_here=("no GPU",))) == [
+        "fetch acme/rows, where the hub's cache does not hold it yet",
+        "not here: no GPU",
     ]

@@ -1,0 +1,54 @@
+"""What to type next: the last line of a plan, of a rejected launch and of a dry run."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from tunekit.planner.plan import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Typed:
+    """What the user typed behind `tunekit plan` or `tunekit launch`."""
+
+    recipe: str
+    overrides: tuple[str, ...] = ()
+    on: str | None = None
+    trust: str = "both"
+    master_port: int | None = None
+
+
+def command(verb: Literal["plan", "launch"], typed: Typed) -> str:
+    """The words as they are typed in a shell."""
+    words = ["tunekit", verb, typed.recipe, *typed.overrides]
+    words += ["--on", typed.on] if typed.on else []
+    words += ["--trust", typed.trust] if typed.trust != "both" else []
+    words += ["--master-port", str(typed.master_port)] if verb == "launch" and typed.master_port is not None else []
+    return shlex.join(words)
+
+
+def after_rejection(plan: Plan, typed: Typed) -> str:
+    """What to try next: launch with the first fix that is enough here, plan on another machine, or look closer."""
+    fix = first_fix(plan)
+    if not fix:
+        return f"{command('plan', typed)} --explain"
+    elsewhere = any(word.startswith("hardware=") for word in fix)
+    return command("plan" if elsewhere else "launch", with_fix(typed, fix))
+
+
+def with_fix(typed: Typed, fix: list[str]) -> Typed:
+    """The same words with a fix in the place of what it changes."""
+    keys = {word.partition("=")[0] for word in fix}
+    # Another preset or method stands in the place of what was typed about the old one.
+    gone = keys | {"zero.stage", "zero.config"} if "zero.preset" in keys else keys
+    kept = [word for word in typed.overrides if word.partition("=")[0] not in gone]
+    return replace(typed, overrides=(*kept, *fix), on=None if "hardware" in keys else typed.on)
+
+
+def first_fix(plan: Plan) -> list[str]:
+    """The words of the first fix that is enough: one for this machine where there is one, else another machine."""
+    enough = [shlex.split(fix.set) for fix in plan.fixes if fix.verdict != "rejected"]
+    here = [words for words in enough if not any(word.startswith("hardware=") for word in words)]
+    return (here or enough or [[]])[0]
