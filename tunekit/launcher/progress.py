@@ -94,9 +94,18 @@ def _data_note(record: Record) -> str:
     packed = f"packed into {_count(rows)}, " if record.get("packed") and rows is not None else ""
     example = str(record.get("example", "")).strip().replace("\n", "⏎")
     shown = example if len(example) <= EXAMPLE_LENGTH else example[:EXAMPLE_LENGTH] + " …"
-    read = f"data: {_count(record.get('rows'))} rows read as {record.get('format')}, {packed}"
+    read = f"data: {_count(record.get('rows'))} rows read as {record.get('format')}, {_left_out(record)}{packed}"
     learned = f"{_count(record.get('tokens'))} tokens, {_count(record.get('supervised_tokens'))} of them learned"
     return f"{read}{learned}\nfirst row: {shown}"
+
+
+def _left_out(record: Record) -> str:
+    """Rows that are not trained on: the others are those read less these."""
+    dropped = sum(value for name in ("empty_rows", "masked_rows") if isinstance(value := record.get(name), int))
+    held_out = record.get("num_eval_rows") if record.get("eval_of_these") else None
+    said = [f"{dropped:,} of them dropped, "] if dropped else []
+    said += [f"{_count(held_out)} held out, "] if held_out else []
+    return "".join(said)
 
 
 def _count(value: object) -> str:

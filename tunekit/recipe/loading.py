@@ -12,7 +12,7 @@ import yaml
 from tunekit.errors import RecipeError
 from tunekit.recipe.composing import Composed, compose, compose_mapping, plain
 from tunekit.recipe.finding import find_recipe
-from tunekit.recipe.overrides import parse_overrides
+from tunekit.recipe.overrides import COMMAND_LINE, parse_overrides
 from tunekit.recipe.precedence import applies
 from tunekit.recipe.schema import Recipe
 from tunekit.recipe.source_map import RecipeDumper
@@ -77,7 +77,9 @@ def _load(
         composed = compose_mapping(source, name=name, overrides=typed)
     recipe, problems = validate(composed)
     if recipe is None or malformed:
-        raise RecipeError([*problems, *malformed], source=name)
+        faults = (*problems, *malformed)
+        typed_only = all(fault.where == COMMAND_LINE for fault in faults)
+        raise RecipeError(faults, source=f"the {COMMAND_LINE}" if typed_only else name)
     return LoadedRecipe(recipe=recipe, text=text, path=str(path) if path else None, overrides=tuple(overrides))
 
 

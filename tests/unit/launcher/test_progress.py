@@ -71,6 +71,11 @@ def test_the_recognised_data_is_shown_with_its_first_row():
     first, second = note.splitlines()
     assert first == "data: 1,411 rows read as messages, packed into 140, 33,112 tokens, 16,060 of them learned"
     assert second == "first row: <|user|>⏎Hi⏎" + "x" * 228 + " …"
+    fewer = {"empty_rows": 10, "masked_rows": 1, "num_eval_rows": 40, "eval_of_these": True}
+    (left,) = fold(Progress(), [{**data, **fewer}]).notes
+    assert left.startswith("data: 1,411 rows read as messages, 11 of them dropped, 40 held out, packed into 140, ")
+    (named,) = fold(Progress(), [{**data, **fewer, "eval_of_these": False}]).notes
+    assert named.startswith("data: 1,411 rows read as messages, 11 of them dropped, packed into 140, ")
     (odd,) = fold(Progress(), [{**data, "tokens": None, "rows": "many", "num_rows": "few"}]).notes
     assert odd.startswith("data: ? rows read as messages, packed into ?, ? tokens, 16,060")
     (stream,) = fold(Progress(), [{**data, "num_rows": None, "example": "short"}]).notes

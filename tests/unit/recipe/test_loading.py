@@ -56,7 +56,7 @@ def test_faults_of_the_file_and_of_the_command_line_come_together() -> None:
 
 
 def test_a_malformed_word_alone_is_enough() -> None:
-    with pytest.raises(RecipeError, match="1 problem in r.yaml"):
+    with pytest.raises(RecipeError, match="1 problem in the command line"):
         load_text(SMALL, name="r.yaml", overrides=["foo"])
 
 
@@ -102,3 +102,12 @@ def test_a_recipe_in_hand_can_be_changed_and_loaded_again() -> None:
     again = load_recipe(written, ["method.kind=full"]).recipe
     assert again.output == recipe.output
     assert again.method.rank is None
+
+
+def test_faults_of_the_command_line_are_not_laid_on_the_file() -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("quickstart", ["train.max_step=3"])
+    assert str(caught.value) == (
+        "command line: train.max_step: there is no such key; did you mean max_steps?\n"
+        "1 problem in the command line; nothing was started."
+    )

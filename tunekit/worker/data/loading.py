@@ -279,6 +279,7 @@ def _event(prepared: PreparedData, opened: _Opened, train: _Tokenised, tokenizer
         "num_samples": prepared.num_samples,
         "num_rows": prepared.num_rows,
         "num_eval_rows": len(prepared.eval) if isinstance(prepared.eval, Dataset) else None,
+        "eval_of_these": not opened.recipe.data.eval_path,
         "pad_token": tokenizer.pad_token,
         "notes": [remark.text for remark in opened.remarks],
         "example": prepared.example[:SHOWN_CHARACTERS],

@@ -90,6 +90,7 @@ def test_rows_are_held_out_by_seed(load: Callable[..., Any], lines: Callable[...
     again, _ = load(path, eval_fraction=0.2)
     other, _ = load(path, eval_fraction=0.2, train={"seed": 1})
     assert (len(first.train), len(first.eval), events["data"]["num_eval_rows"]) == (16, 4, 4)
+    assert events["data"]["eval_of_these"]
     assert first.eval[:] == again.eval[:]
     assert first.eval[:] != other.eval[:]
     assert not {tuple(row["input_ids"]) for row in first.train} & {tuple(row["input_ids"]) for row in first.eval}
