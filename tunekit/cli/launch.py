@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,11 +14,11 @@ import typer
 from rich.console import Console
 
 from tunekit.backends.session import Start, dry_run, order
-from tunekit.launcher.caller import this_caller
 from tunekit.cli.next_command import Typed, after_rejection, command
+from tunekit.launcher.caller import this_caller
 from tunekit.launcher.exit_codes import STOPPED
-from tunekit.notebook import plan_loaded, read_source
 from tunekit.launcher.preflight import refuse
+from tunekit.notebook import plan_loaded, read_source
 from tunekit.planner.plan import Plan, Trust
 from tunekit.run import Run, find_run, resume, start, this_machine
 
@@ -37,8 +38,8 @@ def launch_recipe(
     """Run a recipe to its end. Exits with 3 when the plan is rejected, 130 when the run was stopped."""
     loaded = read_source(recipe, overrides)
     plan = plan_loaded(loaded, on=on, trust=cast("Trust", trust))
-    if plan.verdict == "rejected":
     typed = Typed(recipe=recipe, overrides=tuple(overrides), on=on, trust=trust, master_port=master_port)
+    if plan.verdict == "rejected":
         _show_rejected(plan, typed, json=json)
     start_order = order(plan, loaded, wanted_port=master_port)
     if dry:
@@ -107,12 +108,21 @@ def _console(*, json: bool) -> Console:
 
 @contextmanager
 def _gentle_signals() -> Iterator[None]:
-    """SIGTERM to tunekit itself stops the run as gently as Ctrl-C, which also counts in a script's background job."""
+    """SIGTERM to tunekit itself stops the run as gently as Ctrl-C, which also counts in a script's background job.
+
+    A terminal that is closed ends nothing: the run goes on unseen, its end is recorded, and `tunekit stop` ends it.
+    """
+    terminals = [stream for stream in (1, 2) if os.isatty(stream)]
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    def go_on_unseen(number: int, frame: FrameType | None) -> None:
+        for stream in terminals:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+
+    handlers = {signal.SIGINT: interrupt, signal.SIGTERM: interrupt, signal.SIGHUP: go_on_unseen}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
