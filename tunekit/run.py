@@ -28,7 +28,8 @@ from tunekit.planner.plan_json import plan_from_json
 from tunekit.probes.gpus import GpuReport, read_gpus, visible_gpus, visible_here
 from tunekit.render.live import LiveView
 from tunekit.render.plan_parts import rejection_text
-from tunekit.render.summary import failure_text, print_summary, stopped_text
+from tunekit.render.run_report import RunReport, build_report
+from tunekit.render.summary import failure_text, print_summary, resuming_text, stopped_text
 from tunekit.render.watch import watch
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ class Run:
 
     @property
     def plan(self) -> Plan:
-        """The plan that is run."""
+        """The plan that is run. RunFailed: the folder is no longer where it was."""
+        if not self.dir.plan.is_file():
+            raise RunFailed(f"{self.path} was moved or deleted while the run was going on. Its processes have ended.")
         return plan_from_json(self.dir.plan.read_text())
 
     def status(self) -> RunStatus:
@@ -58,6 +61,10 @@ class Run:
         if self._process is not None and (observed := self._process.poll()) is not None:
             self.conclude(observed)
         return read_status(self.dir, alive=is_alive(self.dir))
+
+    def report(self) -> RunReport:
+        """The run in detail: measured against planned, checkpoints, ending, and what to type next."""
+        return build_report(self.dir, self.plan, self.status(), self.checkpoints())
 
     def metrics(self) -> list[Record]:
         """One record per logged step, over all attempts."""
@@ -96,9 +103,7 @@ class Run:
     def conclude(self, observed: Observed) -> RunResult:
         """Judge the attempt whose processes have ended, and keep the result in the run directory."""
         if self._result is None:
-            world_size = self.plan.job.batch.world_size
-            attempt = last_attempt(self.dir)
-            self._result = read_result(self.dir, attempt=attempt, world_size=world_size, observed=observed)
+            self._result = read_result(self.dir, self.plan, attempt=last_attempt(self.dir), observed=observed)
             write_result(self.dir, self._result)
         return self._result
 
@@ -147,6 +152,8 @@ def start(order: Start, *, wait: bool = True, console: Console | None = None, on
 def resume(run_dir: RunDir, *, wait: bool = True, console: Console | None = None, on: Backend | None = None) -> Run:
     """Go on with a run from its newest complete checkpoint. UsageError: it is done, going on, or has none."""
     order, caller = resumable(run_dir, this_caller())
+    if console is not None and order.resume_from is not None:
+        console.print(resuming_text(run_dir, order.resume_from), highlight=False, soft_wrap=True)
     return _start(order, caller, wait=wait, console=console, on=on)
 
 

@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.train]
 
 CASES = {"full": "z3", "lora": "z2"}
 RANKS, STEPS, SAVE_STEPS, INTERRUPTED = 2, 40, 10, 13
+LONG_STEPS = {"max_steps": 3, "gradient_accumulation_steps": 100, "eval_steps": None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class Place:
         """The folder of one run."""
         return self.root / name
 
-    def write(self, name: str, kind: str, **output: Any) -> Path:
+    def write(self, name: str, kind: str, *, train: dict[str, Any] | None = None, **output: Any) -> Path:
         """Plan a run of `kind`; dropout makes it depend on the random state too."""
         run = self.run(name)
         wanted = tiny.recipe(
@@ -40,7 +41,7 @@ class Place:
             run,
             method={"kind": kind, **({"dropout": 0.1} if kind == "lora" else {})},
             zero={"preset": CASES[kind]},
-            train={"max_steps": STEPS, "eval_steps": 15, "warmup_ratio": 0.1},
+            train={"max_steps": STEPS, "eval_steps": 15, "warmup_ratio": 0.1, **(train or {})},
             data={"eval_fraction": 0.1},
             output={"save_steps": SAVE_STEPS, **output},
             tracking=["tensorboard"],
@@ -55,14 +56,37 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     root = tmp_path_factory.mktemp("resume")
     place = Place(root=root, model=tiny.write_model(root / "model"), data=tiny.write_data(root / "data.jsonl"))
     straight = [place.write(f"{kind}-straight", kind, sample_prompts=["What colour is the car?"]) for kind in CASES]
+    straight.append(place.write("long-straight", "lora", train=LONG_STEPS))
     tiny.build_ops(straight[0])
     assert tiny.finish(tiny.start(straight)) == 0, tiny.log_tail(straight[0])
     return place
 
 
+@dataclass(frozen=True, kw_only=True)
+class Stopped:
+    """A run as it was when it had stopped, before it went on."""
+
+    run: Path
+    steps: list[float]
+    checkpoint: Path
+
+
 @pytest.fixture(scope="module")
-def resumed(place: Place) -> Path:
-    """A run of each kind, killed in the middle, and gone on together in one launch."""
+def stopped(place: Place) -> Stopped:
+    """A run that was asked to stop in the middle of a long step."""
+    run = place.write("long-stopped", "lora", train=LONG_STEPS)
+    started = tiny.start([run])
+    tiny.wait_for_step(started, run, 1)
+    RunDir(run).stop_request.touch()
+    assert tiny.finish(started) == 130, tiny.log_tail(run)
+    assert not RunDir(run).success.exists()
+    assert not RunDir(run).failure.exists()
+    return Stopped(run=run, steps=tiny.metrics(run, "step"), checkpoint=checkpoint_of(run))
+
+
+@pytest.fixture(scope="module")
+def resumed(place: Place, stopped: Stopped) -> Path:
+    """A run of each kind, killed in the middle, and the stopped one, gone on together in one launch."""
     runs = [place.write(f"{kind}-killed", kind) for kind in CASES]
     for run in runs:
         started = tiny.start([run])
@@ -70,6 +94,9 @@ def resumed(place: Place) -> Path:
         tiny.end(started)
     checkpoints = {run: checkpoint_of(run) for run in runs}
     assert {checkpoint.name for checkpoint in checkpoints.values()} == {f"checkpoint-{SAVE_STEPS}"}
+    runs.append(stopped.run)
+    checkpoints[stopped.run] = stopped.checkpoint
+    RunDir(stopped.run).stop_request.unlink()
     assert tiny.finish(tiny.start(runs, checkpoints=checkpoints)) == 0, tiny.log_tail(runs[0])
     return place.root
 
@@ -103,17 +130,14 @@ def test_a_killed_run_ends_with_the_same_evaluation(place: Place, resumed: Path,
     assert success(resumed / f"{kind}-killed")["eval_loss"] == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_stop_request_leaves_a_checkpoint_to_go_on_from(place: Place) -> None:
-    run = place.write("lora-stopped", "lora")
-    started = tiny.start([run])
-    tiny.wait_for_step(started, run, INTERRUPTED)
-    RunDir(run).stop_request.touch()
-    assert tiny.finish(started) == 130, tiny.log_tail(run)
-    last = int(tiny.metrics(run, "step")[-1])
-    assert INTERRUPTED <= last < STEPS
-    assert checkpoint_of(run).name == f"checkpoint-{last}"
-    assert not RunDir(run).success.exists()
-    assert not RunDir(run).failure.exists()
+def test_a_stop_request_does_not_wait_for_a_long_step(stopped: Stopped) -> None:
+    assert stopped.steps == [1]
+    assert stopped.checkpoint.name == "checkpoint-1"
+
+
+def test_a_stopped_run_ends_with_the_same_loss(place: Place, resumed: Path) -> None:
+    straight = tiny.metrics(place.run("long-straight"))
+    assert tiny.metrics(resumed / "long-stopped") == pytest.approx(straight, rel=1e-6)
 
 
 @pytest.mark.parametrize("kind", CASES)

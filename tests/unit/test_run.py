@@ -120,7 +120,9 @@ def test_stop_and_resume(first):
     again = Script(files={"success.json": json.dumps({"attempt": 2, "steps": 4})})
     write_lines(run.dir.metrics, [])
     backend = RecordingBackend(again)
-    resumed = resume(run.dir, on=backend)
+    output = io.StringIO()
+    resumed = resume(run.dir, on=backend, console=Console(file=output, width=200))
+    assert output.getvalue().startswith("tiny: going on from checkpoint-2")
     assert backend.requests[0].argv[-1] == str(run.dir.checkpoints / "checkpoint-2")
     assert resumed.status().state == "done"
     assert resumed.status().attempt == 2
@@ -151,6 +153,19 @@ def test_a_run_of_another_program_can_be_watched_and_stopped(tmp_path, plan):
         process.wait()
     assert run.status().state == "stopped"
     assert run.wait().state == "stopped"
+
+
+def test_a_run_whose_folder_was_moved_away_is_a_message(first):
+    run = start(first, wait=False, on=RecordingBackend(Script(polls=1)))
+    run.path.rename(run.path.with_name("elsewhere"))
+    with pytest.raises(RunFailed, match="was moved or deleted while the run was going on"):
+        run.wait()
+
+
+def test_a_report_of_a_run(first):
+    run = start(first, on=RecordingBackend(DONE))
+    report = run.report()
+    assert (report.status.state, report.status.step, report.ending) == ("done", 2, None)
 
 
 def test_runs_are_found_by_folder_or_name(tmp_path, plan):

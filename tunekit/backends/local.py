@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from tunekit.backends.base import STOP_GRACE
 from tunekit.backends.processes import (
     ProcessRecord,
     end_processes,
+    exit_code_of,
     kill_processes,
     lives,
     members,
@@ -18,13 +22,15 @@ from tunekit.backends.processes import (
 )
 from tunekit.errors import MissingError
 from tunekit.launcher.environment import ATTEMPT_VARIABLE
-from tunekit.launcher.logs import name_rank_logs
+from tunekit.launcher.logs import end_of, name_rank_logs
 from tunekit.launcher.outcome import Observed
 from tunekit.launcher.request import LaunchRequest
 from tunekit.launcher.run_dir import RunDir
+from tunekit.launcher.shared_memory import remove_shared_memory
 
 SURVIVOR_SECONDS = 5.0
 """How long other ranks may go on after one has failed: time to write their own tracebacks, not to wait for it."""
+PORT_OPTION = "--master_port"
 _FAILURE_LINE = "Killing subprocess"
 """deepspeed's launcher writes this when the first rank has failed, before it ends the others one by one."""
 
@@ -37,12 +43,22 @@ class LocalBackend:
 
         MissingError: the command cannot be executed.
         """
-        import os
+        port = _master_port(request)
+        _free_shared_memory(port)  # of a run that was killed before: the ranks would map its old states
+        popen = self._popen(request, run_dir)
+        try:
+            record = record_process(run_dir, popen.pid, int(request.env.get(ATTEMPT_VARIABLE, "1")))
+        except BaseException:  # a full disk, or Ctrl-C just now: what nobody can find again must not run
+            popen.kill()
+            popen.wait()
+            raise
+        return LocalProcess(popen, run_dir, record, port=port)
 
+    def _popen(self, request: LaunchRequest, run_dir: RunDir) -> subprocess.Popen[bytes]:
         run_dir.logs.mkdir(parents=True, exist_ok=True)
         with run_dir.launcher_log.open("ab") as log:
             try:
-                popen = subprocess.Popen(
+                return subprocess.Popen(
                     request.argv,
                     env=request.environment(os.environ),
                     cwd=request.cwd,
@@ -55,22 +71,23 @@ class LocalBackend:
                 raise MissingError(
                     f"{request.argv[0]}: {error.strerror}; pip install 'tunekit[train]' in this environment."
                 ) from error
-        record = record_process(run_dir, popen.pid, int(request.env.get(ATTEMPT_VARIABLE, "1")))
-        return LocalProcess(popen, run_dir, record)
 
 
 class LocalProcess:
     """A run on this machine that this process started."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], run_dir: RunDir, record: ProcessRecord) -> None:
+    def __init__(
+        self, popen: subprocess.Popen[bytes], run_dir: RunDir, record: ProcessRecord, *, port: int | None = None
+    ) -> None:
         self.pid = popen.pid
+        self._port = port
         self._popen = popen
         self._run_dir = run_dir
         self._record = record
         self._oom_kills = oom_kills()
         self._rank_pids: dict[int, int] = {}
         self._failed_at: float | None = None
-        self._gone: frozenset[int] = frozenset()
+        self._gone: dict[int, int | None] = {}
         self._observed: Observed | None = None
 
     def poll(self) -> Observed | None:
@@ -100,12 +117,14 @@ class LocalProcess:
         kill_processes(self._run_dir, self._record)
         self._popen.kill()
         self._popen.wait()
+        _free_shared_memory(self._port)
         name_rank_logs(self._run_dir)
+        failing, code = first_to_fail(self._gone)
         self._observed = Observed(
             exit_code=self._popen.returncode,
-            # Two that are gone between two looks: nobody knows which was first.
-            failing_rank=next(iter(self._gone)) if len(self._gone) == 1 else None,
-            oom_kills=max(0, oom_kills() - self._oom_kills),
+            failing_rank=failing,
+            failing_code=code,
+            oom_kills=_difference(oom_kills(), self._oom_kills),
         )
 
     def _watch_ranks(self) -> None:
@@ -117,7 +136,7 @@ class LocalProcess:
             found = ranks(members(self._run_dir, self._record))
             self._rank_pids.update({rank: process.pid for rank, process in found.items()})
         if not self._gone:
-            self._gone = frozenset(rank for rank, pid in self._rank_pids.items() if not lives(pid))
+            self._gone = {rank: exit_code_of(pid) for rank, pid in self._rank_pids.items() if not lives(pid)}
         if self._launcher_saw_failure():
             self._failed_at = time.monotonic()
 
@@ -131,13 +150,38 @@ class LocalProcess:
         return self._run_dir.metrics.exists()
 
     def _launcher_saw_failure(self) -> bool:
-        return _FAILURE_LINE in self._run_dir.launcher_log.read_text(errors="replace")
+        return _FAILURE_LINE in end_of(self._run_dir.launcher_log)
 
 
-def oom_kills(counters: Path = Path("/proc/vmstat")) -> int:
-    """Processes that this machine's out-of-memory killer has ended since boot; 0 where the kernel does not say."""
+def first_to_fail(gone: Mapping[int, int | None]) -> tuple[int | None, int | None]:
+    """The rank that failed first, with its code, of those that were gone at the first look that missed any.
+
+    Of several, one that a signal has ended: the others ended because of it, some by deepspeed's SIGTERM. (None, None):
+    nobody knows.
+    """
+    killed = {rank: code for rank, code in gone.items() if code is not None and code < 0 and code != -signal.SIGTERM}
+    candidates = gone if len(gone) == 1 else killed
+    return next(iter(candidates.items())) if len(candidates) == 1 else (None, None)
+
+
+def oom_kills(counters: Path = Path("/proc/vmstat")) -> int | None:
+    """Processes that this machine's out-of-memory killer has ended since boot; None where the kernel does not say."""
     try:
         lines = counters.read_text().splitlines()
     except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)
+
+
+def _difference(now: int | None, before: int | None) -> int | None:
+    return None if now is None or before is None else now - before
+
+
+def _master_port(request: LaunchRequest) -> int | None:
+    words = dict(zip(request.argv, request.argv[1:], strict=False))
+    return int(words[PORT_OPTION]) if PORT_OPTION in words else None
+
+
+def _free_shared_memory(port: int | None) -> None:
+    if port is not None:
+        remove_shared_memory(port)

@@ -49,6 +49,8 @@ def prepare(request: LaunchRequest, argv: tuple[str, ...], run_dir: RunDir, *, w
         )
     record = record_process(run_dir, popen.pid, int(request.env[ATTEMPT_VARIABLE]))
     _watch(popen, run_dir, record, what=what, report=report)
+    if run_dir.stop_request.exists():  # `tunekit stop` from another terminal
+        raise KeyboardInterrupt
     if popen.returncode != 0:
         raise preparation_error(run_dir, popen.returncode)
 

@@ -12,17 +12,19 @@ import typer
 
 from tunekit.backends.processes import is_alive
 from tunekit.errors import UsageError
-from tunekit.launcher.json_lines import read_record
 from tunekit.launcher.logs import find_rank_log
 from tunekit.launcher.run_dir import RunDir
 from tunekit.launcher.state import read_status
-from tunekit.run import Run, find_run, runs_in
+from tunekit.run import RUNS, Run, find_run, runs_in
 
 FOLLOW_SECONDS = 0.3
+PIECE_BYTES = 1 << 20
 
 
 def list_runs(folder: Path, *, json: bool) -> None:
-    """Print the runs in a folder, the newest first."""
+    """Print the runs in a folder, the newest first. UsageError: there is no such folder."""
+    if folder != RUNS and not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder; `tunekit runs [FOLDER]` lists the runs in it (default: {RUNS}/).")
     statuses = [read_status(run_dir, alive=is_alive(run_dir)) for run_dir in runs_in(folder)]
     statuses.sort(key=lambda status: status.changed, reverse=True)
     if json:
@@ -36,17 +38,16 @@ def list_runs(folder: Path, *, json: bool) -> None:
 
 
 def show_status(name: str, *, json: bool) -> None:
-    """Print one run: its state, its checkpoints, and how it ended."""
+    """Print one run: state, progress, measured against planned, how it ended, and what to type next."""
     from rich.console import Console
 
-    from tunekit.render.runs_text import print_status, status_json
+    from tunekit.render.run_report import print_report, report_json
 
-    run = Run(name)
-    status, checkpoints = run.status(), run.checkpoints()
+    report = Run(name).report()
     if json:
-        typer.echo(jsonlib.dumps(status_json(status, checkpoints), indent=2))
+        typer.echo(jsonlib.dumps(report_json(report), indent=2))
         return
-    print_status(Console(highlight=False), status, checkpoints=checkpoints, lines=_ending(run.dir))
+    print_report(Console(highlight=False), report)
 
 
 def print_logs(name: str, *, follow: bool, rank: int) -> None:
@@ -73,26 +74,18 @@ def stop_run(name: str) -> None:
     run.show_result(Console(highlight=False))
 
 
-def _ending(run_dir: RunDir) -> list[str]:
-    """What a failed attempt left to say."""
-    result = read_record(run_dir.result) or {}
-    if result.get("state") != "failed":
-        return []
-    lines = [*result.get("cause", ()), result.get("reading", ""), result.get("advice", "")]
-    return ["How it ended:", *(f"  {line}" for line in lines if line)]
-
-
 def _print_from(run_dir: RunDir, rank: int, offset: int) -> int:
-    """Print what a log holds beyond `offset` bytes; returns the new offset."""
+    """Print what a log holds beyond `offset` bytes, piece by piece; returns the new offset."""
     path = find_rank_log(run_dir, rank)
     if path is None:
         return offset
     with path.open("rb") as file:
         file.seek(offset)
-        new = file.read()
-    sys.stdout.write(new.decode(errors="replace"))
+        while piece := file.read(PIECE_BYTES):
+            sys.stdout.buffer.write(piece)
+            offset += len(piece)
     sys.stdout.flush()
-    return offset + len(new)
+    return offset
 
 
 def _no_log(run_dir: RunDir, rank: int) -> str:

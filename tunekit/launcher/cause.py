@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunekit.launcher.json_lines import read_record
-from tunekit.launcher.logs import find_rank_log, first_traceback, tail
+from tunekit.launcher.logs import find_rank_log, tail, traceback_in
 from tunekit.launcher.run_dir import RunDir
 
 SHOWN_LINES = 12
+KILLED = "Killed"
+"""The `type` in failure.json of a rank that ended without an error of its own."""
 
 _PEER_LOST = re.compile(
     r"closed by peer|reset by peer|Broken pipe|Socket Timeout|recvValue failed|Connection was likely closed"
@@ -25,16 +27,26 @@ _MARKERS = re.compile(r"^[\s^~]*$")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """The rank, if it is known, and the last lines of what it said. `silent`: it was gone without a word."""
+    """The rank, if it is known, and the last lines of what it said. `silent`: it was gone without a word.
+
+    `signal`: an earlier reader has recorded what ended it.
+    """
 
     rank: int | None = None
     lines: tuple[str, ...] = ()
     silent: bool = False
+    signal: int | None = None
 
 
-def find_cause(run_dir: RunDir, *, world_size: int, gone_first: int | None = None) -> Cause:
-    """The cause of a failure, from the failure record and the logs. `gone_first`: the rank seen to vanish first."""
+def find_cause(run_dir: RunDir, *, world_size: int, gone_first: int | None = None, by_signal: bool = False) -> Cause:
+    """The cause of a failure, from the failure record and the logs.
+
+    `gone_first`: the rank seen to vanish first; `by_signal`: a signal was seen to end it, whatever others say of it.
+    """
     told = [*_recorded(run_dir), *_logged(run_dir, world_size)]
+    if by_signal and gone_first is not None:
+        last_words = (cause for cause in told if cause.rank == gone_first)
+        return next(last_words, Cause(rank=gone_first, silent=True))
     firsthand = next((cause for cause in told if not _is_consequence(cause)), None)
     if firsthand is not None:
         return firsthand
@@ -51,17 +63,18 @@ def find_cause(run_dir: RunDir, *, world_size: int, gone_first: int | None = Non
 def _recorded(run_dir: RunDir) -> Iterator[Cause]:
     """The record of the rank that was first to write one."""
     failure: Mapping[str, Any] = read_record(run_dir.failure) or {}
-    text = failure.get("traceback") or failure.get("message")
-    if text:
-        rank = failure.get("rank")
-        yield Cause(rank=rank if isinstance(rank, int) else None, lines=_last_lines(str(text)))
+    rank, signal = (value if isinstance(value, int) else None for value in map(failure.get, ("rank", "signal")))
+    if failure.get("type") == KILLED:
+        yield Cause(rank=rank, silent=True, signal=signal)
+    elif text := failure.get("traceback") or failure.get("message"):
+        yield Cause(rank=rank, lines=_last_lines(str(text)))
 
 
 def _logged(run_dir: RunDir, world_size: int) -> Iterator[Cause]:
     """The tracebacks of the logs, that of the rank which stopped writing first in front."""
     paths = [(rank, path) for rank in range(world_size) if (path := find_rank_log(run_dir, rank)) is not None]
     for rank, path in sorted(paths, key=lambda pair: pair[1].stat().st_mtime):
-        traceback = first_traceback(path.read_text(errors="replace"))
+        traceback = traceback_in(path)
         if traceback is not None:
             yield Cause(rank=rank, lines=_last_lines(traceback))
 

@@ -9,7 +9,7 @@ STOPPED = 130
 """The ranks end with this after a stop request."""
 
 _MEANING = {
-    signals.SIGKILL: "most often the host's out-of-memory killer",
+    signals.SIGKILL: "ended from outside, as by the out-of-memory killer or `kill -9`",
     signals.SIGBUS: "most often /dev/shm is full or too small",
     signals.SIGABRT: "an abort in native code: the NCCL watchdog, or an assertion",
     signals.SIGSEGV: "a crash in native code: a library built for another torch, or the driver",
@@ -36,13 +36,17 @@ def read_exit_code(code: int) -> ExitReading:
     """
     number = signal_of(code)
     if number is not None:
-        name = signals.Signals(number).name
-        meaning = _MEANING.get(signals.Signals(number), "ended by a signal")
-        return ExitReading(code=code, signal=number, text=f"exit code {code} = signal {number} ({name}): {meaning}")
+        return ExitReading(code=code, signal=number, text=f"exit code {code} = {signal_text(number)}")
     if code == 0:
         return ExitReading(code=0, signal=None, text="exit code 0, but the worker's success marker is missing")
     text = "exit code 1: a Python error" if code == 1 else f"exit code {code}"
     return ExitReading(code=code, signal=None, text=text)
+
+
+def signal_text(number: int) -> str:
+    """A signal by number and name, with what it most often means."""
+    signal = signals.Signals(number)
+    return f"signal {number} ({signal.name}): {_MEANING.get(signal, 'ended by a signal')}"
 
 
 def signal_of(code: int) -> int | None:

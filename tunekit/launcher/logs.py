@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from tunekit.launcher.run_dir import RunDir
@@ -43,6 +44,18 @@ def first_traceback(text: str) -> str | None:
         if line and not line.startswith((" ", "\t")):
             return "\n".join(lines[: number + 1])
     return "\n".join(lines)
+
+
+def traceback_in(path: Path) -> str | None:
+    """The first traceback in a log file, which may be larger than the memory."""
+    if not path.stat().st_size:
+        return None
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as text:
+        found = (text.find(mark.encode()) for mark in (_TRACEBACK, _FATAL))
+        start = next((place for place in found if place >= 0), None)
+        if start is None:
+            return None
+        return first_traceback(text[start : start + _LONGEST_TRACEBACK].decode(errors="replace"))
 
 
 def tail(path: Path, count: int) -> list[str]:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
-from tunekit.launcher.advice import advice_for
-from tunekit.launcher.cause import Cause, find_cause
-from tunekit.launcher.exit_codes import STOPPED, read_exit_code, signal_of
+from tunekit.launcher.advice import Evidence, advice_for
+from tunekit.launcher.cause import KILLED, Cause, find_cause
+from tunekit.launcher.exit_codes import STOPPED, read_exit_code, signal_of, signal_text
 from tunekit.launcher.json_lines import read_lines, read_record
 from tunekit.launcher.logs import tail
 from tunekit.launcher.run_dir import RunDir
+from tunekit.planner.plan import Plan
+from tunekit.units import MIB, format_bytes
+
+FULL_BYTES = 16 * MIB
+"""A drive with less free is full: no checkpoint and no log fits on it."""
 
 Ending = Literal["done", "failed", "stopped"]
 
@@ -24,8 +33,15 @@ class Observed:
 
     exit_code: int | None
     failing_rank: int | None = None
-    oom_kills: int = 0
-    """Processes that the kernel's out-of-memory killer ended on this machine during the run."""
+    failing_code: int | None = None
+    """How that rank ended, as `Popen.returncode` says it (-9: signal 9); None: nobody looked in time."""
+    oom_kills: int | None = None
+    """Processes that the kernel's out-of-memory killer ended on this machine during the run; None: it does not say."""
+
+    @property
+    def failing_signal(self) -> int | None:
+        """The signal that ended the first rank."""
+        return None if self.failing_code is None or self.failing_code >= 0 else -self.failing_code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +66,7 @@ class RunResult:
         return self.state == "done"
 
 
-def read_result(run_dir: RunDir, *, attempt: int, world_size: int, observed: Observed) -> RunResult:
+def read_result(run_dir: RunDir, plan: Plan, *, attempt: int, observed: Observed) -> RunResult:
     """Judge an attempt whose processes have all ended, from the files it left."""
     measured = read_record(run_dir.measured) or {}
     marker = success_marker(run_dir, attempt)
@@ -60,7 +76,7 @@ def read_result(run_dir: RunDir, *, attempt: int, world_size: int, observed: Obs
         return RunResult(
             state="stopped", attempt=attempt, exit_code=STOPPED, phase=last_phase(run_dir), measured=measured
         )
-    return _failed(run_dir, attempt, world_size, observed, measured)
+    return _failed(run_dir, plan, attempt, observed)
 
 
 def success_marker(run_dir: RunDir, attempt: int) -> Mapping[str, Any] | None:
@@ -70,11 +86,36 @@ def success_marker(run_dir: RunDir, attempt: int) -> Mapping[str, Any] | None:
 
 
 def write_result(run_dir: RunDir, result: RunResult) -> None:
-    """Keep the result beside the run, for `tunekit status` and `runs`."""
+    """Keep the result beside the run, for `tunekit status` and `runs`; failure.json then names the same rank."""
     record = {name: value for name, value in asdict(result).items() if name not in ("success", "measured")}
-    temporary = run_dir.result.with_suffix(".tmp")
+    with suppress(OSError):  # on a full disk, or where the run was moved away, what is shown must do
+        _write(run_dir.result, record)
+        if result.state == "failed":
+            _correct_failure(run_dir, result)
+
+
+def _correct_failure(run_dir: RunDir, result: RunResult) -> None:
+    """A surviving rank was first to write, or none could: the record becomes that of the rank that failed first."""
+    written = read_record(run_dir.failure) or {}
+    if result.failing_rank is None or written.get("rank") == result.failing_rank:
+        return
+    record = {
+        "attempt": result.attempt,
+        "rank": result.failing_rank,
+        "signal": result.signal,
+        "phase": result.phase,
+        "type": "Error" if result.cause else KILLED,
+        "message": result.cause[-1] if result.cause else result.reading,
+        "traceback": "\n".join(result.cause),
+        "time": written.get("time", time.time()),
+    }
+    _write(run_dir.failure, {**record, "consequence": written} if written else record)
+
+
+def _write(path: Path, record: Mapping[str, Any]) -> None:
+    temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(record, indent=2) + "\n")
-    temporary.replace(run_dir.result)
+    temporary.replace(path)
 
 
 def last_phase(run_dir: RunDir) -> str | None:
@@ -90,37 +131,66 @@ def _failed_before_stop(run_dir: RunDir) -> bool:
     return run_dir.failure.stat().st_mtime <= run_dir.stop_request.stat().st_mtime
 
 
-def _failed(
-    run_dir: RunDir, attempt: int, world_size: int, observed: Observed, measured: Mapping[str, Any]
-) -> RunResult:
-    cause = find_cause(run_dir, world_size=world_size, gone_first=observed.failing_rank)
+def _failed(run_dir: RunDir, plan: Plan, attempt: int, observed: Observed) -> RunResult:
+    cause = find_cause(
+        run_dir,
+        world_size=plan.job.batch.world_size,
+        gone_first=observed.failing_rank,
+        by_signal=observed.failing_signal is not None,
+    )
+    reading = _reading(observed, cause, full_drive(run_dir.path))
+    number = _signal(observed, cause)
+    evidence = Evidence(
+        text="\n".join([*cause.lines, reading, *tail(run_dir.launcher_log, 20)]),
+        signal=number,
+        oom_kills=observed.oom_kills,
+        host_bytes=max((record.get("host_bytes", 0) for record in read_lines(run_dir.metrics)), default=0),
+    )
     failure = read_record(run_dir.failure) or {}
-    reading = _reading(observed, cause)
-    evidence = "\n".join([*cause.lines, reading, *tail(run_dir.launcher_log, 20)])
-    code = observed.exit_code
     return RunResult(
         state="failed",
         attempt=attempt,
-        exit_code=code,
-        signal=None if code is None else signal_of(code),
+        exit_code=observed.exit_code,
+        signal=number,
         failing_rank=cause.rank,
         phase=str(failure["phase"]) if failure.get("phase") else last_phase(run_dir),
         reading=reading,
         cause=cause.lines,
-        advice=advice_for(evidence),
-        measured=measured,
+        advice=advice_for(evidence, plan),
+        measured=read_record(run_dir.measured) or {},
     )
 
 
-def _reading(observed: Observed, cause: Cause) -> str:
+def _signal(observed: Observed, cause: Cause) -> int | None:
+    """The signal that ended the first rank; one that is gone without a word, and no exit code, was killed."""
+    if observed.failing_code is not None and cause.rank == observed.failing_rank:
+        return observed.failing_signal
+    if cause.signal is not None:
+        return cause.signal
+    number = None if observed.exit_code is None else signal_of(observed.exit_code)
+    return int(signal.SIGKILL) if number is None and cause.silent else number
+
+
+def _reading(observed: Observed, cause: Cause, drive: str) -> str:
     """The exit code in words; a rank that is gone without a word was killed, whatever code its peer gave."""
     if observed.exit_code is None:
         text = "the processes ended while nobody was watching; their exit code is not known"
     else:
         text = read_exit_code(observed.exit_code).text
-    if cause.silent and (observed.exit_code is None or signal_of(observed.exit_code) is None):
-        killed = read_exit_code(-signal.SIGKILL).text.partition(" = ")[2]
-        text = f"rank {cause.rank} was gone without a word, as after {killed} ({text} of its peer)"
+    number = _signal(observed, cause)
+    if observed.failing_signal is not None:
+        text = f"rank {cause.rank} was ended by {signal_text(observed.failing_signal)}"
+    elif cause.silent and number is not None and (observed.exit_code is None or signal_of(observed.exit_code) is None):
+        text = f"rank {cause.rank} was gone without a word, as after {signal_text(number)} ({text} of its peer)"
     if observed.oom_kills:
         text += f"; the kernel counted {observed.oom_kills} out-of-memory kill(s) during the run"
-    return text
+    return f"{text}; {drive}" if drive else text
+
+
+def full_drive(path: Path) -> str:
+    """What to say where the drive that holds `path` is full; empty where it is not, or the folder is gone."""
+    try:
+        free = shutil.disk_usage(path).free
+    except OSError:
+        return ""
+    return f"No space left on device: the drive of {path} has {format_bytes(free)} free" if free < FULL_BYTES else ""

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tunekit.launcher.attempts import answers_before
+from tunekit.launcher.json_lines import read_record
 from tunekit.launcher.measured import worst_peaks
 from tunekit.launcher.outcome import RunResult
 from tunekit.launcher.run_dir import RunDir
@@ -23,6 +24,7 @@ from tunekit.render.live import PHASE_WORDS, sparkline
 from tunekit.units import format_bytes, format_seconds
 
 _CURVE = 32
+_TABLE_WIDTH = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +43,18 @@ def print_summary(
     """The end of a run that is done."""
     console.print(Text(headline(result, metrics), style="bold green"), soft_wrap=True)
     peaks = measured_peaks(plan, result.measured)
-    if peaks:
-        console.print(_peaks_table(peaks))
-    before = answers_before(run_dir)
-    for sample in result.success.get("samples", ()):
-        console.print(_sample_table({**sample, "before": sample.get("before") or before.get(sample.get("prompt"), "")}))
+    print_peaks(console, peaks)
+    for sample in samples_of(result.success, run_dir):
+        console.print(sample_table(sample))
     for line in closing_lines(plan, result, run_dir):
         console.print(Text(line), soft_wrap=True)
+
+
+def samples_of(success: Mapping[str, Any], run_dir: RunDir) -> tuple[Mapping[str, Any], ...]:
+    """The questions with both answers; a resumed run asked only the first attempt beforehand."""
+    asked = answers_before(run_dir)
+    samples = success.get("samples", ())
+    return tuple({**item, "before": item.get("before") or asked.get(item.get("prompt"), "")} for item in samples)
 
 
 def headline(result: RunResult, metrics: Sequence[Mapping[str, Any]]) -> str:
@@ -80,17 +87,35 @@ def measured_peaks(plan: Plan, measured: Mapping[str, Any]) -> tuple[MeasuredPea
     )
 
 
+def seen_peaks(plan: Plan, metrics: Sequence[Mapping[str, Any]]) -> tuple[MeasuredPeak, ...]:
+    """What the logged steps saw, of a run that has not measured itself to the end: a lower bound of the peaks."""
+    places = (("GPU", "gpu_bytes", plan.memory.device), ("host", "host_bytes", plan.memory.host))
+    found = ((place, max((r.get(field, 0) for r in metrics), default=0), whole) for place, field, whole in places)
+    return tuple(
+        MeasuredPeak(place=place, bytes=seen, phase="step", estimate=whole) for place, seen, whole in found if seen
+    )
+
+
 def closing_lines(plan: Plan, result: RunResult, run_dir: RunDir) -> list[str]:
     """Where the result lies and what to type next."""
-    final = result.success.get("final")
+    again = f"Again:  tunekit status {shlex.quote(short_path(run_dir.path))}"
+    commands = (f"Next:   {command}" for command in tensorboard_lines(plan, run_dir))
+    return [result_line(plan, result.success, run_dir), again, *commands]
+
+
+def result_line(plan: Plan, success: Mapping[str, Any], run_dir: RunDir) -> str:
+    """Where the result lies, and how large it is."""
+    final = success.get("final")
     held = final if isinstance(final, Mapping) else {}
     kind = "adapter" if plan.job.adapter is not None else "model"
     size = f", {format_bytes(int(held['bytes']))}" if held.get("bytes") else ""
-    where = shlex.quote(short_path(run_dir.path))
-    lines = [f"Result: {short_path(run_dir.final)} ({kind}{size})", f"Again:  tunekit status {where}"]
-    if "tensorboard" in plan.recipe.tracking:
-        lines.append(f"Next:   tensorboard --logdir {shlex.quote(short_path(run_dir.tensorboard))}")
-    return lines
+    return f"Result: {short_path(run_dir.final)} ({kind}{size})"
+
+
+def tensorboard_lines(plan: Plan, run_dir: RunDir) -> tuple[str, ...]:
+    """The command that shows the curves, where they were written."""
+    command = f"tensorboard --logdir {shlex.quote(short_path(run_dir.tensorboard))}"
+    return (command,) if "tensorboard" in plan.recipe.tracking else ()
 
 
 def stopped_text(run_dir: RunDir, *, resumable_step: int | None) -> str:
@@ -101,9 +126,19 @@ def stopped_text(run_dir: RunDir, *, resumable_step: int | None) -> str:
     return f"Stopped; the newest checkpoint is of step {resumable_step}. To go on: tunekit resume {where}"
 
 
+def resuming_text(run_dir: RunDir, checkpoint: Path) -> str:
+    """From which checkpoint a run goes on, and how many steps are left."""
+    state = read_record(checkpoint / "trainer_state.json") or {}
+    text = f"{run_dir.path.name}: going on from {checkpoint.name}"
+    match state:
+        case {"global_step": int(step), "max_steps": int(last)} if last >= step:
+            return f"{text}: step {step} of {last} is done, {last - step} to go."
+    return f"{text}."
+
+
 def failure_text(result: RunResult, run_dir: RunDir, *, world_size: int, resumable_step: int | None) -> str:
     """The end of a run that failed: where, the first cause, what the exit code means, the logs, what to try."""
-    lines = [_failed_where(result)]
+    lines = [failed_where(result)]
     lines += [f"  {line}" for line in result.cause]
     lines += [f"{result.reading}."] if result.reading else []
     lines += [f"Logs:   {path}" for path in _logs(result, run_dir, world_size)]
@@ -113,7 +148,8 @@ def failure_text(result: RunResult, run_dir: RunDir, *, world_size: int, resumab
     return "\n".join(lines)
 
 
-def _failed_where(result: RunResult) -> str:
+def failed_where(result: RunResult) -> str:
+    """One sentence: which rank, doing what."""
     rank = "" if result.failing_rank is None else f" on rank {result.failing_rank}"
     phase = "" if not result.phase else f" while {PHASE_WORDS.get(result.phase, result.phase)}"
     return f"The run failed{rank}{phase}."
@@ -130,9 +166,20 @@ def short_path(path: Path) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-def _peaks_table(peaks: Sequence[MeasuredPeak]) -> Table:
+def print_peaks(console: Console, peaks: Sequence[MeasuredPeak]) -> None:
+    """Measured beside planned: a table, or a sentence per place where the terminal is too narrow for one."""
+    if peaks and console.width >= _TABLE_WIDTH:
+        console.print(peaks_table(peaks))
+        return
+    for peak in peaks:
+        planned, usable = (format_bytes(count) for count in (peak.estimate.expected_bytes, peak.estimate.usable_bytes))
+        console.print(f"{peak.place}: {format_bytes(peak.bytes)} measured, {planned} planned, {usable} usable")
+
+
+def peaks_table(peaks: Sequence[MeasuredPeak]) -> Table:
+    """Measured beside planned, one line per place."""
     table = Table(box=box.SIMPLE_HEAD, title_justify="left")
-    for heading in ("memory peak", "measured", "in phase", "planned", "low to high", "usable"):
+    for heading in ("memory", "measured", "in phase", "planned", "low to high", "usable"):
         table.add_column(heading)
     for peak in peaks:
         estimate = peak.estimate
@@ -149,7 +196,8 @@ def _peaks_table(peaks: Sequence[MeasuredPeak]) -> Table:
     return table
 
 
-def _sample_table(sample: Mapping[str, Any]) -> Table:
+def sample_table(sample: Mapping[str, Any]) -> Table:
+    """A question with the answers before and after training, side by side."""
     table = Table(box=box.SIMPLE_HEAD, title=Text(str(sample.get("prompt", ""))), title_justify="left", expand=True)
     table.add_column("before", ratio=1)
     table.add_column("after", ratio=1)

@@ -10,11 +10,23 @@ from tests import fake_deepspeed
 from tests.plans import make_plan
 from tests.runs import write_run
 from tests.waiting import until
-from tunekit.backends.local import LocalBackend, oom_kills
+from tunekit.backends.local import LocalBackend, first_to_fail, oom_kills
 from tunekit.backends.processes import is_alive, lives, members, ranks, read_process
 from tunekit.errors import MissingError
 from tunekit.launcher.outcome import read_result
 from tunekit.launcher.request import LaunchRequest
+
+PORT = 7
+"""Of nobody: below what a user's program may open."""
+
+
+@pytest.fixture(autouse=True)
+def shared_memory(tmp_path, monkeypatch):
+    """A folder in place of /dev/shm."""
+    folder = tmp_path / "shm"
+    folder.mkdir()
+    monkeypatch.setattr("tunekit.launcher.shared_memory.SHARED_MEMORY", folder)
+    return folder
 
 
 @pytest.fixture
@@ -29,6 +41,7 @@ def begin(run_dir):
 
     def start(behaviour):
         argv = (sys.executable, fake_deepspeed.__file__, str(run_dir.path), "outer", "2", behaviour)
+        argv += ("--master_port", str(PORT))
         env = {"TUNEKIT_RUN": str(run_dir.path), "TUNEKIT_ATTEMPT": "1"}
         request = LaunchRequest(argv=argv, env=env, files={}, cwd=str(run_dir.path))
         started.append(LocalBackend().start(request, run_dir))
@@ -55,7 +68,7 @@ def pids(run_dir):
 
 
 def judged(run_dir, observed):
-    return read_result(run_dir, attempt=1, world_size=2, observed=observed)
+    return read_result(run_dir, make_plan(), attempt=1, observed=observed)
 
 
 def test_success_leaves_logs_by_rank_and_no_process(begin, run_dir):
@@ -86,9 +99,68 @@ def test_a_rank_that_crashes_is_the_cause_and_the_others_do_not_hang(begin, run_
 def test_a_rank_that_is_killed_is_read_as_signal_9(begin, run_dir, monkeypatch):
     monkeypatch.setattr("tunekit.backends.local.SURVIVOR_SECONDS", 0.2)
     monkeypatch.setattr("tunekit.backends.local.LocalProcess._metrics_began", lambda self: False)
-    result = judged(run_dir, until(begin("killed").poll))
+    observed = until(begin("killed").poll)
+    result = judged(run_dir, observed)
     assert (result.exit_code, result.signal, result.failing_rank) == (247, 9, 1)
+    assert observed.failing_rank == 1
     assert not is_alive(run_dir)
+
+
+@pytest.mark.parametrize(
+    ("gone", "first"),
+    [
+        ({}, (None, None)),
+        ({1: -9}, (1, -9)),
+        ({0: 1}, (0, 1)),
+        ({0: 1, 1: -9}, (1, -9)),
+        ({0: 1, 1: -15}, (None, None)),
+        ({0: 1, 1: None}, (None, None)),
+        ({0: -9, 1: -11}, (None, None)),
+    ],
+)
+def test_of_several_that_are_gone_the_one_that_was_killed_was_first(gone, first):
+    """deepspeed ends the others by SIGTERM."""
+    assert first_to_fail(gone) == first
+
+
+@pytest.mark.parametrize("behaviour", ["succeed", "crash", "orphans"])
+def test_shared_memory_goes_with_the_run_however_it_ends(begin, shared_memory, behaviour, monkeypatch):
+    monkeypatch.setattr("tunekit.backends.local.SURVIVOR_SECONDS", 0.2)
+    process = begin(behaviour)
+    mine = shared_memory / f"deepspeed_allreduce_buffer_{os.getuid()}_127.0.0.1_{PORT}_0"
+    mine.touch()
+    until(process.poll)
+    assert not mine.exists()
+
+
+def test_shared_memory_of_a_run_that_was_killed_before_is_not_mapped_again(begin, shared_memory):
+    old = shared_memory / f"deepspeed_allreduce_buffer_{os.getuid()}_127.0.0.1_{PORT}_1"
+    old.touch()
+    begin("hang")
+    assert not old.exists()
+
+
+def test_what_nobody_could_find_again_is_not_left_running(run_dir, monkeypatch):
+    started = []
+
+    def full(run_dir, pid, attempt):
+        started.append(pid)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tunekit.backends.local.record_process", full)
+    argv = (sys.executable, "-c", "import time; time.sleep(600)")
+    with pytest.raises(OSError, match="No space"):
+        LocalBackend().start(LaunchRequest(argv=argv, env={}, files={}, cwd="/"), run_dir)
+    assert not lives(started[0])
+
+
+def test_a_run_whose_folder_is_gone_is_watched_to_its_end(begin, run_dir):
+    process = begin("hang")
+    pids(run_dir)
+    run_dir.path.rename(run_dir.path.with_name("moved"))
+    assert process.poll() is None
+    process.stop(grace=1.0)
+    assert process.poll() is not None
 
 
 def test_orphans_of_a_launcher_that_died_are_ended(begin, run_dir):
@@ -151,4 +223,4 @@ def test_out_of_memory_kills_are_counted(tmp_path):
     counters = tmp_path / "vmstat"
     counters.write_text("nr_free_pages 7\noom_kill 3\n")
     assert oom_kills(counters) == 3
-    assert oom_kills(tmp_path / "none") == 0
+    assert oom_kills(tmp_path / "none") is None

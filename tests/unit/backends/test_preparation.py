@@ -7,7 +7,7 @@ import pytest
 from tests.plans import make_plan
 from tests.runs import TRACEBACK, write_run
 from tunekit.backends.preparation import describe_work, preparation_error, prepare
-from tunekit.backends.processes import is_alive
+from tunekit.backends.processes import end_processes, is_alive, read_process
 from tunekit.errors import MissingError, RunFailed
 from tunekit.launcher.request import LaunchRequest
 
@@ -43,6 +43,14 @@ def test_its_last_line_is_shown_while_it_works(run_dir):
 def test_a_failure_is_raised_with_its_cause(run_dir):
     with pytest.raises(RunFailed, match="preparing the run failed: exit code 3"):
         prepared(run_dir, "raise SystemExit(3)")
+
+
+def test_a_stop_from_another_terminal_is_an_interrupt_and_no_failure(run_dir):
+    def stop(text):
+        end_processes(run_dir, read_process(run_dir), grace=0.0)
+
+    with pytest.raises(KeyboardInterrupt):
+        prepared(run_dir, "import time; time.sleep(600)", stop)
 
 
 def test_an_interrupt_ends_the_process(run_dir):

@@ -54,9 +54,19 @@ def test_runs_are_listed_newest_first(run_dir, capsys):
     assert [(entry["name"], entry["state"]) for entry in listed] == [("b", "lost"), ("a", "failed")]
 
 
-def test_no_runs(tmp_path, capsys):
-    list_runs(tmp_path / "runs", json=False)
+def test_no_runs(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    list_runs(Path("runs"), json=False)
     assert "tunekit launch RECIPE" in capsys.readouterr().out
+
+
+def test_a_folder_that_is_not_there_is_a_fault(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="nope is not a folder"):
+        list_runs(Path("nope"), json=False)
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="file is not a folder"):
+        list_runs(Path("file"), json=True)
 
 
 def test_status(run_dir, capsys):
@@ -74,6 +84,14 @@ def test_logs(run_dir, capsys):
     assert capsys.readouterr().out == "step 1\nstep 2\n"
     with pytest.raises(UsageError, match="no log of rank 3; there are logs of rank 0"):
         print_logs("a", follow=False, rank=3)
+
+
+def test_logs_are_printed_as_they_are_also_between_two_pieces(run_dir, capfdbinary, monkeypatch):
+    monkeypatch.setattr("tunekit.cli.runs.PIECE_BYTES", 3)
+    text = "grün\r\nund mehr\n".encode() + b"\xff"
+    run_dir.rank_log(0).write_bytes(text)
+    print_logs("a", follow=False, rank=0)
+    assert capfdbinary.readouterr().out == text
 
 
 def test_logs_before_any_rank(tmp_path):

@@ -1,15 +1,30 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from tunekit.launcher.advice import advice_for
+from tests.plans import DUAL_4090, make_plan
+from tunekit.launcher.advice import Evidence, advice_for
+from tunekit.recipe.job import Quantization
+from tunekit.units import GIB
+
+FULL = {"method": "full", "adapter": None}
+QLORA = {"method": "qlora", "quantization": Quantization(kind="nf4", double_quant=True)}
+
+
+def advice(text="", plan=None, **more):
+    return advice_for(Evidence(text=f"some\nlines\n{text}\nmore", **more), plan or make_plan())
 
 
 @pytest.mark.parametrize(
     ("evidence", "words"),
     [
-        ("exit code 247 = signal 9 (SIGKILL)", "host ran out of memory"),
-        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "train.micro_batch_size=1"),
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "the card ran out of memory"),
+        (
+            "RuntimeError: [enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory",
+            "the host ran out",
+        ),
         ("RuntimeError: EADDRINUSE", "start again"),
         ("OSError: [Errno 28] No space left on device", "output.keep_checkpoints=1"),
         ("exit code 249 = signal 7 (SIGBUS)", "--shm-size=16g"),
@@ -20,12 +35,54 @@ from tunekit.launcher.advice import advice_for
     ],
 )
 def test_signatures(evidence, words):
-    assert words in advice_for(f"some\nlines\n{evidence}\nmore")
-
-
-def test_the_kernel_counts_more_than_the_traceback():
-    assert "host" in advice_for("CUDA out of memory\n1 out-of-memory kill(s) during the run")
+    assert words in advice(evidence)
 
 
 def test_unknown_evidence_points_to_the_log():
-    assert "read the log of the failing rank" in advice_for("KeyError: 3")
+    assert "read the log of the failing rank" in advice("KeyError: 3")
+
+
+def test_the_kernel_counts_more_than_the_traceback():
+    assert advice("CUDA out of memory", oom_kills=1).startswith("the host ran out of memory")
+
+
+def test_a_kill_that_the_kernel_did_not_make_is_not_blamed_on_memory():
+    text = advice(signal=9, oom_kills=0, host_bytes=2 * GIB)
+    assert text.startswith(
+        "the kernel counted no out-of-memory kill (host memory was seen at 2.0 GiB; 4.0 GiB planned, 20.0 GiB usable)"
+    )
+    assert "=" not in text, "nothing in the recipe is at fault"
+    assert advice(signal=9).startswith("nothing says why; who ended the process")
+
+
+def test_a_kill_near_the_end_of_the_memory_is():
+    assert advice(signal=9, oom_kills=0, host_bytes=19 * GIB + GIB // 2).startswith("the host ran out of memory (host")
+
+
+@pytest.mark.parametrize(
+    ("plan", "settings"),
+    [
+        (
+            make_plan(),
+            "train.activation_checkpointing=true, train.max_seq_length=128, method.kind=qlora or a smaller model",
+        ),
+        (make_plan(activation_checkpointing=True, **QLORA), "train.max_seq_length=128 or a smaller model"),
+        (make_plan(DUAL_4090), "method.kind=qlora or a smaller model"),
+        (make_plan(DUAL_4090, **QLORA), "a smaller model"),
+        (
+            make_plan(DUAL_4090, zero={"preset": "z3_offload", "offload_optimizer": "cpu"}, **FULL),
+            "zero.preset=z3_offload_bf16, method.kind=lora or a smaller model",
+        ),
+    ],
+)
+def test_for_the_host_only_what_this_plan_can_still_change_is_named(plan, settings):
+    assert f"close other programs, or try {settings};" in advice(signal=9, oom_kills=1, plan=plan)
+
+
+def test_for_the_card_only_what_this_plan_can_still_change_is_named():
+    plan = make_plan(DUAL_4090, **FULL)
+    wide = replace(plan, job=replace(plan.job, batch=replace(plan.job.batch, micro_batch_size=4)))
+    assert "try train.micro_batch_size=1, train.activation_checkpointing=true" in advice("CUDA out of memory", wide)
+    assert "zero.preset=z2_offload or method.kind=lora;" in advice("CUDA out of memory", wide)
+    lean = make_plan(DUAL_4090, activation_checkpointing=True, **QLORA)
+    assert advice("CUDA out of memory", lean).startswith("the card ran out of memory: try train.max_seq_length=128;")

@@ -55,6 +55,15 @@ def test_a_peer_that_said_nothing_was_killed(run_dir):
     assert find_cause(run_dir, world_size=4, gone_first=3) == Cause(rank=3, silent=True)
 
 
+def test_what_was_seen_counts_more_than_what_others_say(run_dir):
+    """The survivor's words may be any; a signal that was seen is a fact."""
+    record(run_dir, 0, TRACEBACK)
+    assert find_cause(run_dir, world_size=2, gone_first=1, by_signal=True) == Cause(rank=1, silent=True)
+    write_log(run_dir, 1, "Fatal Python error: Segmentation fault\n\nCurrent thread 0x1 (most recent call first):\n")
+    cause = find_cause(run_dir, world_size=2, gone_first=1, by_signal=True)
+    assert (cause.rank, cause.silent, cause.lines[0]) == (1, False, "Fatal Python error: Segmentation fault")
+
+
 def test_only_consequences_are_better_than_nothing(run_dir):
     record(run_dir, 0, LOST)
     write_log(run_dir, 1, LOST)

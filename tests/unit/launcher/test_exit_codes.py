@@ -16,7 +16,7 @@ def test_signals_in_codes(code, signal):
 
 def test_reading_names_the_likely_cause():
     assert read_exit_code(247).text == (
-        "exit code 247 = signal 9 (SIGKILL): most often the host's out-of-memory killer"
+        "exit code 247 = signal 9 (SIGKILL): ended from outside, as by the out-of-memory killer or `kill -9`"
     )
     assert "/dev/shm" in read_exit_code(249).text
     assert "another processor" in read_exit_code(252).text

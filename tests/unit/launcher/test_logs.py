@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 
 from tests.runs import TRACEBACK
-from tunekit.launcher.logs import end_of, find_rank_log, first_traceback, name_rank_logs, tail
+from tunekit.launcher.logs import end_of, find_rank_log, first_traceback, name_rank_logs, tail, traceback_in
 from tunekit.launcher.run_dir import RunDir
 
 
@@ -40,6 +40,18 @@ def test_a_crash_in_native_code_is_a_cause_too():
     text = "step 3\nFatal Python error: Segmentation fault\n\nCurrent thread 0x1 (most recent call first):\n  File x\n"
     assert first_traceback(text).splitlines()[0] == "Fatal Python error: Segmentation fault"
     assert "File x" in first_traceback(text)
+
+
+def test_a_traceback_is_found_in_a_file_of_any_length(tmp_path):
+    path = tmp_path / "log"
+    path.write_bytes(b"\xff step\n" * 300_000 + TRACEBACK.encode() + b"later\n" * 300_000)
+    assert traceback_in(path) == TRACEBACK.rstrip("\n")
+    path.write_text("step 3\nFatal Python error: Segmentation fault\n")
+    assert traceback_in(path) == "Fatal Python error: Segmentation fault"
+    path.write_text("all went well\n")
+    assert traceback_in(path) is None
+    path.write_text("")
+    assert traceback_in(path) is None
 
 
 def test_of_a_long_log_only_the_end_is_read(tmp_path):

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from types import SimpleNamespace
 
 import pytest
 
 from tests.plans import make_plan
-from tests.runs import TRACEBACK, write_json, write_lines, write_run
+from tests.runs import TRACEBACK, steps, write_json, write_lines, write_run
 from tunekit.launcher.outcome import Observed, read_result, success_marker, write_result
+from tunekit.units import GIB
 
 FAILURE = {"rank": 1, "phase": "model", "type": "ValueError", "message": "no", "traceback": TRACEBACK, "time": 0.0}
 
@@ -19,7 +22,7 @@ def run_dir(tmp_path):
 
 def judge(run_dir, exit_code=0, *, attempt=1, **seen):
     observed = Observed(exit_code=exit_code, **seen)
-    return read_result(run_dir, attempt=attempt, world_size=2, observed=observed)
+    return read_result(run_dir, make_plan(), attempt=attempt, observed=observed)
 
 
 def test_the_marker_is_success_whatever_the_exit_code(run_dir):
@@ -67,7 +70,7 @@ def test_without_a_record_the_logs_speak(run_dir):
 
 def test_a_killed_rank_is_named_by_what_was_seen(run_dir):
     write_lines(run_dir.events, [{"event": "phase", "phase": "data"}, {"event": "phase", "phase": "train"}])
-    result = judge(run_dir, 247, failing_rank=1, oom_kills=1)
+    result = judge(run_dir, 247, failing_rank=1, failing_code=-9, oom_kills=1)
     assert (result.signal, result.failing_rank, result.phase) == (9, 1, "train")
     assert "signal 9 (SIGKILL)" in result.reading
     assert "1 out-of-memory kill" in result.reading
@@ -80,8 +83,59 @@ def test_a_rank_that_is_gone_without_a_word_was_killed_whatever_its_peer_says(ru
     run_dir.rank_log(1).write_text("step 3\n")
     result = judge(run_dir, 1)
     assert result.failing_rank == 1
-    assert result.reading.startswith("rank 1 was gone without a word, as after signal 9 (SIGKILL): most often the host")
-    assert "host ran out of memory" in result.advice
+    assert result.reading.startswith("rank 1 was gone without a word, as after signal 9 (SIGKILL): ended from outside")
+    assert result.signal == 9
+    assert result.advice.startswith("nothing says why")
+
+
+def test_a_signal_that_was_seen_is_told_and_the_record_corrected(run_dir):
+    """Rank 1 was killed; rank 0 only lost its peer, but was the one that could still write."""
+    lost = {**FAILURE, "rank": 0, "phase": "train", "traceback": "Traceback:\nSomeError: words nobody knows\n"}
+    write_json(run_dir.failure, lost)
+    result = judge(run_dir, 1, failing_rank=1, failing_code=-9, oom_kills=0)
+    assert (result.failing_rank, result.signal, result.cause) == (1, 9, ())
+    assert result.reading.startswith("rank 1 was ended by signal 9 (SIGKILL)")
+    assert result.advice.startswith("the kernel counted no out-of-memory kill")
+    write_result(run_dir, result)
+    record = json.loads(run_dir.failure.read_text())
+    assert (record["attempt"], record["rank"], record["signal"], record["phase"]) == (1, 1, 9, "train")
+    assert (record["type"], record["message"]) == ("Killed", result.reading)
+    assert record["consequence"] == lost
+    again = judge(run_dir, None)
+    assert (again.failing_rank, again.signal) == (1, 9), "who reads the files later is told the same"
+
+
+def test_a_rank_whose_words_are_only_in_its_log_gets_the_record(run_dir):
+    run_dir.rank_log(1).write_text(f"loading\n{TRACEBACK}")
+    write_result(run_dir, judge(run_dir, 1))
+    record = json.loads(run_dir.failure.read_text())
+    assert (record["rank"], record["type"], record["message"]) == (1, "Error", "ValueError: the loss is not a number")
+
+
+def test_the_record_of_the_rank_that_failed_first_is_left_as_it_is(run_dir):
+    write_json(run_dir.failure, FAILURE)
+    write_result(run_dir, judge(run_dir, 1))
+    assert json.loads(run_dir.failure.read_text()) == FAILURE
+
+
+def test_the_most_host_memory_that_was_seen_is_evidence(run_dir):
+    write_lines(run_dir.metrics, [*steps(3.0, host_bytes=2 * GIB), *steps(2.0, first=2, host_bytes=GIB)])
+    assert "seen at 2.0 GiB" in judge(run_dir, 247, failing_rank=1, oom_kills=0).advice
+
+
+def test_a_full_drive_is_named_and_nobody_is_called_killed(run_dir, monkeypatch):
+    monkeypatch.setattr("tunekit.launcher.outcome.shutil.disk_usage", lambda path: SimpleNamespace(free=4096))
+    result = judge(run_dir, 1, failing_rank=0, failing_code=1)
+    assert result.signal is None
+    assert result.reading.endswith(f"No space left on device: the drive of {run_dir.path} has 4 KiB free")
+    assert "output.keep_checkpoints=1" in result.advice
+
+
+def test_where_nothing_can_be_written_the_result_is_still_told(run_dir):
+    result = judge(run_dir, 1)
+    shutil.rmtree(run_dir.path)
+    write_result(run_dir, result)
+    assert not run_dir.path.exists()
 
 
 def test_a_launcher_that_never_got_to_a_rank(run_dir):

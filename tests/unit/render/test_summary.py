@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from tests.plans import DUAL_4090, make_plan, make_recipe
-from tests.runs import steps, write_lines, write_run
+from tests.runs import steps, write_checkpoint, write_json, write_lines, write_run
 from tunekit.launcher.outcome import RunResult
 from tunekit.render.summary import (
     closing_lines,
@@ -15,6 +15,7 @@ from tunekit.render.summary import (
     headline,
     measured_peaks,
     print_summary,
+    resuming_text,
     short_path,
     stopped_text,
     thinned,
@@ -137,6 +138,13 @@ def test_a_failure_that_nobody_knows_more_about(run_dir):
 def test_a_stopped_run_says_how_to_go_on(run_dir):
     assert "tunekit resume runs/a" in stopped_text(run_dir, resumable_step=20)
     assert "output.save_steps" in stopped_text(run_dir, resumable_step=None)
+
+
+def test_resuming_says_from_where_and_how_far(run_dir):
+    checkpoint = write_checkpoint(run_dir.checkpoints, 20)
+    assert resuming_text(run_dir, checkpoint) == "a: going on from checkpoint-20."
+    write_json(checkpoint / "trainer_state.json", {"global_step": 20, "max_steps": 60})
+    assert resuming_text(run_dir, checkpoint) == "a: going on from checkpoint-20: step 20 of 60 is done, 40 to go."
 
 
 def test_long_curves_keep_their_ends():
