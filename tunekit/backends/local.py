@@ -22,6 +22,7 @@ from tunekit.backends.processes import (
 )
 from tunekit.errors import MissingError
 from tunekit.launcher.environment import ATTEMPT_VARIABLE
+from tunekit.launcher.exit_codes import STOPPED
 from tunekit.launcher.logs import end_of, name_rank_logs
 from tunekit.launcher.outcome import Observed
 from tunekit.launcher.request import LaunchRequest
@@ -114,6 +115,7 @@ class LocalProcess:
 
     def _finish(self) -> None:
         """Leave no process behind, and note how the leader ended."""
+        ended = self._popen.poll()
         kill_processes(self._run_dir, self._record)
         self._popen.kill()
         self._popen.wait()
@@ -121,7 +123,7 @@ class LocalProcess:
         name_rank_logs(self._run_dir)
         failing, code = first_to_fail(self._gone)
         self._observed = Observed(
-            exit_code=self._popen.returncode,
+            exit_code=STOPPED if ended is None else ended,  # not the signal of our own kill
             failing_rank=failing,
             failing_code=code,
             oom_kills=_difference(oom_kills(), self._oom_kills),

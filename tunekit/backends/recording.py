@@ -68,9 +68,9 @@ class RecordedProcess:
         self._observed = self._observed or Observed(exit_code=STOPPED)
 
     def kill(self) -> None:
-        """End at once, as by signal 9."""
+        """End at once."""
         self.killed = True
-        self._observed = self._observed or Observed(exit_code=-9)
+        self._observed = self._observed or Observed(exit_code=STOPPED)
 
     def _end(self, exit_code: int) -> None:
         for name, text in self._script.files.items():

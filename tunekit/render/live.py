@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -112,7 +113,7 @@ class LiveView:
     def _print_notes(self) -> None:
         for note in self.progress.notes[self._shown_notes :]:
             style = "yellow" if note.startswith("warning") else "dim"
-            self._console.print(Text(note, style=style), soft_wrap=True)
+            self._print(Text(note, style=style))
         self._shown_notes = len(self.progress.notes)
 
     def _say(self, text: str) -> None:
@@ -120,7 +121,12 @@ class LiveView:
         if self._live is None:
             self._last_line = self._clock()
             elapsed = format_seconds(self._clock() - self._began)
-            self._console.print(Text(f"[{elapsed:>5}] {text}"), soft_wrap=True)
+            self._print(Text(f"[{elapsed:>5}] {text}"))
+
+    def _print(self, line: Text) -> None:
+        """A closed pipe or a full disk behind the output ends no run, which goes on unseen."""
+        with suppress(OSError, SystemExit):  # rich ends the program when its pipe is closed
+            self._console.print(line, soft_wrap=True)
 
     def _say_step(self) -> None:
         due = self._clock() - self._last_line >= PLAIN_SECONDS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import suppress
 
 from tunekit.backends.base import Process
@@ -29,21 +28,19 @@ def watch(process: Process, view: LiveView) -> Observed:
 
 def _to_the_end(process: Process, view: LiveView) -> Observed:
     while (observed := process.poll()) is None:
-        _show(view.update)
+        view.update()
         time.sleep(WATCH_SECONDS)
-    _show(view.update)
+    view.update()
     return observed
 
 
 def _stopped(process: Process, view: LiveView) -> Observed:
-    _show(
-        lambda: view.interrupt("stopping: the ranks save where a checkpoint is due and end (Ctrl-C again kills them)")
-    )
+    view.interrupt("stopping: the ranks save where a checkpoint is due and end (Ctrl-C again kills them)")
     try:
         process.stop()
     except KeyboardInterrupt:
         _kill(process)
-    _show(view.update)
+    view.update()
     observed = process.poll()
     return observed if observed is not None else Observed(exit_code=None)
 
@@ -54,9 +51,3 @@ def _kill(process: Process) -> None:
         with suppress(KeyboardInterrupt):
             process.kill()
             return
-
-
-def _show(draw: Callable[[], None]) -> None:
-    """A closed pipe or a full disk behind the output does not end the run: it goes on unseen."""
-    with suppress(OSError):
-        draw()

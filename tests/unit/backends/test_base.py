@@ -79,7 +79,7 @@ def test_it_runs_until_it_is_stopped(world):
 def test_it_runs_until_it_is_killed(world):
     process = world.hangs()
     process.kill()
-    assert process.poll().exit_code == -9
+    assert process.poll().exit_code == 130
     assert not world.run_dir.stop_request.exists()
 
 

@@ -13,6 +13,7 @@ from tests.waiting import until
 from tunekit.backends.local import LocalBackend, first_to_fail, oom_kills
 from tunekit.backends.processes import is_alive, lives, members, ranks, read_process
 from tunekit.errors import MissingError
+from tunekit.launcher.exit_codes import STOPPED
 from tunekit.launcher.outcome import read_result
 from tunekit.launcher.request import LaunchRequest
 
@@ -196,7 +197,7 @@ def test_kill_ends_all_at_once(begin, run_dir):
     alive = pids(run_dir)
     process.kill()
     assert not any(lives(pid) for pid in alive)
-    assert process.poll().exit_code != 0
+    assert process.poll().exit_code == STOPPED, "not signal 9, which would look like somebody else's"
 
 
 def test_ranks_are_told_from_their_children_and_launchers(begin, run_dir):

@@ -125,6 +125,22 @@ def test_waiting_says_for_how_long():
     assert "loading the model … 12 s" in rendered(waiting_frame("loading the model", 12.0))
 
 
+@pytest.mark.parametrize("error", [SystemExit(1), OSError(28, "No space left on device")])
+def test_output_that_cannot_be_written_ends_no_run(shown, monkeypatch, error):
+    """What rich raises for `| head`, and what a full disk behind `> log` does."""
+    view, run_dir, _, _ = shown
+
+    def fail(*values, **more):
+        raise error
+
+    monkeypatch.setattr(view._console, "print", fail)
+    view.report("looking at this machine")
+    write_lines(run_dir.metrics, steps(3.0, 2.0))
+    write_lines(run_dir.events, [{"event": "warning", "text": "3 rows were cut"}])
+    view.update()
+    assert view.progress.step == 2
+
+
 def test_a_terminal_gets_a_live_frame(tmp_path):
     run_dir = write_run(tmp_path / "run", make_plan())
     output = io.StringIO()
