@@ -23,8 +23,10 @@ Loss = Literal["chunked", "full"]
 DEFAULT_RANK = 16
 SMALL_QLORA_PARAMETERS = 14_999_999_999
 """QLoRA learns with 2e-4 up to the 14B models (Qwen2.5-14B has 14.8e9 parameters), with 1e-4 above."""
+MASK_BYTES = 3
+"""Bytes per pair of tokens in sdpa: 1 of the mask, 2 of the bias the kernel makes of it (`memory.activations`)."""
 PACKED_SDPA_TOKENS = 8192
-"""Packed tokens per device up to which sdpa's dense mask (2 bytes x tokens squared) stays at 128 MiB or less."""
+"""Packed tokens per device up to which sdpa's dense mask stays at 192 MiB or less."""
 LOGIT_BYTES = 12
 """Bytes per token and vocabulary entry at the peak of a full loss (transformers 5.23 ForCausalLMLoss, backward)."""
 CPU_LOGIT_LIMIT = 512 * MIB
@@ -141,7 +143,7 @@ def answer_packing(recipe: Recipe, attention: Attention, accelerator: Accelerato
         return decided(key, False, "eager attention would score every packed sample against all others")
     if accelerator == "cpu":
         return decided(key, False, "a CPU is busy with one sample; packed, each would pay for its neighbours' mask")
-    mask = f"{format_bytes(2 * tokens * tokens)} (2 bytes x {tokens:,} x {tokens:,} tokens)"
+    mask = f"{format_bytes(MASK_BYTES * tokens * tokens)} ({MASK_BYTES} B x {tokens:,} x {tokens:,} tokens)"
     if tokens > PACKED_SDPA_TOKENS:
         return decided(key, False, f"the mask that keeps the samples of a row apart in sdpa would take {mask}")
     reason = f"no padding; the mask that keeps the samples of a row apart in sdpa takes {mask}"

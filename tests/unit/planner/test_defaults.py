@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from planning import CODELLAMA_34B, LLAMA_8B, SMOLLM, laptop, machine, recipe_for, shape_of
+from planning import CODELLAMA_34B, LLAMA_8B, SMOLLM, laptop, machine, recipe_for, resolved, shape_of
 
 from tunekit.errors import RecipeError
 from tunekit.planner import defaults
@@ -101,7 +101,7 @@ def test_the_cost_of_packing_is_named() -> None:
     decision = defaults.answer_packing(recipe_for(), "sdpa", "cuda", 16384).decision
     assert decision is not None
     assert "16,384" in decision.reason
-    assert "512 MiB" in decision.reason
+    assert "768 MiB" in decision.reason
     assert defaults.answer_packing(recipe_for(data__packing=True), "eager", "cpu", 1).decision is None
 
 
@@ -119,3 +119,23 @@ def test_the_limit_of_a_full_loss_is_three_percent_of_the_card() -> None:
     assert decision is not None
     assert machine().gpus[0].usable_bytes * 3 // 100 < GIB
     assert "3 % of the card" in decision.reason
+
+
+def test_the_mask_of_packed_rows_is_said_with_its_arithmetic_as_the_memory_model_counts_it() -> None:
+    decision = defaults.answer_packing(recipe_for(), "sdpa", "cuda", 2048).decision
+    assert decision is not None
+    assert decision.reason == (
+        "no padding; the mask that keeps the samples of a row apart in sdpa takes 12 MiB (3 B x 2,048 x 2,048 tokens)"
+    )
+    found = resolved(recipe_for(LLAMA_8B, data__packing=True, train__micro_batch_size=1)).trial
+    (term,) = (term for term in found.memory.terms if term.name == "attention mask")
+    assert term.device_bytes == defaults.MASK_BYTES * 2048**2
+
+
+def test_answers_alone_are_learned_where_a_format_has_them() -> None:
+    for keys, value in (({}, True), ({"data__format": "alpaca"}, True), ({"data__format": "text"}, False)):
+        answer = defaults.answer_completion_only_loss(recipe_for(**keys).data)
+        assert answer.value is value
+        assert answer.decision is not None
+    written = defaults.answer_completion_only_loss(recipe_for(data__completion_only_loss=False).data)
+    assert (written.value, written.decision) == (False, None)
