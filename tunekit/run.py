@@ -54,7 +54,10 @@ class Run:
         """The plan that is run. RunFailed: the folder is no longer where it was."""
         if not self.dir.plan.is_file():
             raise RunFailed(f"{self.path} was moved or deleted while the run was going on. Its processes have ended.")
-        return plan_from_json(self.dir.plan.read_text())
+        try:
+            return plan_from_json(self.dir.plan.read_text())
+        except UsageError as error:
+            raise UsageError(f"{self.dir.plan}: {error}") from error
 
     def status(self) -> RunStatus:
         """State, step and loss now."""

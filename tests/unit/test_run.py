@@ -198,7 +198,7 @@ def test_a_plan_for_another_machine_is_held_against_this_one():
 def test_a_damaged_plan_is_a_message(tmp_path, plan):
     run_dir = write_run(tmp_path / "runs" / "x", plan)
     write_json(run_dir.plan, {"format_version": 1})
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match=f"^{run_dir.plan}: "):
         _ = Run("x").plan
 
 

@@ -5,6 +5,7 @@ On a terminal it stays in place; elsewhere it is one plain line every few second
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,6 +26,9 @@ from tunekit.units import format_bytes, format_seconds
 
 PLAIN_SECONDS = 5.0
 """Least time between two plain lines, but for the first and the last step and a new phase."""
+JOINING = ("start", "process group")
+JOIN_SECONDS = 180.0
+"""Seconds after which ranks that have not met are worth a word; the imports take 10 s, on a slow disk a minute."""
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 TURNS_PER_SECOND = 4
@@ -65,7 +69,8 @@ class LiveView:
         self._activity = ""
         self._shown_notes = 0
         self._last_line = 0.0
-        self._interrupted = False
+        self._interrupted = self._said_who_waits = False
+        self._name = shlex.quote(str(run_dir.path))
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
@@ -109,6 +114,14 @@ class LiveView:
             self._say_step()
         if self.progress.phase != before.phase and not self._interrupted:
             self.report(PHASE_WORDS.get(self.progress.phase, self.progress.phase))
+        self._say_who_waits()
+
+    def _say_who_waits(self) -> None:
+        """Ranks that wait for one that hangs would do so in silence for two hours."""
+        late = self._clock() - self._phase_began > JOIN_SECONDS
+        if late and self.progress.phase in JOINING and not self._said_who_waits:
+            self._said_who_waits = True
+            self._print(Text(f"not all ranks are there yet; `tunekit logs {self._name} --rank 1` shows what one does"))
 
     def _print_notes(self) -> None:
         for note in self.progress.notes[self._shown_notes :]:

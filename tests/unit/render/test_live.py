@@ -85,6 +85,24 @@ def test_records_are_shown_in_the_order_they_happened(shown):
     assert [line[8:16] for line in lines()] == ["step 1/1", "answerin"]
 
 
+def test_ranks_that_wait_for_one_that_hangs_say_so_once(shown):
+    view, run_dir, clock, lines = shown
+    write_lines(run_dir.events, [phase("process group")])
+    for second in (0.0, 170.0, 190.0, 400.0):
+        clock.now = second
+        view.update()
+    assert lines()[1:] == [f"not all ranks are there yet; `tunekit logs {run_dir.path} --rank 1` shows what one does"]
+
+
+def test_a_long_training_is_no_reason_to_wonder(shown):
+    view, run_dir, clock, lines = shown
+    write_lines(run_dir.events, [phase("train")])
+    view.update()
+    clock.now = 4000.0
+    view.update()
+    assert len(lines()) == 1
+
+
 def test_after_an_interrupt_phases_are_silent(shown):
     view, run_dir, _, lines = shown
     view.interrupt("stopping: the ranks save")
