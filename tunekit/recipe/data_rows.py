@@ -79,7 +79,9 @@ def _reader(path: Path) -> Any:
     readers = {".jsonl": _json_lines, ".json": _json, ".csv": _csv}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise UsageError(f"{path}: data.path takes a hub id, a folder, or a file that ends with {join_words(SUFFIXES)}")
+        instead = "; call it .csv: tabs are recognised" if path.suffix.lower() in (".tsv", ".tab") else ""
+        ends = join_words(SUFFIXES)
+        raise UsageError(f"{path}: data.path takes a hub id, a folder, or a file that ends with {ends}{instead}")
     return reader
 
 

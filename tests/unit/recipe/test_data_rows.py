@@ -69,7 +69,8 @@ def test_only_what_is_asked_for_is_read(tmp_path: Path, monkeypatch: pytest.Monk
         ("a.json", '"text"', r"expected a list of objects"),
         ("a.json", '{"rows": [\n]}', r'one object without a list in "data"'),
         ("a.csv", "a,b\n1,2,3\n", r"a.csv:2: 3 values under 2 column names"),
-        ("a.txt", "hello", r"ends with .jsonl, .json, .csv or .parquet"),
+        ("a.txt", "hello", r"ends with .jsonl, .json, .csv or .parquet$"),
+        ("a.tsv", "a\tb\n1\t2\n", r"or .parquet; call it .csv: tabs are recognised"),
     ],
 )
 def test_faults_are_named_with_their_place(tmp_path: Path, name: str, text: str, message: str) -> None:
