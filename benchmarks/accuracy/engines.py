@@ -58,9 +58,9 @@ def gradients(case: Case, engine: Engine, states: States) -> MemoryTerm:
     count = trained_count(case, engine, states)
     early: tuple[Moment, ...] = ("loss", "backward start") if case.accumulates or states.keeps_gradients else ()
     copies = 2 if engine == "ddp" else 0 if states.in_backward or states.optimizer_in_ram else 1
-    phases: tuple[Phase, ...] = ("step", "save") if states.keeps_gradients else ("step",)
+    phases: tuple[Phase, ...] = ("step", "optimizer", "save") if states.keeps_gradients else ("step", "optimizer")
     size = copies * states.trained_bytes * count
-    return _term("gradients", phases, size, moments=(*early, "backward end", "optimizer"))
+    return _term("gradients", phases, size, moments=(*early, "backward end"))
 
 
 def moments(case: Case, engine: Engine, states: States) -> MemoryTerm:
@@ -76,7 +76,7 @@ def stepping(case: Case, engine: Engine, states: States) -> MemoryTerm:
     size = (
         0 if states.optimizer_in_ram or states.in_backward else round(states.step_copies * states.trained_bytes * count)
     )
-    return _term("optimizer step", ("step",), size, moments=("optimizer",))
+    return _term("optimizer step", ("optimizer",), size)
 
 
 def base(case: Case, engine: Engine, states: States) -> tuple[MemoryTerm, ...]:
@@ -127,7 +127,7 @@ def gathered(case: Case, engine: Engine, states: States) -> tuple[MemoryTerm, ..
     quantized = inventory.num_quantized // layers if states.base != "plain" else 0
     layer = case.weight_bytes * (inventory.layer - quantized) + round(packed)
     return (
-        _term("outer unit gathered", ("step",), root),
+        _term("outer unit gathered", ("first forward", "step", "optimizer"), root),
         _term("layer gathered", ("step",), layer, moments=("loss", "backward start", "backward end")),
     )
 

@@ -43,7 +43,11 @@ def _read(
         kept = [term for term in collected if phase in term.phases and term.pooled]
         size = sum(term.device_bytes for term in kept)
         return 0.98 * size, size, 1.03 * size
-    inside = [term for term in total.terms if "step" in term.phases and (term.pooled or setting.reading == "device")]
+    seen = [term for term in total.terms if term.pooled or setting.reading == "device"]
+    inside = max(
+        ([term for term in seen if phase in term.phases] for phase in ("step", "optimizer")),
+        key=lambda held: sum(term.device_bytes for term in held),
+    )
     low = sum(term.low * term.device_bytes for term in inside)
     high = sum(term.high * term.device_bytes for term in inside)
     expected = float(sum(term.device_bytes for term in inside))

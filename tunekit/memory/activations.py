@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from tunekit.memory.case import Case
 from tunekit.memory.layer_code import Widths, adapter_reach, widths
+from tunekit.memory.model_states import FORWARD
 from tunekit.memory.terms import Kind, MemoryTerm, Moment
 
 _SAVED = "tensors saved by autograd in transformers 5.23 decoder layers"
@@ -71,7 +72,7 @@ def activation_checkpoints(case: Case) -> MemoryTerm:
     held: tuple[Moment, ...] = ("backward end",) if case.practice.layer_input_gradients else ()
     return MemoryTerm(
         name="activation checkpoints",
-        phases=("step",),
+        phases=FORWARD,
         moments=("loss", "backward start", *held),
         device_bytes=case.residual_bytes * size * layers * case.tokens if used else 0,
         formula=f"{case.residual_bytes} B x {size:,} hidden x {layers} layers x {case.tokens:,} tokens",
@@ -86,7 +87,7 @@ def saved_activations(case: Case) -> MemoryTerm:
     each = saved_per_layer(case)
     return MemoryTerm(
         name="saved activations",
-        phases=("step",),
+        phases=FORWARD,
         moments=("loss", "backward start"),
         device_bytes=each * case.shape.num_layers * case.tokens if used else 0,
         formula=f"{each:,} B x {case.shape.num_layers} layers x {case.tokens:,} tokens",
@@ -179,7 +180,7 @@ def merged_experts(case: Case) -> tuple[MemoryTerm, ...]:
 def _merged(name: str, moments: tuple[Moment, ...], size: int, layer: int) -> MemoryTerm:
     return MemoryTerm(
         name=name,
-        phases=("step",),
+        phases=FORWARD if "loss" in moments else ("step",),
         moments=moments,
         device_bytes=size,
         formula=f"{size / max(1, layer):.1f} x {layer:,} B of one layer's experts",
@@ -197,7 +198,7 @@ def attention_mask(case: Case) -> MemoryTerm:
     each = case.weight_bytes + (1 if case.job.attention == "sdpa" else 0)
     return MemoryTerm(
         name="attention mask",
-        phases=("step", "eval"),
+        phases=(*FORWARD, "eval"),
         moments=("loss", "backward start", "backward end"),
         device_bytes=each * rows * row * row if has_dense_mask(case) else 0,
         formula=f"{each} B x {rows} rows x {row:,} x {row:,}",
@@ -212,7 +213,7 @@ def inputs_and_tables(case: Case) -> MemoryTerm:
     each = 24 + 4 * case.shape.head_dim
     return MemoryTerm(
         name="inputs and rotary tables",
-        phases=("step", "eval"),
+        phases=(*FORWARD, "eval"),
         moments=("loss", "backward start", "backward end"),
         device_bytes=each * case.tokens,
         formula=f"{each} B x {case.tokens:,} tokens",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tunekit.memory.case import Case
-from tunekit.memory.model_states import BACKWARD, TRAINING
+from tunekit.memory.model_states import BACKWARD, FORWARD, TRAINING
 from tunekit.memory.terms import MemoryTerm, Moment, Phase
 
 _PARTITION = "deepspeed 0.19.8 runtime/zero/partition_parameters.py, partitioned_param_coordinator.py"
@@ -85,7 +85,7 @@ def gathered_weights(case: Case) -> tuple[MemoryTerm, ...]:
     at_start = min(stored, max(live - head, 2 * layer + kept))
     at_end = min(stored, embedding + 2 * layer)
     return (
-        _gathered(case, ("step",), ("loss",), at_loss, "live or head and kept"),
+        _gathered(case, FORWARD, ("loss",), at_loss, "live or head and kept"),
         _gathered(case, ("step",), ("backward start",), at_start, "live without the head, or 2 layers and kept"),
         _gathered(case, ("step",), ("backward end",), at_end, "embedding and 2 layers"),
         _gathered(case, ("eval",), (), min(stored, max(live, head)), "live or head"),
@@ -113,7 +113,7 @@ def prefetch_bucket(case: Case) -> MemoryTerm:
     size = min(case.job.zero.prefetch_bucket_size, _stored_elements(case)) if case.gathers else 0
     return MemoryTerm(
         name="prefetch bucket",
-        phases=("step", "eval"),
+        phases=(*FORWARD, "eval"),
         moments=BACKWARD,
         device_bytes=case.weight_bytes * size,
         formula=f"{case.weight_bytes} B x {size:,} elements",

@@ -13,7 +13,7 @@ def base_model(case: Case) -> MemoryTerm:
     """2 N: the 16-bit weights in the cache or folder that they are read from."""
     return MemoryTerm(
         name="base model",
-        phases=ALWAYS,
+        phases=(*ALWAYS, "merge"),
         disk_bytes=2 * case.shape.num_parameters,
         formula=f"2 B x {case.shape.num_parameters:,}",
         source="16-bit safetensors",
@@ -57,6 +57,19 @@ def final_model(case: Case) -> MemoryTerm:
         disk_bytes=case.weight_bytes * case.inventory.num_trainable,
         formula=f"{case.weight_bytes} B x {case.inventory.num_trainable:,}",
         source="safetensors",
+        kind="exact",
+    )
+
+
+def merged_model(case: Case) -> MemoryTerm:
+    """b N: base and adapter as one model, written after the run beside the base."""
+    elements = case.shape.num_parameters if case.job.adapter is not None else 0
+    return MemoryTerm(
+        name="merged model",
+        phases=("merge",),
+        disk_bytes=case.weight_bytes * elements,
+        formula=f"{case.weight_bytes} B x {elements:,}",
+        source="16-bit safetensors",
         kind="exact",
     )
 

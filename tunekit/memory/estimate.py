@@ -10,6 +10,7 @@ from tunekit.hardware.spec import Hardware
 from tunekit.memory import activations, buffers, disk, host, logits, model_states, overheads
 from tunekit.memory.case import Case, make_case
 from tunekit.memory.terms import (
+    LATER,
     MOMENTS,
     PHASES,
     PLACES,
@@ -74,9 +75,12 @@ SINGLE: tuple[Callable[[Case], MemoryTerm], ...] = (
     host.nvme_optimizer_buffers,
     host.nvme_param_buffers,
     host.saving,
+    host.resuming,
+    host.merging,
     disk.base_model,
     disk.checkpoints,
     disk.final_model,
+    disk.merged_model,
     disk.swap_files,
 )
 """One function per term, in the order they are shown."""
@@ -106,7 +110,7 @@ def sum_up(case: Case, collected: tuple[MemoryTerm, ...]) -> MemoryEstimate:
     place = partial(_place, terms, margin=margin, allocator="host" if case.on_cpu else "device")
     return MemoryEstimate(
         terms=terms,
-        peaks=tuple(_peak(terms, phase) for phase in PHASES),
+        peaks=tuple(_peak(terms, phase) for phase in (*PHASES, *LATER)),
         device=place("device", usable=_device_usable(case)),
         host=place("host", usable=hardware.host.usable_ram_bytes),
         disk=place("disk", usable=hardware.disks[0].usable_bytes if hardware.disks else 0),
@@ -119,15 +123,16 @@ def collect_terms(case: Case) -> tuple[MemoryTerm, ...]:
     found = [make(case) for make in SINGLE]
     found += [term for several in SEVERAL for term in several(case)]
     held = [term for term in found if term.device_bytes or term.host_bytes or term.disk_bytes]
-    if not case.job.evaluates:
-        held = [_without_evaluation(term) for term in held if term.phases != ("eval",)]
+    absent: set[Phase] = set() if case.job.evaluates else {"eval"}
+    absent |= set() if case.job.save_checkpoints else {"resume"}
+    held = [_without(term, absent) for term in held if not absent.issuperset(term.phases)]
     if case.on_cpu:
         held = [_on_the_host(term, case.world_size) for term in held]
     return tuple(held)
 
 
-def _without_evaluation(term: MemoryTerm) -> MemoryTerm:
-    return replace(term, phases=tuple(phase for phase in term.phases if phase != "eval"))
+def _without(term: MemoryTerm, absent: set[Phase]) -> MemoryTerm:
+    return replace(term, phases=tuple(phase for phase in term.phases if phase not in absent))
 
 
 def _on_the_host(term: MemoryTerm, world_size: int) -> MemoryTerm:
@@ -139,7 +144,7 @@ def _on_the_host(term: MemoryTerm, world_size: int) -> MemoryTerm:
 
 def _at_their_peaks(terms: tuple[MemoryTerm, ...]) -> tuple[MemoryTerm, ...]:
     """Each term with only those phases at whose peak it stands."""
-    worst = {(phase, place): _worst_moment(terms, phase, place) for phase in PHASES for place in PLACES}
+    worst = {(phase, place): _worst_moment(terms, phase, place) for phase in MOMENTS for place in PLACES}
     return tuple(_standing(term, worst) for term in terms)
 
 

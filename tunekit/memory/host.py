@@ -6,10 +6,19 @@ torch rounds every pinned block up to a power of two, so each block is rounded a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from tunekit.memory.case import Case
 from tunekit.memory.figures import figure
-from tunekit.memory.model_states import ALWAYS, TRAINING, flattens_on_device, state_bytes
+from tunekit.memory.model_states import (
+    ALWAYS,
+    FORWARD,
+    STEPPED,
+    TRAINING,
+    flattens_on_device,
+    state_bytes,
+    steps_weights_in_place,
+)
 from tunekit.memory.partitions import Tensors, ceil_div, pinned_tensors, power_of_two, sharded_elements
 from tunekit.memory.terms import MemoryTerm
 from tunekit.units import GB, MIB
@@ -67,7 +76,7 @@ def data_workers(case: Case) -> MemoryTerm:
     count = case.job.num_workers * case.world_size
     return MemoryTerm(
         name="data loader processes",
-        phases=("step", "eval"),
+        phases=(*FORWARD, "optimizer", "eval"),
         host_bytes=count * WORKER_BYTES,
         formula=f"{count} x {WORKER_BYTES:,} B",
         source="unshared size of a copy-on-write child, 0.3 to 0.6 GB",
@@ -161,9 +170,9 @@ def states_in_ram(case: Case) -> MemoryTerm:
     each = state_bytes(case)
     used = _by_groups(case) or _in_ram(case)
     elements = case.partition if _by_groups(case) else _offloaded(case) if used else 0
-    return _per_rank(
-        case, "optimizer states in RAM", round(each * elements), f"{each:g} B x {elements:,}", _source(case)
-    )
+    what = f"{each:g} B x {elements:,}"
+    made = _per_rank(case, "optimizer states in RAM", round(each * elements), what, _source(case))
+    return replace(made, phases=STEPPED)
 
 
 def gradients_in_ram(case: Case) -> MemoryTerm:
@@ -276,6 +285,43 @@ def saving(case: Case) -> MemoryTerm:
         formula=what,
         source="tunekit/worker/saving.py; safetensors copies a card's tensors to RAM file by file",
         kind="exact",
+    )
+
+
+def resuming(case: Case) -> MemoryTerm:
+    """The larger of P b N_t of module files (stages 1, 2) and P (m + states) n of optimizer files, read whole.
+
+    Each rank reads its own optimizer file, beside all buffers of the engine; its moments then become the optimizer's.
+    Stage 0 keeps all in one file, which every rank reads. Stage 3 has no module file; swap files are copied, not read.
+    """
+    master = 0 if steps_weights_in_place(case) else case.master_bytes
+    optimizer = round((master + state_bytes(case)) * case.partition)
+    module = case.weight_bytes * case.inventory.num_trainable if case.stage < 3 else 0
+    if case.job.zero.offload_optimizer == "nvme":
+        optimizer = 0
+    each = module + optimizer if case.stage == 0 else max(module, optimizer)
+    return MemoryTerm(
+        name="checkpoint being read",
+        phases=("resume",),
+        host_bytes=case.world_size * each if case.job.save_checkpoints else 0,
+        formula=f"{case.world_size} ranks x max({module:,} B of the module's file, {optimizer:,} B of the optimizer's)",
+        source="deepspeed 0.19.8 runtime/engine.py `_get_all_zero_checkpoint_state_dicts`, torch.load without mapping",
+        kind="bound",
+        low=0.5,
+    )
+
+
+def merging(case: Case) -> MemoryTerm:
+    """b N: base and adapter are added up in RAM, once, by one process after the run."""
+    elements = case.shape.num_parameters if case.job.adapter is not None else 0
+    return MemoryTerm(
+        name="model being merged",
+        phases=("merge",),
+        host_bytes=case.weight_bytes * elements,
+        formula=f"{case.weight_bytes} B x {elements:,}",
+        source="peft 0.21.2 `merge_and_unload` of a 16-bit base",
+        kind="bound",
+        high=1.3,
     )
 
 

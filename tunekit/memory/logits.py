@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tunekit.memory.case import Case
+from tunekit.memory.model_states import FORWARD
 from tunekit.memory.terms import MemoryTerm
 
 TOKEN_TILE = 4096
@@ -34,7 +35,7 @@ def full_loss(case: Case) -> MemoryTerm:
     each = round(practice.logit_bytes * vocabulary + norm * hidden)
     return MemoryTerm(
         name="logits and loss",
-        phases=("step",),
+        phases=FORWARD,
         moments=("loss",),
         device_bytes=each * case.tokens,
         formula=f"({practice.logit_bytes:g} B x {vocabulary:,} vocabulary + {norm:g} B x {hidden:,})"
@@ -58,7 +59,7 @@ def chunked_loss(case: Case) -> MemoryTerm:
     flow = 14 * case.shape.hidden_size * case.tokens * case.weight_bytes // 2
     return MemoryTerm(
         name="chunked loss",
-        phases=("step",),
+        phases=FORWARD,
         moments=("loss",),
         device_bytes=tile + flow,
         formula=(

@@ -9,8 +9,12 @@ from tunekit.memory.case import Case
 from tunekit.memory.terms import MemoryTerm, Moment, Phase
 from tunekit.recipe.schema import Optimizer
 
-ALWAYS: tuple[Phase, ...] = ("load", "step", "eval", "save")
-TRAINING: tuple[Phase, ...] = ("step", "eval", "save")
+FORWARD: tuple[Phase, ...] = ("first forward", "step")
+STEPPED: tuple[Phase, ...] = ("step", "optimizer", "eval", "save")
+"""From the first optimizer step on."""
+TRAINING: tuple[Phase, ...] = ("first forward", *STEPPED, "resume")
+"""From the moment on that the engine is built."""
+ALWAYS: tuple[Phase, ...] = ("load", *TRAINING)
 BACKWARD: tuple[Moment, ...] = ("loss", "backward start", "backward end")
 
 _STAGE_1_2 = "deepspeed 0.19.8 runtime/zero/stage_1_and_2.py"
@@ -183,8 +187,8 @@ def gradients(case: Case) -> MemoryTerm:
     early: tuple[Moment, ...] = ("loss", "backward start") if case.accumulates else ()
     return MemoryTerm(
         name="gradients",
-        phases=TRAINING if lasting else ("step",),
-        moments=() if lasting else (*early, "backward end", "optimizer"),
+        phases=TRAINING if lasting else ("step", "optimizer"),
+        moments=() if lasting else (*early, "backward end"),
         device_bytes=0 if case.offloads_optimizer else case.weight_bytes * elements,
         formula=f"{case.weight_bytes} B x {case.inventory.num_trainable:,}{share(case) if case.stage >= 2 else ''}",
         source=f"{stage_source(case)}; accumulated in the model's type",
@@ -212,13 +216,16 @@ def master_weights(case: Case) -> MemoryTerm:
 
 
 def optimizer_states(case: Case) -> MemoryTerm:
-    """State bytes x n: two moments of Adam 8 n, bf16 moments 4 n, 8-bit moments 2.03 n, Lion and flat Adafactor 4 n."""
+    """State bytes x n: two moments of Adam 8 n, bf16 moments 4 n, 8-bit moments 2.03 n, Lion and flat Adafactor 4 n.
+
+    The first step makes them: a job may fit its first forward and not its second.
+    """
     elements = _device_share(case) if case.offloads_optimizer else case.partition
     each = state_bytes(case)
     paged = case.job.optimizer == "paged_adamw_8bit"
     return MemoryTerm(
         name="optimizer states",
-        phases=TRAINING,
+        phases=STEPPED,
         device_bytes=round(each * elements),
         formula=f"{each:g} B x {case.inventory.num_trainable:,}{_spread(case)} ({case.job.optimizer})",
         source="torch AdamW; bitsandbytes 0.50.2 optim (block size 256); managed memory may page out"
@@ -256,8 +263,7 @@ def optimizer_step(case: Case) -> MemoryTerm:
     updating = max(flat, cast) + copies * case.master_bytes * piece - released
     return MemoryTerm(
         name="optimizer step",
-        phases=("step",),
-        moments=("optimizer",),
+        phases=("optimizer",),
         device_bytes=max(flat + cast, updating),
         formula=f"{flat:,} B of flat gradient + {cast:,} B of its cast, of {piece:,} elements stepped at once",
         source=stage_source(case),

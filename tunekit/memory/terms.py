@@ -5,22 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Phase = Literal["load", "step", "eval", "save"]
+Phase = Literal["load", "first forward", "step", "optimizer", "eval", "save", "resume", "merge"]
 Kind = Literal["exact", "bound", "calibrated"]
 Place = Literal["device", "host", "disk"]
-PHASES: tuple[Phase, ...] = ("load", "step", "eval", "save")
+PHASES: tuple[Phase, ...] = ("load", "first forward", "step", "optimizer", "eval", "save")
+"""What every run goes through; the worst of them decides.
+
+load: weights are read, and DeepSpeed's engine is built. first forward: up to the first loss, when optimizers have no
+states yet. step: forward and backward. optimizer: its step. eval: on held-out rows, where there are any. save: a
+checkpoint, and the final model.
+"""
+LATER: tuple[Phase, ...] = ("resume", "merge")
+"""What may follow a run: going on from a checkpoint, and making one model of base and adapter. They decide nothing."""
 PLACES: tuple[Place, ...] = ("device", "host", "disk")
 
-Moment = Literal["read", "convert", "flatten", "loss", "backward start", "backward end", "optimizer"]
+Moment = Literal["read", "convert", "flatten", "loss", "backward start", "backward end"]
 """What cannot happen at the same time inside a phase."""
 MOMENTS: dict[Phase, tuple[Moment, ...]] = {
     "load": ("read", "convert", "flatten"),
-    "step": ("loss", "backward start", "backward end", "optimizer"),
+    "first forward": (),
+    "step": ("loss", "backward start", "backward end"),
+    "optimizer": (),
     "eval": (),
     "save": (),
+    "resume": (),
+    "merge": (),
 }
 """load: weights are read from disk; a .gguf was converted before; DeepSpeed builds its flat copy after.
-step: the loss and its backward; backward of the last layer, then of the first and the embedding; the optimizer step.
+step: the loss and its backward; backward of the last layer, then of the first and the embedding.
 """
 
 
@@ -61,6 +73,21 @@ class PhasePeak:
     device_bytes: int
     host_bytes: int
     disk_bytes: int
+
+
+def as_measured(peaks: tuple[PhasePeak, ...]) -> tuple[PhasePeak, ...]:
+    """The peaks of a run as a run can measure them: DeepSpeed steps inside of backward, so these phases are one."""
+    found = {peak.phase: peak for peak in peaks if peak.phase not in LATER}
+    together = [found.pop(phase) for phase in ("first forward", "optimizer") if phase in found]
+    if "step" in found:
+        together.append(found["step"])
+        found["step"] = PhasePeak(
+            phase="step",
+            device_bytes=max(peak.device_bytes for peak in together),
+            host_bytes=max(peak.host_bytes for peak in together),
+            disk_bytes=max(peak.disk_bytes for peak in together),
+        )
+    return tuple(found.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

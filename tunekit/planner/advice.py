@@ -108,6 +108,16 @@ def nvme_traffic(settled: Settled) -> tuple[int, float]:
     return moved, moved / disk.read_rate + moved / disk.write_rate
 
 
+def _going_on(settled: Settled, trial: Trial) -> Iterator[str]:
+    needed = next((peak.host_bytes for peak in trial.memory.peaks if peak.phase == "resume"), 0)
+    usable = trial.memory.host.usable_bytes
+    if needed > usable >= trial.memory.host.expected_bytes:
+        yield (
+            f"A run that stops can hardly go on here: `tunekit resume` needs {format_bytes(needed)} of RAM, of which "
+            f"{format_bytes(usable)} are usable, as DeepSpeed reads the optimizer's states beside its buffers."
+        )
+
+
 def _locked_ram(settled: Settled, trial: Trial) -> Iterator[str]:
     if settled.recipe.zero.pin_memory:
         locked = pinned_bytes(trial.memory, trial.job.zero.stage)
@@ -148,6 +158,7 @@ ADVICE: tuple[Advice, ...] = (
     _eager_scores,
     _swapping,
     _wasted_boundary,
+    _going_on,
     _locked_ram,
     _large_buckets,
     _decayed_norms,

@@ -19,9 +19,13 @@ Judge = Literal["model", "table"]
 PLACE_NAMES: dict[Place, str] = {"device": "GPU", "host": "host RAM", "disk": "disk"}
 PHASE_WORDS: dict[Phase, str] = {
     "load": "while loading",
+    "first forward": "in the first forward pass",
     "step": "in a training step",
+    "optimizer": "in the optimizer's step",
     "eval": "in evaluation",
     "save": "while saving",
+    "resume": "when a run goes on",
+    "merge": "when an adapter is merged",
 }
 
 

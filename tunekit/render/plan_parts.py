@@ -293,9 +293,3 @@ def shortened(decision: Decision) -> str:
     if len(decision.value) > _LONG_VALUE and decision.value.startswith("["):
         return f"{decision.value.count(',') + 1} modules"
     return decision.value
-
-
-def places_of(term: MemoryTerm) -> str:
-    """`GPU 9.1 GiB` and the like, for every place the term stands in."""
-    named = (("GPU", term.device_bytes), ("host", term.host_bytes), ("disk", term.disk_bytes))
-    return ", ".join(f"{name} {format_bytes(count)}" for name, count in named if count) or "0 B"

@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from tunekit.launcher.history import MeasuredBefore
-from tunekit.memory.terms import MemoryTerm
 from tunekit.planner.plan import Fix, Plan
 from tunekit.render.plan_parts import (
     Cell,
@@ -24,16 +23,18 @@ from tunekit.render.plan_parts import (
     largest_terms,
     memory_columns,
     overrule_hint,
-    places_of,
     short_decisions,
     shown_phases,
     title,
 )
+from tunekit.render.term_list import term_list
 from tunekit.units import GIB, format_bytes
 
 STYLES = {"fits": "green", "tight": "yellow", "rejected": "red", "passes": "green", "fails": "red"}
 _TERMS_SHOWN = 5
 _WIDEST_BAR = 20
+_PHASE_WIDTH = 19
+"""Columns of "first forward", of margin and of the gap after it."""
 
 
 def render_plan(plan: Plan, console: Console, *, explain: bool = False, before: MeasuredBefore | None = None) -> None:
@@ -74,7 +75,7 @@ def _parts(plan: Plan, console: Console, *, explain: bool, before: MeasuredBefor
     elif plan.verdict == "rejected":
         yield from _section("What to change", Text("Nothing that tunekit knows makes this fit a shipped machine."))
     if explain:
-        yield from _section("Every term", _every_term(plan))
+        yield from _section("Every term: formula with its numbers, source", term_list(plan))
 
 
 def _headline(plan: Plan) -> Text:
@@ -105,7 +106,7 @@ def _table(*columns: str) -> Table:
 def _memory(plan: Plan, console: Console) -> Table:
     columns = memory_columns(plan)
     table = _table("", *(column.title for column in columns))
-    width = min(_WIDEST_BAR, max(0, (console.width - 12) // len(columns) - 16))
+    width = min(_WIDEST_BAR, max(0, (console.width - _PHASE_WIDTH) // len(columns) - 16))
     for index, phase in enumerate(shown_phases(plan)):
         table.add_row(phase, *(_amount(column, index, width, console) for column in columns))
     table.add_row(
@@ -214,19 +215,3 @@ def _fixes(fixes: tuple[Fix, ...]) -> Table:
         saves = format_bytes(fix.saves_bytes) if fix.saves_bytes else "-"
         table.add_row(verdict, saves, Text.assemble((fix.set, "bold"), "\n", (fix.note, "dim")))
     return table
-
-
-def _every_term(plan: Plan) -> Table:
-    table = Table.grid()
-    table.add_column(overflow="fold")
-    for term in plan.memory.terms:
-        table.add_row(Text.assemble((term.name, "bold"), f"  {places_of(term)}  ", (_kind(term), "dim")))
-        table.add_row(Padding(Text(term.formula), (0, 0, 0, 4)))
-        table.add_row(Padding(Text(term.source, style="dim"), (0, 0, 0, 4)))
-    return table
-
-
-def _kind(term: MemoryTerm) -> str:
-    band = "" if term.low == term.high == 1.0 else f", x{term.low:g} to x{term.high:g}"
-    phases = ", ".join(term.phases) or "never at a peak"
-    return f"[{term.kind}{band}; {phases}]"

@@ -25,6 +25,11 @@ def test_an_adapter_checkpoint_leaves_the_base_out() -> None:
     assert disk.checkpoint_bytes(found) == 16 * found.inventory.num_trainable
 
 
+def test_a_merged_model_lies_beside_the_base() -> None:
+    assert disk.merged_model(case("qlora")).disk_bytes == 2 * COUNT
+    assert disk.merged_model(case()).disk_bytes == 0
+
+
 def test_one_checkpoint_more_than_is_kept() -> None:
     assert disk.checkpoints(case(keep_checkpoints=3)).disk_bytes == 4 * 16 * COUNT
     assert disk.checkpoints(case(save_checkpoints=False)).disk_bytes == 0

@@ -6,14 +6,15 @@ from memory_jobs import job, llama, machine
 
 from tunekit.memory.case import make_case
 from tunekit.memory.estimate import SEVERAL, SINGLE, collect_terms, estimate_memory
-from tunekit.memory.terms import PHASES, PLACES, MemoryEstimate
+from tunekit.memory.terms import LATER, PHASES, PLACES, MemoryEstimate
 from tunekit.model_shape.catalogue import find
 
 SHAPE = llama(layers=4, hidden=256, ffn=512, vocab=4096)
 
 
-def device(estimate: MemoryEstimate, *names: str) -> set[str]:
-    return {term.name for term in estimate.terms if "step" in term.phases and term.device_bytes}
+def device(estimate: MemoryEstimate) -> set[str]:
+    """Names of what stands on a device at its worst."""
+    return {term.name for term in estimate.terms if estimate.device.worst_phase in term.phases and term.device_bytes}
 
 
 def test_every_term_stands_in_one_place_and_has_bytes() -> None:
@@ -35,7 +36,7 @@ def test_an_exact_term_has_no_band() -> None:
         assert term.kind != "exact" or (term.low, term.high) == (1.0, 1.0)
 
 
-def test_the_worst_moment_of_the_step_stands_alone() -> None:
+def test_the_worst_phase_stands_alone() -> None:
     """A long row peaks at the loss, a short one at the optimizer step: their terms never add up."""
     deep = llama(layers=12, hidden=256, ffn=512, vocab=512)
     long = device(
@@ -51,7 +52,26 @@ def test_the_worst_moment_of_the_step_stands_alone() -> None:
 
 def test_what_is_not_at_a_peak_is_listed_without_a_phase() -> None:
     terms = estimate_memory(job(max_seq_length=65536, loss="full"), SHAPE, machine()).terms
-    assert [term.phases for term in terms if term.name == "optimizer step"] == [()]
+    assert [term.phases for term in terms if term.name == "layer recomputed and in backward"] == [(), ()]
+
+
+def test_there_are_six_phases_and_what_may_follow() -> None:
+    """The optimizer's states come with the first step; what only a later command needs decides nothing."""
+    found = estimate_memory(job(evaluates=True), SHAPE, machine())
+    assert [peak.phase for peak in found.peaks] == [
+        *("load", "first forward", "step", "optimizer", "eval", "save", "resume", "merge")
+    ]
+    sizes = {peak.phase: peak.device_bytes for peak in found.peaks}
+    states = next(term.device_bytes for term in found.terms if term.name == "optimizer states")
+    assert 0 < sizes["first forward"] <= sizes["step"] - states
+    assert found.host.worst_phase not in LATER
+
+
+def test_going_on_is_weighed_where_checkpoints_are_kept() -> None:
+    kept, none = (estimate_memory(job(save_checkpoints=value), SHAPE, machine()) for value in (True, False))
+    host = {peak.phase: peak.host_bytes for peak in kept.peaks}
+    assert host["resume"] > host["first forward"]
+    assert not any("resume" in term.phases for term in none.terms)
 
 
 def test_evaluation_is_weighed_where_it_happens() -> None:

@@ -132,6 +132,20 @@ def test_a_whole_model_leaves_the_card_file_by_file() -> None:
     assert host.saving(case()).host_bytes == 2 * COUNT
 
 
+def test_going_on_reads_each_rank_its_own_file_whole() -> None:
+    each = case().partition
+    assert host.resuming(case()).host_bytes == 2 * 12 * each
+    assert host.resuming(case(zero={"stage": 0})).host_bytes == 2 * 14 * COUNT
+    assert host.resuming(case(zero={"stage": 3, "offload_optimizer": "nvme"})).host_bytes == 0
+    assert host.resuming(case(optimizer="sgd", ranks=8)).host_bytes == 8 * 2 * COUNT
+    assert host.resuming(case(save_checkpoints=False)).host_bytes == 0
+
+
+def test_only_adapters_are_merged() -> None:
+    assert host.merging(case("qlora")).host_bytes == 2 * COUNT
+    assert host.merging(case()).host_bytes == 0
+
+
 def test_zenflow_has_a_second_gradient_block() -> None:
     found = case(zero={"stage": 2, "offload_optimizer": "cpu", "zenflow": True})
     assert host.zenflow_buffer(found).host_bytes == host.gradients_in_ram(found).host_bytes > 0

@@ -6,11 +6,10 @@ from planning import CODELLAMA_34B, LLAMA_8B, SMOLLM, laptop, machine, recipe_fo
 
 from tunekit.hardware.calibration import Calibration
 from tunekit.launcher.history import MeasuredBefore
-from tunekit.memory.terms import MemoryTerm
 from tunekit.planner.make import make_plan
 from tunekit.planner.plan import Decision, Plan
 from tunekit.render import plan_parts
-from tunekit.units import GIB, MIB
+from tunekit.units import MIB
 
 
 def planned(model: str = LLAMA_8B, kind: str = "lora", **keys: object) -> Plan:
@@ -66,7 +65,7 @@ def test_columns_hold_the_peaks_of_the_phases() -> None:
     plan = planned()
     device = plan_parts.memory_columns(plan)[0]
     assert device.title == "GPU (each of 2)"
-    assert [phase for phase, _ in device.cells] == ["load", "step", "save"]
+    assert [phase for phase, _ in device.cells] == ["load", "first forward", "step", "optimizer", "save"]
     amounts = {peak.phase: peak.device_bytes for peak in plan.memory.peaks}
     assert all(cell.bytes == amounts[phase] for phase, cell in device.cells)
 
@@ -132,12 +131,6 @@ def test_sizes_become_one_line_and_long_lists_a_count() -> None:
     assert not set(keys) & set(plan_parts.SIZE_KEYS)
     assert ("method.target_modules", "7 modules") in [(key, value) for key, value, _ in short]
     assert plan_parts.shortened(Decision(key="a", value="[b,c]", reason="")) == "[b,c]"
-
-
-def test_a_term_names_its_place() -> None:
-    term = MemoryTerm(name="x", phases=(), host_bytes=2 * GIB, formula="", source="", kind="exact")
-    assert plan_parts.places_of(term) == "host 2.0 GiB"
-    assert plan_parts.places_of(replace(term, host_bytes=0)) == "0 B"
 
 
 def test_the_largest_terms_are_those_of_the_worst_phase() -> None:

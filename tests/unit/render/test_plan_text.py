@@ -95,7 +95,7 @@ def test_explain_shows_every_term_with_formula_source_and_kind() -> None:
     for term in plan.memory.terms:
         assert term.name in shown
         assert term.formula.split("\n")[0][:60] in shown
-    assert "[exact; step, save]" in shown
+    assert "4-bit base  exact; from the first forward on" in shown
     assert "zero.reduce_bucket_size=" in shown
     assert "not fp16" in shown
 
