@@ -52,7 +52,8 @@ class Start:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Before:
     """What must happen before the ranks start: bytes of the model and data sets to fetch, ops to compile, a file to
-    convert; `not_here` says why this machine cannot start a plan that is for another one.
+    convert; `not_here` says why this machine cannot start a plan that is for another one. `first_port`: the start takes
+    the first free port from this one on; None where the user named the port.
     """
 
     fetch_bytes: int = 0
@@ -60,6 +61,7 @@ class Before:
     ops: tuple[str, ...] = ()
     convert: str | None = None
     not_here: tuple[str, ...] = ()
+    first_port: int | None = None
 
 
 def order(plan: Plan, loaded: LoadedRecipe, *, wanted_port: int | None = None) -> Start:
@@ -92,6 +94,7 @@ def dry_run(start: Start, caller: Caller, machine: Machine) -> tuple[LaunchReque
         ops=ops_to_build(plan, caller),
         convert=model_to_convert(plan),
         not_here=tuple(fault.text for fault in faults) if elsewhere else (),
+        first_port=preferred_port(plan.recipe.output.dir) if start.wanted_port is None else None,
     )
     return request, before, () if elsewhere else faults
 

@@ -28,7 +28,10 @@ BY_HAND = (
 def print_request(console: Console, plan: Plan, request: LaunchRequest, run_dir: RunDir, before: Before) -> None:
     """The whole request, section by section; nothing is started and nothing written."""
     sections = (
-        ("Would be started", ["cd " + shlex.quote(request.cwd), " \\\n  ".join(command_lines(request.argv))]),
+        (
+            "Would be started" + _port(before),
+            ["cd " + shlex.quote(request.cwd), " \\\n  ".join(command_lines(request.argv))],
+        ),
         ("Environment, beside yours", [f"{name}={shlex.quote(value)}" for name, value in request.env.items()]),
         ("Removed from the environment", [" ".join(request.unset)]),
         ("DeepSpeed configuration", [request.files[str(run_dir.ds_config)].rstrip()]),
@@ -79,6 +82,10 @@ def before_lines(plan: Plan, before: Before) -> Sequence[str]:
         *(lines or ["nothing: model, data and compiled ops are here"]),
         *(f"not here: {why}" for why in before.not_here),
     ]
+
+
+def _port(before: Before) -> str:
+    return "" if before.first_port is None else f", with the first free port from {before.first_port} on"
 
 
 def _files(request: LaunchRequest) -> list[str]:

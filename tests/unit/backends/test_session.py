@@ -14,6 +14,7 @@ from tunekit.backends.recording import RecordingBackend
 from tunekit.backends.session import Start, dry_run, order, resumable, start_run
 from tunekit.errors import MissingError, RunFailed, UsageError
 from tunekit.launcher.ops import write_stamp
+from tunekit.launcher.ports import choose_port
 from tunekit.launcher.preflight import Machine
 from tunekit.launcher.run_dir import RunDir
 from tunekit.recipe.loading import LoadedRecipe
@@ -111,6 +112,8 @@ def test_dry_run_writes_nothing_and_says_what_is_missing(first, caller):
     shutil.rmtree(caller.environ["TORCH_EXTENSIONS_DIR"])
     request, before, faults = dry_run(first, caller, HERE)
     assert faults == ()
+    assert str(before.first_port) == request.argv[request.argv.index("--master_port") + 1]
+    assert dry_run(replace(first, wanted_port=choose_port("x")), caller, HERE)[1].first_port is None
     assert not first.run_dir.path.exists()
     assert before.ops == ("deepspeed_shm_comm",)
     assert (before.fetch_bytes, before.convert) == (0, None)

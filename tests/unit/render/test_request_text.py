@@ -27,6 +27,7 @@ def test_all_of_it_is_printed(request_of_plan):
     output = io.StringIO()
     print_request(Console(file=output, width=100), make_plan(), request_of_plan, RUN, Before(ops=("cpu_adam",)))
     text = output.getvalue()
+    assert text.startswith("Would be started\n"), "the user named the port"
     for part in (
         "  cd /home/user/work\n  /venv/bin/deepspeed \\\n    -H /dev/null \\\n    --num_gpus 2 \\\n",
         "  DS_ACCELERATOR=cpu\n",
@@ -49,6 +50,12 @@ def test_the_json_holds_the_texts(request_of_plan):
     assert json.loads(tree["files"]["ds_config.json"])["zero_optimization"]["stage"] == 2
     assert tree["before"] == {"fetch_bytes": 7, "fetch_data": [], "compile": [], "convert": "x.gguf", "not_here": []}
     assert (tree["format_version"], tree["verdict"], tree["run_dir"]) == (1, "fits", "/work/runs/tiny")
+
+
+def test_a_port_that_is_chosen_may_be_another(request_of_plan):
+    output = io.StringIO()
+    print_request(Console(file=output, width=100), make_plan(), request_of_plan, RUN, Before(first_port=29511))
+    assert output.getvalue().startswith("Would be started, with the first free port from 29511 on\n")
 
 
 def test_before_the_start():
