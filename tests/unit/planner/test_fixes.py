@@ -156,3 +156,8 @@ def test_a_larger_machine_saves_nothing() -> None:
         machines = [fix for fix in found if fix.set.startswith("hardware=")]
         assert machines
         assert all(fix.saves_bytes == 0 for fix in machines)
+
+
+def test_a_larger_machine_saves_nothing_even_where_more_cards_share() -> None:
+    found = fixes("meta-llama/Llama-2-70b-chat-hf", "lora", zero__preset="z3", train__micro_batch_size=1)
+    assert named(found, "hardware=8x_a100_80gb").saves_bytes == 0
