@@ -41,7 +41,9 @@ HOST: Mapping[str, Kind] = {
     "ram_gib": "amount",
     "usable_ram_gb": "amount",
     "ram_bandwidth_gb": "amount",
+    "memlock_unlimited": "flag",
 }
+_OPTIONAL = ("memlock_unlimited",)
 DISK: Mapping[str, Kind] = {
     "name": "text",
     "total_gb": "amount",
@@ -147,7 +149,8 @@ class _Reader:
     def host(self) -> Host:
         """The machine around the cards."""
         section = self._subsection("host") or {}
-        self.section("host.", section, HOST, required=tuple(HOST) if section else ())
+        required = tuple(name for name in HOST if name not in _OPTIONAL) if section else ()
+        self.section("host.", section, HOST, required=required)
         ram, usable = self._bytes(section, "host.ram_gib", GIB), self._bytes(section, "host.usable_ram_gb", GB)
         if usable > ram:
             self.add("host.usable_ram_gb", "more than ram_gib", allowed=f"at most {ram / GB:.0f}")
@@ -157,6 +160,7 @@ class _Reader:
             ram_bytes=ram,
             usable_ram_bytes=usable,
             ram_bandwidth=self._bytes(section, "host.ram_bandwidth_gb", GB),
+            memlock_unlimited=section.get("memlock_unlimited") is True,
         )
 
     def disks(self) -> tuple[Disk, ...]:

@@ -46,6 +46,8 @@ class Host:
     usable_ram_bytes: int
     """What a planner may fill: RAM less firmware, operating system and page cache."""
     ram_bandwidth: int
+    memlock_unlimited: bool = False
+    """Whether a process may lock any amount of RAM (`ulimit -l`): then DeepSpeed pins it without torch's rounding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

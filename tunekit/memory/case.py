@@ -95,6 +95,11 @@ class Case:
         return self.job.zero.pin_memory and not self.on_cpu
 
     @property
+    def pins_exactly(self) -> bool:
+        """Whether DeepSpeed's own allocator pins, which rounds nothing; the launcher chooses it where it may."""
+        return self.pins and self.hardware.host.memlock_unlimited
+
+    @property
     def residual_bytes(self) -> int:
         """Width of the residual stream, whose copies activation checkpoints are."""
         return self.practice.residual_bytes or self.weight_bytes

@@ -1,6 +1,7 @@
 """Host RAM of all ranks together: processes, loading, what offload moved here, saving.
 
-torch rounds every pinned block up to a power of two, so each block is rounded alone. n is a rank's trained elements.
+torch rounds every pinned block up to a power of two, so each block is rounded alone; DeepSpeed's own pinned allocator
+(DS_PIN_MEMORY_BACKEND=native) rounds nothing and keeps no freed block. n is a rank's trained elements.
 """
 
 from __future__ import annotations
@@ -212,7 +213,7 @@ def zenflow_buffer(case: Case) -> MemoryTerm:
 def trained_weights_in_ram(case: Case) -> MemoryTerm:
     """b n per rank with offload_param: a flat block per parameter group, always pinned.
 
-    High is twice that: the blocks that held the partitions before may stay in torch's cache.
+    High is twice that: the blocks that held the partitions before may stay in torch's cache (DeepSpeed's own has none).
     """
     sizes = [sharded_elements(group, case.world_size) for group in case.inventory.groups]
     nvme = case.job.zero.offload_param == "nvme"
@@ -224,8 +225,8 @@ def trained_weights_in_ram(case: Case) -> MemoryTerm:
         host_bytes=case.world_size * rounded if case.offloads_param else 0,
         formula=f"{case.world_size} ranks x {case.weight_bytes} B x {sum(kept):,} in pinned blocks",
         source=_STAGE_3,
-        kind="bound",
-        high=2.0,
+        kind="exact" if case.pins_exactly else "bound",
+        high=1.0 if case.pins_exactly else 2.0,
     )
 
 
@@ -233,15 +234,14 @@ def frozen_weights_in_ram(case: Case) -> MemoryTerm:
     """b N_f / P + N_q / 2P per rank with offload_param: the partition of every tensor is a pinned block of its own."""
     used = case.offloads_param and case.job.zero.offload_param == "cpu"
     parts = (case.inventory.frozen, case.weight_bytes), (case.inventory.packed, 2)
-    count = pinned_tensors if case.pins else _unpinned_tensors
-    size = sum(count(tensors, case.world_size, width) for tensors, width in parts) if used else 0
+    size = sum(_tensor_blocks(case, tensors, case.world_size, width) for tensors, width in parts) if used else 0
     quantized = case.inventory.num_quantized
     return MemoryTerm(
         name="frozen base in RAM",
         phases=TRAINING if quantized else ALWAYS,
         host_bytes=case.world_size * size,
         formula=f"({case.weight_bytes} B x {case.inventory.num_frozen:,} + 0.5 B x {quantized:,}), each tensor a block"
-        + (" rounded up to a power of two" if case.pins else ""),
+        + (" rounded up to a power of two" if _rounds(case) else ""),
         source=_STAGE_3,
         kind="exact",
     )
@@ -350,23 +350,29 @@ def _offloaded(case: Case) -> int:
     return sum(_ram_groups(case))
 
 
+def _rounds(case: Case) -> bool:
+    return case.pins and not case.pins_exactly
+
+
 def _block(case: Case, size: int, *, always: bool = False) -> int:
-    pinned = case.pins or (always and not case.on_cpu)
-    return power_of_two(size) if pinned else size
+    rounded = _rounds(case) or (always and not case.on_cpu and not case.pins_exactly)
+    return power_of_two(size) if rounded else size
 
 
 def _blocks(case: Case, elements: Iterable[int], width: int) -> int:
     return sum(_block(case, width * each) for each in elements)
 
 
-def _unpinned_tensors(tensors: Tensors, world_size: int, width: int) -> int:
+def _tensor_blocks(case: Case, tensors: Tensors, world_size: int, width: int) -> int:
+    """Bytes of one rank's partitions, each a block of its own."""
+    if _rounds(case):
+        return pinned_tensors(tensors, world_size, width)
     return width * sharded_elements(tensors, world_size)
 
 
 def _accumulation_blocks(case: Case) -> int:
     """A rank's share of the parameters, each with a 16-bit block of its own."""
-    count = pinned_tensors if case.pins else _unpinned_tensors
-    return count(case.inventory.trainable, 1, case.weight_bytes) // case.world_size
+    return _tensor_blocks(case, case.inventory.trainable, 1, case.weight_bytes) // case.world_size
 
 
 def _per_rank(case: Case, name: str, size: int, what: str, source: str) -> MemoryTerm:
@@ -374,7 +380,8 @@ def _per_rank(case: Case, name: str, size: int, what: str, source: str) -> Memor
         name=name,
         phases=TRAINING,
         host_bytes=case.world_size * size,
-        formula=f"{case.world_size} ranks x {what}" + (", pinned blocks rounded up" if case.pins else ""),
+        formula=f"{case.world_size} ranks x {what}"
+        + (", pinned blocks rounded up" if _rounds(case) else ", pinned exactly" if case.pins else ""),
         source=source,
         kind="exact",
     )

@@ -9,7 +9,15 @@ from tunekit.hardware.gpu_table import CONTEXT_BYTES, UNKNOWN_BANDWIDTH, UNKNOWN
 from tunekit.hardware.profiles import LOCAL
 from tunekit.hardware.spec import Disk, Gpu, Hardware, Host, Link
 from tunekit.probes.gpus import GpuReading, GpuReport, read_gpus, visible_gpus, visible_here
-from tunekit.probes.host import Drive, Memory, read_cores, read_cpu_name, read_drives, read_memory
+from tunekit.probes.host import (
+    Drive,
+    Memory,
+    memlock_bytes,
+    read_cores,
+    read_cpu_name,
+    read_drives,
+    read_memory,
+)
 from tunekit.units import GB, GIB, format_bytes
 
 CPU_PROCESSES = 2
@@ -30,6 +38,8 @@ class Readings:
     cpu: str
     cores: int
     drives: tuple[Drive, ...]
+    memlock_bytes: int | None
+    """None: there is no limit."""
 
 
 def probe_hardware(nvml: Any = None) -> Hardware:
@@ -46,6 +56,7 @@ def probe_hardware(nvml: Any = None) -> Hardware:
         cpu=read_cpu_name(),
         cores=read_cores(),
         drives=read_drives(),
+        memlock_bytes=memlock_bytes(),
     )
     return describe_machine(readings)
 
@@ -59,6 +70,7 @@ def describe_machine(readings: Readings) -> Hardware:
         ram_bytes=readings.memory.total,
         usable_ram_bytes=max(0, readings.memory.available - _SPARE_RAM),
         ram_bandwidth=RAM_BANDWIDTH,
+        memlock_unlimited=readings.memlock_bytes is None,
     )
     return Hardware(
         name=LOCAL,

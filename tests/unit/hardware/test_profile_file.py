@@ -50,6 +50,11 @@ def test_a_machine_without_cards() -> None:
     assert box.disks[0].write_rate == 2_500_000_000
 
 
+def test_the_right_to_lock_ram_may_be_said() -> None:
+    assert not read(HOST + DISKS).host.memlock_unlimited
+    assert read(HOST + "  memlock_unlimited: true\n" + DISKS).host.memlock_unlimited
+
+
 def test_a_card_written_out() -> None:
     box = read(OWN_CARD + LINK + HOST + DISKS)
     assert len(box.gpus) == 3

@@ -60,6 +60,21 @@ def test_pinned_blocks_are_rounded_one_by_one() -> None:
     assert host.master_in_ram(loose).host_bytes == 2 * 4 * sum(loose.group_partitions)
 
 
+def test_deepspeeds_own_allocator_rounds_nothing() -> None:
+    """It needs the right to lock any amount of RAM."""
+    zero = {"stage": 3, "offload_optimizer": "cpu", "offload_param": "cpu"}
+    box = machine()
+    free = replace(box, host=replace(box.host, memlock_unlimited=True))
+    exact, rounded = (make_case(job("full", zero=zero), SHAPE, each) for each in (free, box))
+    sizes = {term: (term(exact).host_bytes, term(rounded).host_bytes) for term in STATES}
+    assert all(small <= large for small, large in sizes.values())
+    assert sum(small for small, _ in sizes.values()) == 20 * COUNT
+    assert sum(large for _, large in sizes.values()) > 20 * COUNT
+    assert host.trained_weights_in_ram(exact).high == 1.0
+    lora = make_case(job("lora", zero={"stage": 3, "offload_param": "cpu"}), SHAPE, free)
+    assert host.frozen_weights_in_ram(lora).host_bytes == 2 * lora.inventory.num_frozen
+
+
 def test_stage_three_rounds_every_sub_group_of_gradients() -> None:
     found = case(zero={"stage": 3, "offload_optimizer": "cpu", "sub_group_size": 200_000})
     assert host.gradients_in_ram(found).host_bytes == 2 * sum(power_of_two(4 * each) for each in found.sub_groups)

@@ -17,11 +17,19 @@ DRIVES = (Drive(path="/data", device=1, total=1000, free=800), Drive(path="/", d
 
 
 def readings(report: GpuReport) -> Readings:
-    return Readings(report=report, shown=report.gpus, memory=MEMORY, cpu="a CPU", cores=8, drives=DRIVES)
+    return Readings(
+        report=report, shown=report.gpus, memory=MEMORY, cpu="a CPU", cores=8, drives=DRIVES, memlock_bytes=2**23
+    )
 
 
 def probed(*cards: Card, peers: bool = False) -> Readings:
     return readings(read_gpus(FakeNvml(cards, peers=peers)))
+
+
+def test_ram_that_may_be_locked_without_limit_is_noted() -> None:
+    limited = probed(Card())
+    assert not describe_machine(limited).host.memlock_unlimited
+    assert describe_machine(replace(limited, memlock_bytes=None)).host.memlock_unlimited
 
 
 def test_known_cards_get_the_tables_rates() -> None:
