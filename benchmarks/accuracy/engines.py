@@ -6,7 +6,7 @@ from accuracy.setting import Engine, States
 from tunekit.memory import activations, logits, model_states, overheads
 from tunekit.memory.case import Case
 from tunekit.memory.estimate import collect_terms
-from tunekit.memory.model_states import ALWAYS, TRAINING
+from tunekit.memory.model_states import ALWAYS, FORWARD, TRAINING
 from tunekit.memory.terms import Kind, MemoryTerm, Moment, Phase
 
 _SINGLE = (
@@ -33,13 +33,13 @@ def engine_terms(case: Case, engine: Engine, states: States) -> tuple[MemoryTerm
     terms += [*activations.layer_in_backward(case), *activations.merged_experts(case)]
     terms += [trained(case, engine, states), gradients(case, engine, states), moments(case, engine, states)]
     terms += [stepping(case, engine, states), *base(case, engine, states)]
-    terms += [*in_flight(case, engine, states), *gathered(case, engine, states)]
+    terms += [*in_flight(case, engine, states), *gathered(case, engine, states), *reducing(case, engine, states)]
     return tuple(term for term in terms if term.device_bytes)
 
 
 def ranks(case: Case, engine: Engine) -> int:
     """Over how many processes states are divided."""
-    return case.world_size if engine == "fsdp" else 1
+    return case.world_size if engine in ("fsdp", "fsdp2") else 1
 
 
 def trained_count(case: Case, engine: Engine, states: States) -> int:
@@ -112,12 +112,16 @@ def in_flight(case: Case, engine: Engine, states: States) -> tuple[MemoryTerm, .
     """Gradients on their way: whole layers of them under FSDP."""
     made = model_states.gradients_in_flight(case)
     full = case.job.method == "full"
-    return made if full and (engine == "fsdp" or states.in_backward) else made[:2] if full else ()
+    return made if full and (engine in ("fsdp", "fsdp2") or states.in_backward) else made[:2] if full else ()
 
 
 def gathered(case: Case, engine: Engine, states: States) -> tuple[MemoryTerm, ...]:
-    """FSDP: the outer unit (embedding, head) stays whole during a step, and the layer in work; b each element."""
-    if engine != "fsdp" or case.world_size == 1:
+    """FSDP: the outer unit (embedding, head) stays whole during a step, and the layer in work; b each element.
+
+    FSDP 2 gathers the next layer meanwhile. It copies also what one rank has alone, where it is stored wider.
+    """
+    alone = case.world_size == 1 and (engine == "fsdp" or states.trained_bytes == case.weight_bytes)
+    if engine not in ("fsdp", "fsdp2") or alone:
         return ()
     inventory = case.inventory
     tied = case.shape.tied_embeddings
@@ -127,8 +131,27 @@ def gathered(case: Case, engine: Engine, states: States) -> tuple[MemoryTerm, ..
     quantized = inventory.num_quantized // layers if states.base != "plain" else 0
     layer = case.weight_bytes * (inventory.layer - quantized) + round(packed)
     return (
-        _term("outer unit gathered", ("first forward", "step", "optimizer"), root),
-        _term("layer gathered", ("step",), layer, moments=("loss", "backward start", "backward end")),
+        _term("outer unit gathered", (*FORWARD, "optimizer"), root),
+        _term("layer gathered", FORWARD, layer * (2 if engine == "fsdp2" else 1)),
+    )
+
+
+def reducing(case: Case, engine: Engine, states: States) -> tuple[MemoryTerm, ...]:
+    """FSDP 2: a layer's gradients once more in the type they are reduced in. The outer unit's wait until the end."""
+    if engine != "fsdp2" or case.job.method != "full":
+        return ()
+    inventory = case.inventory
+    sizes: tuple[tuple[Moment, int], ...] = (
+        ("backward start", inventory.layer),
+        ("backward end", max(inventory.layer, inventory.embedding)),
+    )
+    outer = case.weight_bytes * inventory.head
+    return (
+        _term("gradient of the head waits", ("step",), outer, moments=("backward start", "backward end")),
+        *(
+            _term("gradients being reduced", ("step",), states.trained_bytes * size, moments=(moment,))
+            for moment, size in sizes
+        ),
     )
 
 

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from accuracy.engines import engine_terms
+from accuracy.reserved import OUTSIDE_BYTES, program_of, reserved_beyond
 from accuracy.setting import Setting
+from tunekit.memory.activations import saved_per_layer
 from tunekit.memory.case import Case, make_case
 from tunekit.memory.estimate import sum_up
-from tunekit.memory.terms import MemoryEstimate, MemoryTerm
+from tunekit.memory.layer_code import widths
+from tunekit.memory.terms import MemoryEstimate, MemoryTerm, Phase
 
 Verdict = Literal["fits", "tight", "rejected"]
-RESERVED_SHARE = 0.08
-"""What the caching allocator holds beyond the peak of tensors, where there is room to drift."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """Bytes in the way of the reading, and what the planner would have said of the job on the card."""
@@ -38,22 +37,45 @@ def estimate(setting: Setting) -> Estimate:
 def _read(
     setting: Setting, case: Case, total: MemoryEstimate, collected: tuple[MemoryTerm, ...]
 ) -> tuple[float, float, float]:
-    if setting.reading in ("steady", "weights"):
-        phase = "save" if setting.reading == "steady" else "load"
-        kept = [term for term in collected if phase in term.phases and term.pooled]
-        size = sum(term.device_bytes for term in kept)
+    if setting.reading in ("steady", "weights", "forward", "backward"):
+        phase: Phase = "save" if setting.reading == "steady" else "load"
+        size = _at_rest(setting, case, collected, phase=phase)
         return 0.98 * size, size, 1.03 * size
-    seen = [term for term in total.terms if term.pooled or setting.reading == "device"]
+    low, expected, high = _peak(total)
+    if setting.reading not in ("reserved", "device"):
+        return low, expected, high
+    usable = min(gpu.memory_bytes for gpu in setting.hardware.gpus)
+    limit = usable - OUTSIDE_BYTES
+    resting = round(_at_rest(setting, case, collected, phase="save"))
+    more = reserved_beyond(program_of(setting, case), resting, limit)
+    outside = OUTSIDE_BYTES if setting.reading == "device" else 0
+    top = usable if setting.reading == "device" else limit
+    return low, min(expected + more + outside, top), min(high + 1.3 * more + 1.5 * outside, 1.01 * top)
+
+
+def _peak(total: MemoryEstimate) -> tuple[float, float, float]:
+    """Low, expected and high bytes of tensors in the worst phase of training."""
+    seen = [term for term in total.terms if term.pooled]
     inside = max(
-        ([term for term in seen if phase in term.phases] for phase in ("step", "optimizer")),
+        ([term for term in seen if phase in term.phases] for phase in ("first forward", "step", "optimizer")),
         key=lambda held: sum(term.device_bytes for term in held),
     )
     low = sum(term.low * term.device_bytes for term in inside)
     high = sum(term.high * term.device_bytes for term in inside)
-    expected = float(sum(term.device_bytes for term in inside))
-    if setting.reading in ("reserved", "device"):
-        return low, expected * (1 + RESERVED_SHARE), high * (1 + 2 * RESERVED_SHARE)
-    return low, expected, high
+    return low, float(sum(term.device_bytes for term in inside)), high
+
+
+def _at_rest(setting: Setting, case: Case, collected: tuple[MemoryTerm, ...], *, phase: Phase) -> float:
+    """Bytes alive at a point of a script: states, and what a forward pass has left."""
+    kept = sum(term.device_bytes for term in collected if phase in term.phases and term.pooled)
+    size = kept + setting.output_bytes * case.shape.vocab_size * case.tokens
+    if setting.reading in ("forward", "backward"):
+        size += 4 * widths(case.shape).values * case.shape.num_layers * case.tokens
+    if setting.reading == "forward" and setting.gradients:
+        size += saved_per_layer(case) * case.shape.num_layers * case.tokens
+    if setting.reading == "backward":
+        size += setting.states.trained_bytes * case.inventory.num_trainable
+    return size
 
 
 def _verdict(total: MemoryEstimate) -> Verdict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from accuracy.rows import Row
 from accuracy.setting import Reading, States
@@ -28,9 +28,17 @@ class Habits:
     attention: str = "sdpa"
     checkpointing: bool = True
     rank: int = 8
+    dropout: float = 0.0
     targets: str = "q_proj v_proj"
+    slots: int = 1
+    """Adapters of the same rank that are trained side by side."""
     packs: bool = False
-    notes: tuple[str, ...] = field(default=())
+    as_of: str = ""
+    """Date of the libraries where it is not the table's own."""
+    bucket: int | None = None
+    """DeepSpeed's reduce_bucket_size, None for what the Trainer writes."""
+    output_bytes: float = 0.0
+    """Bytes per logit of an output that lives until the next step."""
 
 
 def habits_of(row: Row) -> Habits:
@@ -72,6 +80,8 @@ def fms(row: Row) -> Habits:
         logit_bytes=logits,
         loss_hidden_bytes=4.0 if fused else 6.0,
         fused_norms=fused,
+        adapter_input_bytes=4 if row.text("method") == "lora" and not row.text("compute_dtype").startswith("amp") else 0,
+        repeats_values="mistral-7b" in row.text("model") and published < "2025",
         residual_bytes=4 if "baseline" in engine and row.text("parallelism") == "none" else None,
     )
     amp = row.text("compute_dtype").startswith("amp")
@@ -86,8 +96,23 @@ def fms(row: Row) -> Habits:
     loss = "liger" if "liger" in kernels else "full"
     return Habits(
         practice=practice, states=full, adapter_states=adapter, loss=loss, attention="flash_attention_2", rank=16,
-        packs=True,
+        dropout=0.1, packs=True,
     )  # fmt: skip
+
+
+def own_transformer(row: Row) -> Habits:
+    """DeepSpeed's example of 16-bit states: nn.MultiheadAttention, which keeps its scores; small buckets.
+
+    With 16-bit states it runs under autocast: norms give float32, scores are softmaxed in float32.
+    """
+    autocast = row.text("master_weights").startswith("bf16")
+    practice = Practice(
+        logit_bytes=14.0 if autocast else 8.0,
+        residual_bytes=4 if autocast else None,
+        score_bytes=6 if autocast else 2,
+        autocast_norms=autocast,
+    )
+    return Habits(practice=practice, attention="eager", reading="allocated", bucket=50_000_000, output_bytes=2.0)
 
 
 def litgpt(row: Row) -> Habits:
@@ -112,7 +137,8 @@ def torchtune(row: Row) -> Habits:
 def fsdp_qlora(row: Row) -> Habits:
     """Answer.AI's fsdp_qlora: pure bf16 adapters, FSDP 1, transformers' loss of early 2024, dropout 0.1."""
     practice = Practice(logit_bytes=12.0, layer_input_gradients=True)
-    return Habits(practice=practice, adapter_states=States(trained_bytes=2), rank=64, reading="reserved", packs=True)
+    return Habits(practice=practice, adapter_states=States(trained_bytes=2), rank=64, dropout=0.1,
+                  reading="reserved", packs=True)  # fmt: skip
 
 
 def swift(row: Row) -> Habits:
@@ -122,12 +148,18 @@ def swift(row: Row) -> Habits:
 
 
 def prime(row: Row) -> Habits:
-    """prime-rl: FSDP 2, float32 weights and states, 16-bit compute, fused loss."""
-    whole = States(trained_bytes=4, step_copies=0.0)
-    adapter = States(trained_bytes=4, step_copies=0.0)
-    practice = Practice(checkpoints_in_ram="offload" in row.text("grad_ckpt"))
-    return Habits(practice=practice, states=whole, adapter_states=adapter, loss="liger", reading="allocated",
-                  rank=16, micro_batch=1, attention="flash_attention_2", packs=True)  # fmt: skip
+    """prime-rl: FSDP 2, everything stored in float32 (optimization_dtype), the frozen base too, 16-bit compute.
+
+    Reinforcement learning scores over chunks of the vocabulary. Supervised tuning has all logits in float32, and its
+    outputs stay alive in a dictionary during backward: 4 V beside the 12 V of log-softmax and the two gradients.
+    """
+    supervised = "sft" in row.text("method")
+    practice = Practice(checkpoints_in_ram="offload" in row.text("grad_ckpt"), logit_bytes=16.0)
+    return Habits(
+        practice=practice, states=States(trained_bytes=4), adapter_states=States(trained_bytes=4, frozen_upcast=True),
+        loss="full" if supervised else "liger", reading="reserved", rank=16, slots=4, targets="all linear",
+        micro_batch=1, attention="flash_attention_2", packs=True,
+    )  # fmt: skip
 
 
 def qwen(row: Row) -> Habits:
@@ -148,6 +180,7 @@ def axolotl(row: Row) -> Habits:
 
 _PROGRAMS: tuple[tuple[str, Callable[[Row], Habits]], ...] = (
     ("fms-", fms),
+    ("custom transformer", own_transformer),
     ("litgpt", litgpt),
     ("torchtune", torchtune),
     ("fsdp_qlora", fsdp_qlora),

@@ -85,7 +85,7 @@ def _map(row: Row) -> Setting:
     groups = not any(name in row.text("model") for name in _GPTQ_WITHOUT_GROUPS)
     states = habits.states if method == "full" else replace(habits.adapter_states, base=base, groups=groups)
     offload = row.text("offload")
-    if "cpu" in offload and "activation" not in offload and engine == "fsdp":
+    if "cpu" in offload and "activation" not in offload and engine in ("fsdp", "fsdp2"):
         states = replace(states, weights_in_ram=True, optimizer_in_ram=True)
     shape = _divided(row, shape)
     if row.text("published") < TRANSFORMERS_5:
@@ -105,12 +105,22 @@ def _map(row: Row) -> Setting:
         measured_bytes=_measured(row, reading, job.batch.world_size),
         ran=_ran(row),
         is_peak=phase == "train_peak",
+        published=habits.as_of or row.text("published"),
+        output_bytes=_output_bytes(row, habits),
+        gradients="no grad" not in row.text("method"),
     )
+
+
+def _output_bytes(row: Row, habits: Habits) -> float:
+    """Logits that a script holds while it reads: float32 before transformers 4.46, the weights' type since."""
+    if row.text("phase") in ("after_forward", "after_backward"):
+        return 4.0 if row.text("published") < "2024-10-24" else 2.0
+    return habits.output_bytes
 
 
 def _practice(row: Row, habits: Habits, engine: Engine, method: str) -> Practice:
     practice = habits.practice
-    if engine == "fsdp" and method != "full" and "fsdp2" not in row.text("parallelism"):
+    if engine == "fsdp" and method != "full":
         practice = replace(practice, layer_input_gradients=True)
     if row.text("published") < TRANSFORMERS_5:
         practice = replace(practice, experts_in_turn=True)
@@ -135,7 +145,7 @@ def _engine(row: Row) -> tuple[Engine, int]:
     if "ddp" in text and "fsdp" in text:
         return ("ddp" if devices > 1 else "plain"), 0
     if "fsdp" in text:
-        return "fsdp", 0
+        return ("fsdp2" if "fsdp2" in text else "fsdp"), 0
     stage = row.whole("zero_stage")
     if "deepspeed" in text or stage:
         if not stage and row.text("zero_stage") != "0":
@@ -248,7 +258,7 @@ def _job(row: Row, shape: ModelShape, habits: Habits, method: str, stage: int, r
         method=method,  # type: ignore[arg-type]
         adapter=None if method == "full" else _adapter(row, shape, habits),
         quantization=_quantization(row) if method == "qlora" else None,
-        zero=_zero(row, shape, stage),
+        zero=_zero(row, shape, habits, stage),
         batch=Batch(
             micro_batch_size=micro or 1,
             gradient_accumulation_steps=row.whole("grad_accum") or 1,
@@ -306,9 +316,9 @@ def _quantization(row: Row) -> Quantization:
 def _adapter(row: Row, shape: ModelShape, habits: Habits) -> Adapter:
     saved = tuple(_END_NAMES.get(name, name) for name in _words(row.text("full_trained_modules")))
     return Adapter(
-        rank=row.whole("lora_rank") or habits.rank,
+        rank=habits.slots * (row.whole("lora_rank") or habits.rank),
         alpha=16,
-        dropout=0.0,
+        dropout=habits.dropout,
         target_modules=_targets(row.text("lora_targets") or habits.targets, shape),
         modules_to_save=saved,
     )
@@ -338,7 +348,7 @@ def _targets(text: str, shape: ModelShape) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _zero(row: Row, shape: ModelShape, stage: int) -> Zero:
+def _zero(row: Row, shape: ModelShape, habits: Habits, stage: int) -> Zero:
     hidden, offload = shape.hidden_size, row.text("offload")
     return Zero(
         preset="row",
@@ -350,7 +360,7 @@ def _zero(row: Row, shape: ModelShape, stage: int) -> Zero:
         nvme_path=None,
         pin_memory=True,
         overlap_comm=stage == 3,
-        reduce_bucket_size=hidden * hidden if stage == 3 else 500_000_000,
+        reduce_bucket_size=habits.bucket or (hidden * hidden if stage == 3 else 500_000_000),
         allgather_bucket_size=500_000_000,
         prefetch_bucket_size=int(0.9 * hidden * hidden),
         param_persistence_threshold=10 * hidden,

@@ -22,11 +22,36 @@ _NOISE = (
 
 def find_shape(name: str, billions: float | None) -> ModelShape | None:
     """The shape of the model so called, perhaps with its size in a column of its own, or None."""
+    written = _written_out(name)
+    if written:
+        return written
     for candidate in _candidates(name, billions):
         shape = _known().get(candidate)
         if shape:
             return _shape(shape)
     return None
+
+
+def _written_out(name: str) -> ModelShape | None:
+    """A model whose sizes stand in its name: (h1024,L12,a16,V50000), perhaps with ff=4096; gated where ff is given."""
+    sizes = {key.lower(): int(value) for key, value in re.findall(r"\b(h|L|a|ff|V)\s*=?\s*(\d+)", name)}
+    if not {"h", "l", "a", "v"} <= sizes.keys():
+        return None
+    gated = "ff" in sizes
+    config = {
+        "model_type": "llama",
+        "num_hidden_layers": sizes["l"],
+        "hidden_size": sizes["h"],
+        "num_attention_heads": sizes["a"],
+        "num_key_value_heads": sizes["a"],
+        "intermediate_size": sizes.get("ff", 4 * sizes["h"]),
+        "vocab_size": sizes["v"],
+        "tie_word_embeddings": False,
+    }
+    shape = shape_from_config(config, name=name, source="benchmarks")
+    if gated:
+        return shape
+    return replace(shape, tensors=_fuse(replace(shape, tensors=_two_matrices(shape))), gated_mlp=False, family="gpt_neox")
 
 
 def _candidates(name: str, billions: float | None) -> list[str]:

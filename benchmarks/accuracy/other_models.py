@@ -74,12 +74,8 @@ OTHER_MODELS: Mapping[str, Mapping[str, Any]] = {
     "openai/gpt-oss-20b": _config(
         "mixtral", 24, 2880, 64, 2880, 201088, kv_heads=8, head_dim=64, num_local_experts=32, num_experts_per_tok=4
     ),
-    "Llama custom": _config("llama", 24, 2048, 16, 4096, 32000),
     "Llama2-1B": _config("llama", 22, 2048, 32, 5632, 32000, kv_heads=4),
     "LLaMA-33B": _config("llama", 60, 6656, 52, 17920, 32000),
     "LLaMA-7B": _config("llama", 32, 4096, 32, 11008, 32000),
     "7B Llama-class": _config("llama", 32, 4096, 32, 11008, 32000),
-    "simple transformer 254M": _config(
-        "llama", 12, 1024, 16, 4096, 50000, no_gate=True, fused_qkv=True, code="gpt_neox"
-    ),
 }

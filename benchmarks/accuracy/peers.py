@@ -54,7 +54,7 @@ def _table(setting: Setting) -> int:
 
 def _as_zero(setting: Setting) -> Job:
     """FSDP divides what ZeRO-3 divides; weights trained in 16 bits alone are the table's pure_bf16."""
-    stage = 3 if setting.engine == "fsdp" else setting.job.zero.stage
+    stage = 3 if setting.engine in ("fsdp", "fsdp2") else setting.job.zero.stage
     in_ram = setting.states.optimizer_in_ram
     zero = replace(
         setting.job.zero,

@@ -10,7 +10,7 @@ from tunekit.memory.practice import Practice
 from tunekit.model_shape.shape import ModelShape
 from tunekit.recipe.job import Job
 
-Engine = Literal["deepspeed", "plain", "ddp", "fsdp"]
+Engine = Literal["deepspeed", "plain", "ddp", "fsdp", "fsdp2"]
 Reading = Literal["allocated", "steady", "weights", "reserved", "device", "forward", "backward", "none"]
 """allocated: torch's peak; steady: what stays after a step; weights: after the model was loaded; reserved: what the
 caching allocator holds; device: the whole card; forward, backward: alive after them; none: whether it ran at all."""
@@ -60,6 +60,12 @@ class Setting:
     ran: bool | None
     """True: known to have run on this card; False: known to have run out of memory; None: the card is not known."""
     is_peak: bool = True
+    published: str = ""
+    """Date of the table, by which the versions of libraries are told."""
+    output_bytes: float = 0.0
+    """Bytes per logit of a model's output that is alive when the figure is read."""
+    gradients: bool = True
+    """Whether a forward pass builds a graph."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,8 +36,9 @@ def saved_per_layer(case: Case) -> int:
     """
     size = widths(case.shape)
     full = case.job.method == "full"
-    total = _norm_bytes(size, full) + _attention_bytes(case, size) + _mlp_bytes(size, full) + _routing_bytes(size) + 8
+    total = _norms(case, size, full) + _attention_bytes(case, size) + _mlp_bytes(size, full) + _routing_bytes(size) + 8
     total += 4 * size.hidden if full else _adapter_bytes(case, size)
+    total += 4 * size.values if case.practice.keeps_cache else 0
     return total * case.weight_bytes // 2
 
 
@@ -49,7 +50,7 @@ def layer_phase(case: Case) -> int:
     traced on the CPU: 53.1h for 53.4h; slopes of published runs: 63-68h for 62h.
     """
     size = widths(case.shape)
-    total = _mlp_phase(case, size) + 7 * size.hidden + _norm_bytes(size, full=False)
+    total = _mlp_phase(case, size) + (5 if _drops(case) else 7) * size.hidden + _norms(case, size, full=False)
     total = max(total, 33 * size.hidden) + _attention_flow(case, size) + _routing_bytes(size)
     total += 2 * adapter_reach(case.shape, case.job.adapter).ranks + _dropout_bytes(case)
     total += _quadratic(case, size, 10)
@@ -240,21 +241,24 @@ def evaluation_forward(case: Case) -> MemoryTerm:
     )
 
 
-def _norm_bytes(size: Widths, full: bool) -> int:
+def _norms(case: Case, size: Widths, full: bool) -> int:
     each = size.code.norm_trained if full else size.code.norm_frozen
+    each = 0 if case.practice.fused_norms else each
+    each = max(each, 4) if case.practice.autocast_norms else each
     heads = (size.queries + size.values) * each + 4 * size.heads if size.head_norms else 0
     return each * size.norms * size.hidden + heads
 
 
 def _attention_flow(case: Case, size: Widths) -> int:
     """Queries, keys, values and output; a dense mask makes transformers repeat keys and values for every head."""
-    values = size.queries if has_dense_mask(case) or size.code.repeats_values else size.values
+    repeats = has_dense_mask(case) or size.code.repeats_values or case.practice.repeats_values
+    values = size.queries if repeats else size.values
     fused = 2 * size.queries + 2 * size.values if size.code.fused_qkv else 0
     return 4 * size.queries + 4 * values + fused + size.code.masks * size.hidden
 
 
 def _attention_bytes(case: Case, size: Widths) -> int:
-    return _attention_flow(case, size) + 4 * size.heads + _quadratic(case, size, 6)
+    return _attention_flow(case, size) + 4 * size.heads + _quadratic(case, size, case.practice.score_bytes)
 
 
 def _quadratic(case: Case, size: Widths, each: int) -> int:
@@ -275,14 +279,22 @@ def _routing_bytes(size: Widths) -> int:
 
 def _adapter_bytes(case: Case, size: Widths) -> int:
     reach = adapter_reach(case.shape, case.job.adapter)
+    own = _dropout_bytes(case)
+    if own:
+        return own + 2 * reach.ranks
     inputs = 2 * size.hidden * (int(reach.attention_input) + int(reach.mlp_input))
-    return inputs + 2 * size.ffn * int(reach.down_input) + 2 * reach.ranks + _dropout_bytes(case)
+    return inputs + 2 * size.ffn * int(reach.down_input) + 2 * reach.ranks
+
+
+def _drops(case: Case) -> bool:
+    return case.job.adapter is not None and case.job.adapter.dropout > 0
 
 
 def _dropout_bytes(case: Case) -> int:
-    """Dropout keeps a mask and a dropped input of its own for every adapted linear."""
-    dropped = case.job.adapter is not None and case.job.adapter.dropout > 0
-    return 3 * adapter_reach(case.shape, case.job.adapter).inputs if dropped else 0
+    """What every adapted linear keeps for itself: with dropout a mask and its input, else its input if it was cast."""
+    width = case.practice.adapter_input_bytes
+    each = 1 + (width or 2) if _drops(case) else width
+    return each * adapter_reach(case.shape, case.job.adapter).inputs
 
 
 def _counted(case: Case) -> bool:

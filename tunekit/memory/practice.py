@@ -20,9 +20,7 @@ class Practice:
     loss_hidden_bytes: float | None = None
     """Bytes per hidden element beside the logits, None for 6 of a frozen and 9 of a trained final norm."""
     fused_norms: bool = False
-    """A kernel of its own for norms keeps their input alone, in 16 bits."""
-    fused_gate: bool = False
-    """A kernel of its own for the gate keeps no product of gate and up projection."""
+    """A kernel of its own for norms keeps nothing but their input, which the residual stream keeps anyway."""
     checkpoints_in_ram: bool = False
     """Checkpoints of activations are moved to host RAM: two layers' stay on the device."""
     adapter_input_bytes: int = 0
@@ -30,6 +28,14 @@ class Practice:
     autocast, 2 under autocast, 0 where they share the 16-bit input with the base."""
     layer_input_gradients: bool = False
     """All layers' inputs and their gradients stay alive until backward has ended (FSDP 1 with a frozen base)."""
+    score_bytes: int = 6
+    """Bytes per head and attended token that eager attention saves."""
+    autocast_norms: bool = False
+    """Norms run under autocast: their inputs and outputs are float32, with a 16-bit copy for the linear that follows."""
+    repeats_values: bool = False
+    """Keys and values are repeated for every head before attention, also where its kernel would not need it."""
+    keeps_cache: bool = False
+    """Keys and values of every layer stay in a cache beside what attention saves."""
     experts_in_turn: bool = False
     """A mixture's experts run one after the other, as transformers had them before version 5."""
 

@@ -1,0 +1,72 @@
+"""What torch reserves beyond the tensors of a setting: its steps replayed on torch's caching allocator."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from accuracy.allocator import CachingAllocator, OutOfMemoryError
+from accuracy.replay import Program, Replay
+from accuracy.setting import Setting
+from tunekit.memory.case import Case
+from tunekit.memory.layer_code import widths
+from tunekit.units import MIB
+
+OUTSIDE_BYTES = 600 * MIB
+"""Context and kernels, which torch's allocator does not hold."""
+_PARTS = ("q", "k", "v", "o", "gate", "up", "down")
+_FUSED = {"c_attn": ("q", "k", "v"), "qkv": ("q", "k", "v"), "query_key_value": ("q", "k", "v")}
+
+
+def program_of(setting: Setting, case: Case) -> Program:
+    """The replay of a setting."""
+    job, practice = setting.job, setting.practice
+    adapter = job.adapter
+    wide = adapter is not None and setting.states.base == "plain" and setting.states.trained_bytes == 4
+    return Program(
+        tokens=case.tokens,
+        rows=job.batch.micro_batch_size,
+        layers=setting.shape.num_layers,
+        vocab=setting.shape.vocab_size,
+        size=widths(setting.shape),
+        residual=case.residual_bytes,
+        full=job.method == "full",
+        checkpointing=job.activation_checkpointing,
+        fused_norms=practice.fused_norms,
+        fused_loss=practice.logit_bytes in (8.0, 10.0),
+        logits="none" if job.loss == "chunked" else _logits(practice.logit_bytes, setting.published),
+        adapted=_adapted(adapter.target_modules) if adapter else frozenset(),
+        rank=adapter.rank if adapter else 0,
+        dropout=bool(adapter and adapter.dropout),
+        wide_adapters=wide,
+        autocast=practice.adapter_input_bytes == 0,
+        repeats_values=practice.repeats_values,
+        dequantises=setting.states.base != "plain",
+        holds_inputs=practice.layer_input_gradients,
+        step_copies=setting.states.step_copies if job.method == "full" else 0.0,
+    )
+
+
+def _logits(logit_bytes: float, published: str) -> str:
+    if published >= "2025-03-21":
+        return "current"
+    return "late" if logit_bytes in (10.0, 14.0) else "early"
+
+
+def _adapted(modules: tuple[str, ...]) -> frozenset[str]:
+    found: set[str] = set()
+    for module in modules:
+        name = module.removesuffix("_proj")
+        found |= set(_FUSED.get(name, (name,) if name in _PARTS else ()))
+    return frozenset(found)
+
+
+@lru_cache(maxsize=4096)
+def reserved_beyond(program: Program, resting: int, limit: int) -> int:
+    """Bytes reserved at the peak beyond the peak of the tensors, beside `resting` bytes, on a card with `limit`."""
+    memory = CachingAllocator(limit=limit)
+    try:
+        memory.take(resting)
+        Replay(program, memory).run()
+    except OutOfMemoryError:
+        return max(0, limit - max(memory.peak_allocated, resting))
+    return memory.peak_reserved - memory.peak_allocated
