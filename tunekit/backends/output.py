@@ -40,6 +40,8 @@ def goes_on(run_dir: RunDir) -> bool:
 
 def going_on(run_dir: RunDir) -> str:
     """What is said of a folder whose processes live."""
+    if not is_alive(run_dir):
+        return f"{run_dir.path} holds a run that is going on, started by hand; Ctrl-C in its terminal ends it."
     path = shlex.quote(str(run_dir.path))
     ways = f"`tunekit logs -f {path}` shows it, `tunekit stop {path}` ends it."
     return f"{run_dir.path} holds a run that is going on; {ways}"

@@ -103,7 +103,7 @@ def test_a_run_that_goes_on(tmp_path):
     run_dir = write_run(tmp_path / "run", make_plan())
     with process_of(run_dir) as process:
         record_process(run_dir, process.pid, 1)
-        assert "holds a run that is going on" in output_fault(run_dir, resumes=True)
+        assert f"is going on; `tunekit logs -f {run_dir.path}` shows it" in output_fault(run_dir, resumes=True)
     assert output_fault(run_dir, resumes=True) is None
 
 
@@ -112,6 +112,7 @@ def test_a_run_that_was_started_by_hand_is_seen_by_its_mark(tmp_path):
     with process_of(run_dir):
         assert goes_on(run_dir)
         assert not goes_on(other)
+        assert "is going on, started by hand; Ctrl-C in its terminal ends it." in output_fault(run_dir)
     assert not goes_on(run_dir)
 
 
