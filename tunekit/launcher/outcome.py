@@ -114,8 +114,11 @@ def _correct_failure(run_dir: RunDir, result: RunResult) -> None:
 
 def _write(path: Path, record: Mapping[str, Any]) -> None:
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(record, indent=2) + "\n")
-    temporary.replace(path)
+    try:
+        temporary.write_text(json.dumps(record, indent=2) + "\n")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def last_phase(run_dir: RunDir) -> str | None:

@@ -151,8 +151,8 @@ def _ending_lines(report: RunReport) -> list[str]:
     ending = report.ending
     if ending is None:
         return []
-    if report.status.state == "lost":
-        return [_LOST, *(f"  {line}" for line in ending.cause)]
+    if report.status.state == "lost" and not ending.cause:
+        return [_LOST]
     lines = [failed_where(ending), *(f"  {line}" for line in ending.cause)]
     lines += [f"{ending.reading}."] if ending.reading else []
     return lines + ([f"Try:    {ending.advice}"] if ending.advice else [])

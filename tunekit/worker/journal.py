@@ -100,5 +100,9 @@ def write_once(path: Path, record: dict[str, Any]) -> bool:
 
 def _written_beside(path: Path, record: dict[str, Any]) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(record, indent=2, default=str) + "\n")
+    try:
+        temporary.write_text(json.dumps(record, indent=2, default=str) + "\n")
+    except OSError:  # a full disk: nothing half-written stays
+        temporary.unlink(missing_ok=True)
+        raise
     return temporary

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -129,6 +130,18 @@ def test_a_full_drive_is_named_and_nobody_is_called_killed(run_dir, monkeypatch)
     assert result.signal is None
     assert result.reading.endswith(f"No space left on device: the drive of {run_dir.path} has 4 KiB free")
     assert "output.keep_checkpoints=1" in result.advice
+
+
+def test_on_a_full_disk_nothing_half_written_stays(run_dir, monkeypatch):
+    def full(path, text):
+        path.touch()
+        raise OSError(28, "No space left on device")
+
+    result = judge(run_dir, 1, failing_rank=1, failing_code=-9)
+    before = set(run_dir.path.iterdir())
+    monkeypatch.setattr(Path, "write_text", full)
+    write_result(run_dir, result)
+    assert set(run_dir.path.iterdir()) == before
 
 
 def test_where_nothing_can_be_written_the_result_is_still_told(run_dir):

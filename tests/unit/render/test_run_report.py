@@ -98,6 +98,15 @@ def test_a_run_whose_processes_are_gone_without_a_word(run_dir):
     assert "a power cut, or `kill -9` of all of them.\nNext:   tunekit resume runs/a\n" in text
 
 
+def test_a_run_that_could_write_its_end_into_the_log_alone(run_dir):
+    run_dir.rank_log(0).write_text(
+        TRACEBACK.replace("ValueError: the loss is not a number", "OSError: [Errno 28] No space")
+    )
+    text = text_of(report_of(run_dir))
+    assert "The run failed on rank 0 while training." in text
+    assert "power cut" not in text
+
+
 def test_without_a_checkpoint_the_next_step_is_to_start_anew(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_dir = write_run(tmp_path / "runs" / "b", make_plan())

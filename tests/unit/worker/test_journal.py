@@ -25,11 +25,14 @@ def test_on_a_full_disk_the_failure_is_not_hidden_by_another(tmp_path: Path, mon
     """The rank must go on to its exit code; the launcher looks at the drive itself."""
 
     def full(*args: Any, **more: Any) -> None:
+        if isinstance(args[0], Path):
+            args[0].touch()
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
     monkeypatch.setattr("builtins.print", full)
     fail(Journal(RunDir(tmp_path), rank=0), "no space for the checkpoint")
+    assert not list(tmp_path.iterdir()), "nothing half-written stays"
 
 
 def test_rank_0_writes_events_and_metrics(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
