@@ -79,8 +79,8 @@ class CachingAllocator:
                 raise OutOfMemoryError
         self.reserved += size
         self.peak_reserved = max(self.peak_reserved, self.reserved)
-        self._next_address += size + _LARGE_STEP
-        return Block(size=size, address=self._next_address, small=small)
+        address, self._next_address = self._next_address, self._next_address + size + _LARGE_STEP
+        return Block(size=size, address=address, small=small)
 
     def _release(self) -> None:
         for free in self._free.values():

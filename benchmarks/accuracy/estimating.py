@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from accuracy.engines import engine_terms
-from accuracy.reserved import OUTSIDE_BYTES, program_of, reserved_beyond
+from accuracy.reserved import OUTSIDE_BYTES, in_other_pools, program_of, reserved_beyond
 from accuracy.setting import Setting
 from tunekit.memory.activations import saved_per_layer
 from tunekit.memory.case import Case, make_case
@@ -46,8 +46,9 @@ def _read(
         return low, expected, high
     usable = min(gpu.memory_bytes for gpu in setting.hardware.gpus)
     limit = usable - OUTSIDE_BYTES
-    resting = round(_at_rest(setting, case, collected, phase="save"))
-    more = reserved_beyond(program_of(setting, case), resting, limit)
+    full = setting.job.method == "full"
+    resting = round(_at_rest(setting, case, collected, phase="load" if full else "save"))
+    more = reserved_beyond(program_of(setting, case), resting, limit) + in_other_pools(setting, case)
     outside = OUTSIDE_BYTES if setting.reading == "device" else 0
     top = usable if setting.reading == "device" else limit
     return low, min(expected + more + outside, top), min(high + 1.3 * more + 1.5 * outside, 1.01 * top)

@@ -250,6 +250,8 @@ def _job(row: Row, shape: ModelShape, habits: Habits, method: str, stage: int, r
     micro = row.whole("micro_batch") or habits.micro_batch or (1 if length and not tokens_matter else None)
     if tokens_matter and (length is None or micro is None):
         raise CannotMapError("the length of rows is not given" if length is None else "the batch is not given")
+    if length and any(each.name == "wpe.weight" for each in shape.tensors):
+        length = min(length, shape.max_positions)
     split = re.search(r"sequence parallel (\d+)", row.text("parallelism"))
     length = (length or 1) // (int(split.group(1)) if split else 1)
     devices = 1 if "naive" in row.text("parallelism") or split else row.whole("n_gpus") or 1

@@ -36,6 +36,13 @@ class Program:
     repeats_values: bool = False
     dequantises: bool = False
     holds_inputs: bool = False
+    ranks: int = 1
+    """Processes that share every layer's gradients, weights and states; 1 where each keeps all."""
+    ends: int = 0
+    """Elements of embedding and head, where they are trained."""
+    gradient_bytes: int = 2
+    state_copies: float = 0.0
+    """States of the optimizer in copies of the gradients, made in its first step."""
     step_copies: float = 0.0
     steps: int = 3
 
@@ -50,6 +57,7 @@ class Replay:
     program: Program
     memory: CachingAllocator
     gradients: list[Block] = field(default_factory=list)
+    states: list[Block] = field(default_factory=list)
 
     def run(self) -> None:
         """All steps. Raises OutOfMemoryError."""
@@ -78,10 +86,30 @@ class Replay:
                 self.drop(*done)
             if again:
                 self.drop(again[1])
+            if program.full and program.ranks > 1:
+                self._share_gradients(self._layer_elements())
             gradient = following
-        self.drop(gradient, *held, *ids)
+        if program.full:
+            self._share_gradients(program.ends)
+        self.drop(gradient, hidden, *held, *ids)
+
+    def _layer_elements(self) -> int:
+        size = self.program.size
+        feed = (3 if size.gated else 2) * size.ffn
+        return size.hidden * (2 * size.queries + 2 * size.values + feed)
+
+    def _share_gradients(self, elements: int) -> None:
+        whole = self.memory.take(2 * elements)
+        if self.program.ranks == 1:
+            self.gradients.append(whole)
+            return
+        self.gradients.append(self.memory.take(self.program.gradient_bytes * elements // self.program.ranks))
+        self.drop(whole)
 
     def _optimizer(self) -> None:
+        if not self.states and self.program.state_copies:
+            each = self.program.state_copies / 2
+            self.states = [self.memory.take(int(one.size * each)) for one in self.gradients for _ in range(2)]
         temporaries = [self.memory.take(int(each.size * self.program.step_copies)) for each in self.gradients]
         self.drop(*temporaries, *self.gradients)
         self.gradients = []
@@ -254,8 +282,8 @@ class Replay:
         result = self.new(2 * into)
         if weight is not None:
             self.drop(weight)
-        if program.full:
-            self.gradients.append(self.memory.take(2 * into * out))
+        if program.full and program.ranks == 1:
+            self.gradients.append(self.memory.take(program.gradient_bytes * into * out))
         self.drop(gradient)
         return result if side is None else self.add(result, side)
 

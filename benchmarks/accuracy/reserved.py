@@ -21,6 +21,7 @@ def program_of(setting: Setting, case: Case) -> Program:
     """The replay of a setting."""
     job, practice = setting.job, setting.practice
     adapter = job.adapter
+    full = job.method == "full"
     wide = adapter is not None and setting.states.base == "plain" and setting.states.trained_bytes == 4
     return Program(
         tokens=case.tokens,
@@ -29,7 +30,7 @@ def program_of(setting: Setting, case: Case) -> Program:
         vocab=setting.shape.vocab_size,
         size=widths(setting.shape),
         residual=case.residual_bytes,
-        full=job.method == "full",
+        full=full,
         checkpointing=job.activation_checkpointing,
         fused_norms=practice.fused_norms,
         fused_loss=practice.logit_bytes in (8.0, 10.0),
@@ -42,8 +43,17 @@ def program_of(setting: Setting, case: Case) -> Program:
         repeats_values=practice.repeats_values,
         dequantises=setting.states.base != "plain",
         holds_inputs=practice.layer_input_gradients,
-        step_copies=setting.states.step_copies if job.method == "full" else 0.0,
+        ranks=job.batch.world_size if setting.engine == "fsdp" else 1,
+        ends=case.inventory.embedding + (0 if setting.shape.tied_embeddings else case.inventory.head),
+        gradient_bytes=setting.states.trained_bytes,
+        state_copies=_state_copies(setting) if full else 0.0,
+        step_copies=setting.states.step_copies if full else 0.0,
     )
+
+
+def _state_copies(setting: Setting) -> float:
+    moments = setting.states.moment_bytes
+    return 2.0 if moments is None else moments / setting.states.trained_bytes
 
 
 def _logits(logit_bytes: float, published: str) -> str:
@@ -58,6 +68,24 @@ def _adapted(modules: tuple[str, ...]) -> frozenset[str]:
         name = module.removesuffix("_proj")
         found |= set(_FUSED.get(name, (name,) if name in _PARTS else ()))
     return frozenset(found)
+
+
+def in_other_pools(setting: Setting, case: Case) -> int:
+    """What FSDP takes outside the pool of the step: NCCL, and layers gathered ahead on a stream of their own.
+
+    Up to three layers are whole at once, of which the tensors' peak counts one.
+    """
+    if setting.engine != "fsdp" or case.world_size == 1:
+        return 0
+    inventory, layers = case.inventory, max(1, setting.shape.num_layers)
+    packed = {"nf4": 0.5, "gptq": 0.5, "int8": 1.0}.get(setting.states.base, 0.0) * inventory.num_quantized
+    quantized = inventory.num_quantized if setting.states.base != "plain" else 0
+    layer = case.weight_bytes * (inventory.layer - quantized // layers) + packed / layers
+    return round(2 * layer) + NCCL_BYTES
+
+
+NCCL_BYTES = 1000 * MIB
+"""NCCL's communicators and buffers of cards joined by NVLink."""
 
 
 @lru_cache(maxsize=4096)
