@@ -22,9 +22,8 @@ from tunekit.launcher.outcome import Observed, RunResult, read_result, write_res
 from tunekit.launcher.preflight import Machine
 from tunekit.launcher.run_dir import RUNS as RUNS
 from tunekit.launcher.run_dir import RunDir
-from tunekit.launcher.state import RunStatus, is_run, read_status
+from tunekit.launcher.state import RunStatus, is_run, read_plan, read_status
 from tunekit.planner.plan import Plan
-from tunekit.planner.plan_json import plan_from_json
 from tunekit.probes.gpus import GpuReport, read_gpus, visible_gpus, visible_here
 from tunekit.render.live import LiveView
 from tunekit.render.plan_parts import rejection_text
@@ -52,12 +51,7 @@ class Run:
     @property
     def plan(self) -> Plan:
         """The plan that is run. RunFailed: the folder is no longer where it was."""
-        if not self.dir.plan.is_file():
-            raise RunFailed(f"{self.path} was moved or deleted while the run was going on. Its processes have ended.")
-        try:
-            return plan_from_json(self.dir.plan.read_text())
-        except UsageError as error:
-            raise UsageError(f"{self.dir.plan}: {error}") from error
+        return read_plan(self.dir)
 
     def status(self) -> RunStatus:
         """State, step and loss now."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -81,11 +82,16 @@ def ended(command: subprocess.Popen[str], *, timeout: float = 500) -> tuple[int,
 
 def wait_for_steps(run: RunDir, count: int, command: subprocess.Popen[str]) -> None:
     """Return when the attempt has logged `count` steps."""
+    wait_for(lambda: len(tiny.metrics(run.path)) >= count, command)
+
+
+def wait_for(condition: Callable[[], bool], command: subprocess.Popen[str]) -> None:
+    """Return when `condition` holds; AssertionError with what the command said when it ends before."""
 
     def there() -> bool:
         if command.poll() is not None:
             raise AssertionError(f"ended with {ended(command)}")
-        return len(tiny.metrics(run.path)) >= count
+        return condition()
 
     until(there, seconds=400)
 
@@ -151,7 +157,7 @@ def test_the_life_of_a_run(tunekit, place):  # type: ignore[no-untyped-def]
     assert f"of step {stopped_at.step}. To go on: tunekit resume runs/endless" in output
 
     resumed = tunekit("resume", "endless")
-    until(lambda: run.attempt(1).is_dir())
+    wait_for(lambda: run.attempt(1).is_dir(), resumed)
     wait_for_steps(run, 2, resumed)
     assert tiny.metrics(run.path, "step")[0] == stopped_at.step + 1
     assert "running" in ended(tunekit("status", "endless"))[1]
@@ -162,14 +168,58 @@ def test_the_life_of_a_run(tunekit, place):  # type: ignore[no-untyped-def]
     assert no_process(run)
 
     again = tunekit("resume", "endless")
-    until(lambda: run.attempt(2).is_dir())
+    wait_for(lambda: run.attempt(2).is_dir(), again)
     wait_for_steps(run, 1, again)
     ranks(members(run, read_process(run)))[1].kill()
     code, _, errors = ended(again)
     assert code == 1
-    assert errors.startswith("The run failed")
-    assert "on rank 0" not in errors.splitlines()[0], "the other rank only lost its peer"
-    for part in ("while training.", "signal 9 (SIGKILL)", "Go on:  tunekit resume"):
+    assert errors.startswith("The run failed on rank 1 while training."), "the other rank only lost its peer"
+    for part in ("signal 9 (SIGKILL)", "Go on:  tunekit resume"):
         assert part in errors
     assert no_process(run)
+    failure = json.loads(run.failure.read_text())
+    assert (failure["attempt"], failure["rank"], failure["signal"]) == (3, 1, 9)
+    assert "The run failed on rank 1 while training." in ended(tunekit("status", "endless"))[1]
+    status = json.loads(ended(tunekit("status", "endless", "--json"))[1])
+    assert (status["state"], status["ending"]["failing_rank"], status["ending"]["signal"]) == ("failed", 1, 9)
     assert "failed" in ended(tunekit("runs"))[1]
+    assert not shared_memory(run)
+
+
+def test_a_closed_terminal_or_a_killed_launcher_ends_no_run(tunekit, place):  # type: ignore[no-untyped-def]
+    run = RunDir(place / "runs" / "long")
+    terminal, its_end = os.openpty()
+    argv = [sys.executable, "-m", "tunekit", "launch", "short.yaml", "output.dir=runs/long", "train.max_steps=300"]
+    launched = subprocess.Popen(argv, cwd=place, stdout=its_end, stderr=its_end, env=environment())
+    os.close(its_end)
+    until(lambda: drained(terminal) and len(tiny.metrics(run.path)) >= 3, seconds=400)
+    os.close(terminal)
+    launched.send_signal(signal.SIGHUP)
+    assert launched.wait(timeout=300) == 0
+    assert json.loads(run.result.read_text())["state"] == "done"
+
+    run = RunDir(place / "runs" / "endless_again")
+    launched = tunekit("launch", "endless.yaml", "output.dir=runs/endless_again")
+    wait_for_steps(run, 3, launched)
+    launched.kill()
+    ended(launched)
+    assert "endless_again: running" in ended(tunekit("status", "endless_again"))[1]
+    code, _, errors = ended(tunekit("launch", "endless.yaml", "output.dir=runs/endless_again"))
+    assert (code, "holds a run that is going on" in errors) == (2, True)
+    assert ended(tunekit("resume", "endless_again"))[0] == 2
+    assert ended(tunekit("stop", "endless_again"))[0] == 0
+    assert no_process(run)
+    assert not shared_memory(run)
+
+
+def drained(terminal: int) -> bool:
+    """Read what a program has written to its terminal, so that it never waits for us."""
+    while select.select([terminal], [], [], 0)[0]:
+        os.read(terminal, 1 << 16)
+    return True
+
+
+def shared_memory(run: RunDir) -> list[Path]:
+    """What a run has left in RAM."""
+    argv = json.loads(run.launch.read_text())["argv"]
+    return list(Path("/dev/shm").glob(f"*_{argv[argv.index('--master_port') + 1]}_*"))

@@ -28,9 +28,8 @@ from tunekit.launcher.ports import choose_port, preferred_port
 from tunekit.launcher.preflight import Fault, Machine, find_faults, is_for_another_machine, refuse
 from tunekit.launcher.request import LaunchRequest
 from tunekit.launcher.run_dir import RunDir
-from tunekit.launcher.state import is_run, read_state
+from tunekit.launcher.state import is_run, read_plan, read_state
 from tunekit.planner.plan import Plan
-from tunekit.planner.plan_json import plan_from_json
 from tunekit.recipe.loading import LoadedRecipe
 from tunekit.recipe.shipped import existing_path
 
@@ -153,7 +152,7 @@ def resumable(run_dir: RunDir, caller: Caller) -> tuple[Start, Caller]:
         raise UsageError(f"{run_dir.path} is {state}; `tunekit stop {run_dir.path}` ends it.")
     if state == "done":
         raise UsageError(f"{run_dir.path} is done; its result lies in {run_dir.final}.")
-    plan = plan_from_json(run_dir.plan.read_text())
+    plan = read_plan(run_dir)
     checkpoint = _checkpoint_to_resume(run_dir, plan)
     cwd = str((read_record(run_dir.launch) or {}).get("cwd", caller.cwd))
     start = Start(plan=plan, recipe_text=run_dir.recipe.read_text(), run_dir=run_dir, resume_from=checkpoint.path)

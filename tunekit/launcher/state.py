@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from tunekit.errors import RunFailed, UsageError
 from tunekit.launcher.attempts import last_attempt
 from tunekit.launcher.json_lines import read_lines, read_record
 from tunekit.launcher.outcome import success_marker
 from tunekit.launcher.run_dir import RunDir
+from tunekit.planner.plan import Plan
+from tunekit.planner.plan_json import plan_from_json
 
 State = Literal["preparing", "running", "done", "failed", "stopped", "lost"]
 
@@ -31,6 +34,17 @@ class RunStatus:
 def is_run(run_dir: RunDir) -> bool:
     """Whether the folder is a run directory."""
     return run_dir.plan.is_file() and run_dir.launch.is_file()
+
+
+def read_plan(run_dir: RunDir) -> Plan:
+    """The plan that is run. RunFailed: the folder is no longer where it was; UsageError: plan.json is damaged."""
+    try:
+        return plan_from_json(run_dir.plan.read_text())
+    except FileNotFoundError as error:
+        gone = f"{run_dir.path} was moved or deleted while the run was going on. Its processes have ended."
+        raise RunFailed(gone) from error
+    except UsageError as error:
+        raise UsageError(f"{run_dir.plan}: {error}") from error
 
 
 def read_status(run_dir: RunDir, *, alive: bool) -> RunStatus:

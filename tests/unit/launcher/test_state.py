@@ -4,8 +4,9 @@ import pytest
 
 from tests.plans import make_plan
 from tests.runs import steps, write_json, write_lines, write_run
+from tunekit.errors import RunFailed, UsageError
 from tunekit.launcher.run_dir import RunDir
-from tunekit.launcher.state import holds_work, is_run, read_state, read_status
+from tunekit.launcher.state import holds_work, is_run, read_plan, read_state, read_status
 
 
 @pytest.fixture
@@ -44,6 +45,16 @@ def test_status_tells_how_far(run_dir):
     assert (status.step, status.max_steps, status.loss, status.phase) == (2, 10, 2.5, "train")
     assert (status.name, status.attempt) == ("run", 1)
     assert status.changed > 0
+
+
+def test_the_plan_is_the_one_that_is_run(run_dir):
+    assert read_plan(run_dir) == make_plan()
+    write_json(run_dir.plan, {"format_version": 1})
+    with pytest.raises(UsageError, match=f"^{run_dir.plan}: this is not a plan"):
+        read_plan(run_dir)
+    run_dir.plan.unlink()
+    with pytest.raises(RunFailed, match="was moved or deleted while the run was going on"):
+        read_plan(run_dir)
 
 
 def test_what_a_run_is(tmp_path, run_dir):
