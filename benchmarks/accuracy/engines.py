@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from accuracy.peft_methods import PeftMethod
 from accuracy.setting import Engine, States
 from tunekit.memory import activations, logits, model_states, overheads
 from tunekit.memory.case import Case
@@ -37,6 +38,20 @@ def engine_terms(case: Case, engine: Engine, states: States) -> tuple[MemoryTerm
     return tuple(term for term in terms if term.device_bytes)
 
 
+def method_term(case: Case, method: PeftMethod | None) -> tuple[MemoryTerm, ...]:
+    """What another method than LoRA keeps of every adapted projection, beside its inputs."""
+    if method is None or case.job.adapter is None or not (method.outputs or method.weights):
+        return ()
+    layers = 1 if case.job.activation_checkpointing else case.shape.num_layers
+    inner = [each for each in case.inventory.trainable if each.in_layers and each.first_layer == 0]
+    sides = [(a.shape[-1], b.shape[0], a.name) for a, b in zip(inner[::2], inner[1::2], strict=False)]
+    scaled = [(4 * into if method.feeds_input and "down_proj" in name else 0, out) for into, out, name in sides]
+    flows = sum(given or method.outputs * out for given, out in scaled)
+    whole = method.weights * sum(into * out for into, out, _ in sides)
+    size = layers * (flows * case.tokens + whole)
+    return (_term("what the method keeps", FORWARD, size, moments=("loss", "backward start"), kind="bound"),)
+
+
 def ranks(case: Case, engine: Engine) -> int:
     """Over how many processes states are divided."""
     return case.world_size if engine in ("fsdp", "fsdp2") else 1
@@ -47,35 +62,43 @@ def trained_count(case: Case, engine: Engine, states: States) -> int:
     return case.inventory.num_trainable // (1 if states.trained_whole else ranks(case, engine))
 
 
+def trained_size(case: Case, engine: Engine, states: States) -> int:
+    """Bytes of what one process trains, once: adapters and modules beside them may differ in width."""
+    shared = 1 if states.trained_whole else ranks(case, engine)
+    saved = sum(each.total for each in case.inventory.trainable if ".modules_to_save." in each.name)
+    return (states.trained_bytes * (case.inventory.num_trainable - saved) + states.saved_bytes * saved) // shared
+
+
 def trained(case: Case, engine: Engine, states: States) -> MemoryTerm:
     """w N_t / P."""
-    size = 0 if states.weights_in_ram else states.trained_bytes * trained_count(case, engine, states)
-    return _term("trained weights", ALWAYS, size)
+    return _term("trained weights", ALWAYS, 0 if states.weights_in_ram else trained_size(case, engine, states))
 
 
 def gradients(case: Case, engine: Engine, states: States) -> MemoryTerm:
     """w N_t / P; twice with data parallel buckets. With accumulation they are there during forward."""
-    count = trained_count(case, engine, states)
     early: tuple[Moment, ...] = ("loss", "backward start") if case.accumulates or states.keeps_gradients else ()
     copies = 2 if engine == "ddp" else 0 if states.in_backward or states.optimizer_in_ram else 1
     phases: tuple[Phase, ...] = ("step", "optimizer", "save") if states.keeps_gradients else ("step", "optimizer")
-    size = copies * states.trained_bytes * count
-    return _term("gradients", phases, size, moments=(*early, "backward end"))
+    return _term("gradients", phases, copies * trained_size(case, engine, states), moments=(*early, "backward end"))
+
+
+_NARROW_MOMENTS = {"adamw_8bit": 2 * (1 + 4 / 256), "paged_adamw_8bit": 2 * (1 + 4 / 256), "adafactor": 0.0, "sgd": 0.0}
+"""Bytes per element of optimizers whose states are not the weights' type; torch's Adafactor keeps rows and columns."""
 
 
 def moments(case: Case, engine: Engine, states: States) -> MemoryTerm:
     """Both moments: 2 w N_t / P, or what the optimizer's own type makes of them."""
-    each = 2 * states.trained_bytes if states.moment_bytes is None else states.moment_bytes
-    count = trained_count(case, engine, states)
-    return _term("optimizer states", TRAINING, 0 if states.optimizer_in_ram else round(each * count))
+    each = _NARROW_MOMENTS.get(case.job.optimizer, states.moment_bytes)
+    size = 2 * trained_size(case, engine, states)
+    if each is not None:
+        size = round(each * trained_count(case, engine, states))
+    return _term("optimizer states", TRAINING, 0 if states.optimizer_in_ram else size)
 
 
 def stepping(case: Case, engine: Engine, states: States) -> MemoryTerm:
-    """Temporaries of the step: w N_t / P per copy."""
-    count = trained_count(case, engine, states)
-    size = (
-        0 if states.optimizer_in_ram or states.in_backward else round(states.step_copies * states.trained_bytes * count)
-    )
+    """Temporaries of the step: w N_t / P per copy; none of optimizers that step tensor by tensor."""
+    elsewhere = states.optimizer_in_ram or states.in_backward or case.job.optimizer in _NARROW_MOMENTS
+    size = 0 if elsewhere else round(states.step_copies * trained_size(case, engine, states))
     return _term("optimizer step", ("optimizer",), size)
 
 

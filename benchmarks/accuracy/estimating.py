@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from accuracy.engines import engine_terms
+from accuracy.engines import engine_terms, method_term
 from accuracy.reserved import OUTSIDE_BYTES, in_other_pools, program_of, reserved_beyond
 from accuracy.setting import Setting
 from tunekit.memory.activations import saved_per_layer
 from tunekit.memory.case import Case, make_case
 from tunekit.memory.estimate import sum_up
+from tunekit.memory.figures import margin
 from tunekit.memory.layer_code import widths
 from tunekit.memory.terms import MemoryEstimate, MemoryTerm, Phase
 
 Verdict = Literal["fits", "tight", "rejected"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """Bytes in the way of the reading, and what the planner would have said of the job on the card."""
@@ -28,7 +31,7 @@ class Estimate:
 def estimate(setting: Setting) -> Estimate:
     """The estimate of a setting."""
     case = make_case(setting.job, setting.shape, setting.hardware, setting.practice)
-    collected = engine_terms(case, setting.engine, setting.states)
+    collected = (*engine_terms(case, setting.engine, setting.states), *method_term(case, setting.method))
     total = sum_up(case, collected)
     low, expected, high = _read(setting, case, total, collected)
     return Estimate(low=round(low), expected=round(expected), high=round(high), verdict=_verdict(total))
@@ -48,10 +51,17 @@ def _read(
     limit = usable - OUTSIDE_BYTES
     full = setting.job.method == "full"
     resting = round(_at_rest(setting, case, collected, phase="load" if full else "save"))
-    more = reserved_beyond(program_of(setting, case), resting, limit) + in_other_pools(setting, case)
+    more = _beyond(setting, case, expected, resting, limit)
     outside = OUTSIDE_BYTES if setting.reading == "device" else 0
     top = usable if setting.reading == "device" else limit
     return low, min(expected + more + outside, top), min(high + 1.3 * more + 1.5 * outside, 1.01 * top)
+
+
+def _beyond(setting: Setting, case: Case, peak: float, resting: int, limit: int) -> int:
+    """Bytes reserved beyond the peak: replayed, or the model's own margin where segments can grow."""
+    if setting.expandable:
+        return round(margin(True, None) * (peak - resting))
+    return reserved_beyond(program_of(setting, case), resting, limit) + in_other_pools(setting, case)
 
 
 def _peak(total: MemoryEstimate) -> tuple[float, float, float]:

@@ -33,8 +33,14 @@ class Habits:
     slots: int = 1
     """Adapters of the same rank that are trained side by side."""
     packs: bool = False
+    expandable: bool = False
+    """Whether it sets expandable_segments, or its compiled layers come and go alike."""
     as_of: str = ""
     """Date of the libraries where it is not the table's own."""
+    unit: float | None = None
+    """What a unit is that the table leaves open: at the shortest rows weights and states leave no room for another."""
+    stage: int | None = None
+    """ZeRO stage of a program that always runs under DeepSpeed."""
     bucket: int | None = None
     """DeepSpeed's reduce_bucket_size, None for what the Trainer writes."""
     output_bytes: float = 0.0
@@ -69,6 +75,18 @@ def trainer(row: Row) -> Habits:
     return Habits(practice=Practice(logit_bytes=logits))
 
 
+def peft_loop(row: Row) -> Habits:
+    """PEFT's own comparison: a bare loop without autocast, adapters in float32, outputs alive during backward."""
+    return replace(
+        trainer(row),
+        practice=Practice(logit_bytes=14.0, adapter_input_bytes=4),
+        reading="reserved",
+        checkpointing=False,
+        targets="q_proj v_proj",
+        rank=32,
+    )
+
+
 def fms(row: Row) -> Habits:
     """fms-hf-tuning: TRL's trainer on packed rows, with or without fused kernels of fms-acceleration."""
     kernels, engine = row.text("kernels"), row.text("framework")
@@ -76,11 +94,12 @@ def fms(row: Row) -> Habits:
     published = row.text("published")
     # The tables were made with the transformers of months before: 4.45 until December 2024, 4.48 in February 2025.
     logits = transformers_logits(published if published >= "2025" else "2024-10", fused=fused)
+    wide = row.text("method") == "lora" and not row.text("compute_dtype").startswith("amp")
     practice = Practice(
         logit_bytes=logits,
         loss_hidden_bytes=4.0 if fused else 6.0,
         fused_norms=fused,
-        adapter_input_bytes=4 if row.text("method") == "lora" and not row.text("compute_dtype").startswith("amp") else 0,
+        adapter_input_bytes=4 if wide else None,
         repeats_values="mistral-7b" in row.text("model") and published < "2025",
         residual_bytes=4 if "baseline" in engine and row.text("parallelism") == "none" else None,
     )
@@ -142,9 +161,14 @@ def fsdp_qlora(row: Row) -> Habits:
 
 
 def swift(row: Row) -> Habits:
-    """ms-swift: transformers' Trainer; its log prints torch's reserved memory."""
+    """ms-swift: transformers' Trainer; outputs, in float32 after autocast, are kept to count right tokens.
+
+    That is 4 V beside the loss's own 12, and 2 V of a copy in 16 bits. Its log prints torch's reserved memory.
+    """
     base = trainer(row)
-    return replace(base, reading="reserved", length=2048, micro_batch=1)
+    early = row.text("published") < "2025"
+    practice = Practice(logit_bytes=18.0 if early else base.practice.logit_bytes + 2)
+    return replace(base, practice=practice, reading="reserved", length=2048, micro_batch=1)
 
 
 def prime(row: Row) -> Habits:
@@ -158,13 +182,30 @@ def prime(row: Row) -> Habits:
     return Habits(
         practice=practice, states=States(trained_bytes=4), adapter_states=States(trained_bytes=4, frozen_upcast=True),
         loss="full" if supervised else "liger", reading="reserved", rank=16, slots=4, targets="all linear",
-        micro_batch=1, attention="flash_attention_2", packs=True,
+        micro_batch=1, attention="flash_attention_2", packs=True, expandable=True,
     )  # fmt: skip
 
 
+def torchtitan(row: Row) -> Habits:
+    """torchtitan: FSDP 2, float32 shards, expandable segments; its logits are dropped before backward."""
+    practice = Practice(logit_bytes=12.0, keeps_products="selective" in row.text("grad_ckpt"))
+    return Habits(practice=practice, states=States(trained_bytes=4), reading="reserved",
+                  attention="flash_attention_2", packs=True, expandable=True)  # fmt: skip
+
+
 def qwen(row: Row) -> Habits:
-    """Qwen's finetune.py: transformers' Trainer with the model's own code."""
-    return replace(trainer(row), reading="device", micro_batch=1, rank=64)
+    """Qwen's finetune.py: transformers' Trainer of 2023 with the model's own code, whose loss shifts 16-bit logits.
+
+    Alone and with LoRA it runs under autocast, which gives the loss float32. Full tuning and GPTQ bases run under
+    DeepSpeed in 16 bits, loss included: logits, shifted logits and log-softmax of 2 V each.
+    """
+    full, devices = row.text("method") == "full", row.whole("n_gpus") or 1
+    practice = Practice(logit_bytes=6.0 if full or row.text("zero_stage") else 12.0)
+    stage = (3 if devices > 1 else 2) if full else None
+    return replace(
+        trainer(row), practice=practice, reading="device", micro_batch=1, rank=64, dropout=0.05, stage=stage,
+        unit=1e9, bucket=200_000_000,
+    )  # fmt: skip
 
 
 def unsloth(row: Row) -> Habits:
@@ -180,12 +221,14 @@ def axolotl(row: Row) -> Habits:
 
 _PROGRAMS: tuple[tuple[str, Callable[[Row], Habits]], ...] = (
     ("fms-", fms),
+    ("custom loop", peft_loop),
     ("custom transformer", own_transformer),
     ("litgpt", litgpt),
     ("torchtune", torchtune),
     ("fsdp_qlora", fsdp_qlora),
     ("ms-swift", swift),
     ("prime-rl", prime),
+    ("torchtitan", torchtitan),
     ("qwen finetune", qwen),
     ("unsloth", unsloth),
     ("axolotl", axolotl),

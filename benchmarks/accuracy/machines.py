@@ -10,6 +10,8 @@ from tunekit.units import GIB, MIB
 _DRIVER_BYTES = 600 * MIB
 """What the driver keeps of a card that is not in the table."""
 _HOPPER = ("h100", "h200", "b200", "gh200", "h20")
+_SIZES = {"b200": 178.4, "h200": 139.8}
+"""GiB of cards that the table of GPUs does not have."""
 
 
 def machine(row: Row, count: int) -> Hardware:
@@ -30,7 +32,8 @@ def _gpu(row: Row) -> Gpu:
     near = [known.gpu for known in known_gpus().values() if _called(known.match, name) and _as_large(known.gpu, size)]
     if near:
         return near[0]
-    memory = round((size or 80.0) * GIB)
+    told = next((gib for called, gib in _SIZES.items() if called in name), 80.0)
+    memory = round((size or told) * GIB)
     capability = 9.0 if any(each in name for each in _HOPPER) else 8.0
     return unknown_gpu(name=name or "?", memory_bytes=memory, compute_capability=capability, power_watts=300)
 

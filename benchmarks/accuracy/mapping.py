@@ -8,7 +8,8 @@ from dataclasses import replace
 from accuracy.habits import Habits, habits_of
 from accuracy.machines import machine
 from accuracy.models import find_shape, with_linear_experts
-from accuracy.rows import Row
+from accuracy.peft_methods import method_of
+from accuracy.rows import UNITS, Row
 from accuracy.setting import Base, Engine, Reading, Setting, Unmapped
 from tunekit.errors import TunekitError
 from tunekit.memory.practice import Practice
@@ -79,7 +80,7 @@ def _map(row: Row) -> Setting:
         raise CannotMapError(_NO_JOB[phase])
     shape = _shape(row)
     habits = habits_of(row)
-    engine, stage = _engine(row)
+    engine, stage = ("deepspeed", habits.stage) if habits.stage else _engine(row)
     method, base = _method(row)
     reading = _reading(row, habits)
     groups = not any(name in row.text("model") for name in _GPTQ_WITHOUT_GROUPS)
@@ -102,10 +103,12 @@ def _map(row: Row) -> Setting:
         practice=_practice(row, habits, engine, method),
         states=states,
         reading=reading,
-        measured_bytes=_measured(row, reading, job.batch.world_size),
+        measured_bytes=_measured(row, habits, reading, job.batch.world_size),
         ran=_ran(row),
         is_peak=phase == "train_peak",
+        method=None if method == "full" else method_of(row.text("method")),
         published=habits.as_of or row.text("published"),
+        expandable=habits.expandable,
         output_bytes=_output_bytes(row, habits),
         gradients="no grad" not in row.text("method"),
     )
@@ -124,6 +127,9 @@ def _practice(row: Row, habits: Habits, engine: Engine, method: str) -> Practice
         practice = replace(practice, layer_input_gradients=True)
     if row.text("published") < TRANSFORMERS_5:
         practice = replace(practice, experts_in_turn=True)
+    other = method_of(row.text("method"))
+    if other is not None and method != "full" and practice.adapter_input_bytes is not None:
+        practice = replace(practice, adapter_input_bytes=other.inputs)
     if "activation" in row.text("offload"):
         practice = replace(practice, checkpoints_in_ram=True)
     return practice
@@ -184,7 +190,7 @@ def _method(row: Row) -> tuple[str, Base]:
             raise CannotMapError(f"method {text} is not modelled")
         return "full", "plain"
     plain = text in ("lora", "qlora") or any(word in text for word in _LIKE_LORA) or text.startswith(("lora", "qlora"))
-    if not plain:
+    if not plain and method_of(text) is None:
         raise CannotMapError(f"method {text or '(none)'} is not modelled")
     if any(word in quant for word in ("awq", "aqlm", "hqq")):
         raise CannotMapError(f"a base in {quant.strip()} is not modelled")
@@ -212,10 +218,12 @@ def _reading(row: Row, habits: Habits) -> Reading:
     return habits.reading
 
 
-def _measured(row: Row, reading: Reading, devices: int) -> int | None:
+def _measured(row: Row, habits: Habits, reading: Reading, devices: int) -> int | None:
     if reading == "none":
         return None
-    value = row.measured_bytes
+    value, printed = row.measured_bytes, row.number("gpu_mem_value")
+    if habits.unit and printed and row.text("unit_base") not in UNITS:
+        value = round(printed * habits.unit)
     if value and "sum" in row.text("gpu_mem_scope"):
         return value // max(1, devices)
     return value
@@ -289,7 +297,7 @@ def _checkpoints(row: Row, habits: Habits) -> bool:
     text = row.text("grad_ckpt")
     if not text:
         return habits.checkpointing
-    return text.startswith(("on", "true", "yes"))
+    return text.startswith(("on", "true", "yes", "selective"))
 
 
 def _attention(row: Row, habits: Habits) -> str:
@@ -318,12 +326,18 @@ def _quantization(row: Row) -> Quantization:
 def _adapter(row: Row, shape: ModelShape, habits: Habits) -> Adapter:
     saved = tuple(_END_NAMES.get(name, name) for name in _words(row.text("full_trained_modules")))
     return Adapter(
-        rank=habits.slots * (row.whole("lora_rank") or habits.rank),
+        rank=habits.slots * (row.whole("lora_rank") or (habits.rank if _has_ranks(row) else 1)),
         alpha=16,
         dropout=habits.dropout,
-        target_modules=_targets(row.text("lora_targets") or habits.targets, shape),
+        target_modules=_targets(row.text("lora_targets") or habits.targets, shape, linked=_has_ranks(row)),
         modules_to_save=saved,
     )
+
+
+def _has_ranks(row: Row) -> bool:
+    """Whether the method's parameters are pairs of matrices; others have far fewer, or none in the projections."""
+    method = method_of(row.text("method"))
+    return method is None or method.inputs > 0
 
 
 _END_NAMES = {"wte": "embed_tokens", "head": "lm_head"}
@@ -333,11 +347,14 @@ def _words(text: str) -> list[str]:
     return [word for word in re.split(r"[\s,;]+", re.sub(r"\(.*?\)", " ", text)) if word]
 
 
-def _targets(text: str, shape: ModelShape) -> tuple[str, ...]:
-    """The modules of the shape that a list of names means; all linear layers where that is what it says."""
+def _targets(text: str, shape: ModelShape, *, linked: bool = True) -> tuple[str, ...]:
+    """The modules of the shape that a list of names means; all linear layers where that is what it says.
+
+    `linked`: whether the method's parameters hang on these modules; if not, any will do.
+    """
     leaves = resolve_target_modules(shape, "all-linear")
     linear = tuple(leaf for leaf in leaves if leaf not in ("gate",))
-    if any(word in text for word in ("all linear", "all-linear", "all (")) or text.strip() == "all":
+    if text.startswith(("all linear", "all-linear", "all (")) or text.strip() == "all":
         return tuple(leaf for leaf in linear if "expert" not in leaf)
     wanted: list[str] = []
     for word in _words(text):
@@ -345,6 +362,10 @@ def _targets(text: str, shape: ModelShape) -> tuple[str, ...]:
     found = [name for name in dict.fromkeys(wanted) if name in linear or name == "lm_head"]
     if not found or any(name in ("q_proj", "k_proj", "v_proj") and name not in linear for name in wanted):
         found += [name for name in ("c_attn", "query_key_value", "qkv_proj") if name in linear and name not in found]
+    if not found and "default" in text:
+        found = [name for name in ("q_proj", "k_proj", "v_proj", "c_attn", "query_key_value") if name in linear]
+    if not found and not linked:
+        found = [name for name in ("q_proj", "v_proj") if name in linear]
     if not found:
         raise CannotMapError(f"no module of {shape.name} is called {text}")
     return tuple(found)

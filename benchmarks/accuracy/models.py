@@ -51,7 +51,8 @@ def _written_out(name: str) -> ModelShape | None:
     shape = shape_from_config(config, name=name, source="benchmarks")
     if gated:
         return shape
-    return replace(shape, tensors=_fuse(replace(shape, tensors=_two_matrices(shape))), gated_mlp=False, family="gpt_neox")
+    shape = replace(shape, tensors=_two_matrices(shape), gated_mlp=False, family="gpt_neox")
+    return replace(shape, tensors=_fuse(shape))
 
 
 def _candidates(name: str, billions: float | None) -> list[str]:

@@ -61,7 +61,8 @@ OTHER_MODELS: Mapping[str, Mapping[str, Any]] = {
         no_gate=True,
         fused_qkv=True,
         code="gpt_neox",
-        learned_positions=2048, max_position_embeddings=2048,
+        learned_positions=2048,
+        max_position_embeddings=2048,
     ),
     "bigscience/bloomz-7b1": _config(
         "llama", 30, 4096, 32, 16384, 250880, tied=True, no_gate=True, fused_qkv=True, code="gpt_neox"

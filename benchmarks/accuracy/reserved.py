@@ -39,7 +39,7 @@ def program_of(setting: Setting, case: Case) -> Program:
         rank=adapter.rank if adapter else 0,
         dropout=bool(adapter and adapter.dropout),
         wide_adapters=wide,
-        autocast=practice.adapter_input_bytes == 0,
+        autocast=practice.adapter_input_bytes is None,
         repeats_values=practice.repeats_values,
         dequantises=setting.states.base != "plain",
         holds_inputs=practice.layer_input_gradients,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from accuracy.peft_methods import PeftMethod
 from tunekit.hardware.spec import Hardware
 from tunekit.memory.practice import Practice
 from tunekit.model_shape.shape import ModelShape
@@ -27,6 +28,8 @@ class States:
     """Width of both moments together, None for twice the weights' own."""
     step_copies: float = 1.0
     """Temporaries of the optimizer step in copies of the trained weights: one of torch's foreach AdamW, none fused."""
+    saved_bytes: int = 2
+    """The same of modules that are trained in full beside an adapter: PEFT copies them in the base's type."""
     keeps_gradients: bool = False
     """Whether gradients are still there when the program is read at rest."""
     frozen_upcast: bool = False
@@ -60,6 +63,10 @@ class Setting:
     ran: bool | None
     """True: known to have run on this card; False: known to have run out of memory; None: the card is not known."""
     is_peak: bool = True
+    method: PeftMethod | None = None
+    """What another method than LoRA keeps of each adapted projection."""
+    expandable: bool = False
+    """Whether the allocator's segments can grow, so that hardly more is reserved than used."""
     published: str = ""
     """Date of the table, by which the versions of libraries are told."""
     output_bytes: float = 0.0

@@ -65,21 +65,32 @@ def _mlp_phase(case: Case, size: Widths) -> int:
 
 
 def activation_checkpoints(case: Case) -> MemoryTerm:
-    """b h L T: the input of every layer, with activation checkpointing; two layers' where they are moved to RAM."""
+    """b h L T: the input of every layer, with activation checkpointing; two layers' where they are moved to RAM.
+
+    Selective checkpointing keeps b (2q + v + f + h) and 4a more: attention, and the products for q, v, gate and down.
+    """
     size, layers = case.shape.hidden_size, case.shape.num_layers
     if case.practice.checkpoints_in_ram:
         layers = min(layers, 2)
     used = case.job.activation_checkpointing
     held: tuple[Moment, ...] = ("backward end",) if case.practice.layer_input_gradients else ()
+    kept = _kept_products(case)
+    text = f"{case.residual_bytes} B x {size:,} hidden" + (f" + {kept:,} B" if kept else "")
     return MemoryTerm(
         name="activation checkpoints",
         phases=FORWARD,
         moments=("loss", "backward start", *held),
-        device_bytes=case.residual_bytes * size * layers * case.tokens if used else 0,
-        formula=f"{case.residual_bytes} B x {size:,} hidden x {layers} layers x {case.tokens:,} tokens",
+        device_bytes=(case.residual_bytes * size + kept) * layers * case.tokens if used else 0,
+        formula=f"{text} x {layers} layers x {case.tokens:,} tokens",
         source="transformers 5.23 GradientCheckpointingLayer: one 16-bit input per layer",
         kind="exact",
     )
+
+
+def _kept_products(case: Case) -> int:
+    size = widths(case.shape)
+    kept = case.weight_bytes * (2 * size.queries + size.values + size.ffn + size.hidden) + 4 * size.heads
+    return kept if case.practice.keeps_products else 0
 
 
 def saved_activations(case: Case) -> MemoryTerm:
@@ -279,9 +290,8 @@ def _routing_bytes(size: Widths) -> int:
 
 def _adapter_bytes(case: Case, size: Widths) -> int:
     reach = adapter_reach(case.shape, case.job.adapter)
-    own = _dropout_bytes(case)
-    if own:
-        return own + 2 * reach.ranks
+    if _drops(case) or case.practice.adapter_input_bytes is not None:
+        return _dropout_bytes(case) + 2 * reach.ranks
     inputs = 2 * size.hidden * (int(reach.attention_input) + int(reach.mlp_input))
     return inputs + 2 * size.ffn * int(reach.down_input) + 2 * reach.ranks
 
@@ -293,7 +303,7 @@ def _drops(case: Case) -> bool:
 def _dropout_bytes(case: Case) -> int:
     """What every adapted linear keeps for itself: with dropout a mask and its input, else its input if it was cast."""
     width = case.practice.adapter_input_bytes
-    each = 1 + (width or 2) if _drops(case) else width
+    each = 1 + (width or 2) if _drops(case) else width or 0
     return each * adapter_reach(case.shape, case.job.adapter).inputs
 
 

@@ -23,15 +23,17 @@ class Practice:
     """A kernel of its own for norms keeps nothing but their input, which the residual stream keeps anyway."""
     checkpoints_in_ram: bool = False
     """Checkpoints of activations are moved to host RAM: two layers' stay on the device."""
-    adapter_input_bytes: int = 0
+    adapter_input_bytes: int | None = None
     """Bytes per input element that each adapted linear keeps for itself: 4 where adapters are float32 without
-    autocast, 2 under autocast, 0 where they share the 16-bit input with the base."""
+    autocast; None where they share the 16-bit input with the base, 0 where none is kept."""
+    keeps_products: bool = False
+    """Selective checkpointing: attention's output and every second product of matrices are kept beside the input."""
     layer_input_gradients: bool = False
     """All layers' inputs and their gradients stay alive until backward has ended (FSDP 1 with a frozen base)."""
     score_bytes: int = 6
     """Bytes per head and attended token that eager attention saves."""
     autocast_norms: bool = False
-    """Norms run under autocast: their inputs and outputs are float32, with a 16-bit copy for the linear that follows."""
+    """Norms run under autocast: inputs and outputs in float32, and a 16-bit copy for the linear that follows."""
     repeats_values: bool = False
     """Keys and values are repeated for every head before attention, also where its kernel would not need it."""
     keeps_cache: bool = False

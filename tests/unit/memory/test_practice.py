@@ -39,3 +39,22 @@ def test_a_loss_with_other_logits():
     shape = case().shape
     more = logits.full_loss(case(Practice(logit_bytes=14.0))).device_bytes
     assert more - logits.full_loss(case()).device_bytes == 2 * shape.vocab_size * 512
+
+
+def test_a_mixture_whose_experts_run_in_turn_needs_less_in_backward():
+    size = activations.widths(case().shape)
+    assert activations._mlp_phase(case(), size) == activations._mlp_phase(case(Practice(experts_in_turn=True)), size)
+
+
+def test_norms_of_one_kernel_keep_nothing():
+    assert activations.saved_per_layer(case()) > activations.saved_per_layer(case(Practice(fused_norms=True)))
+
+
+def test_repeated_values_are_kept_for_every_head():
+    wide = activations.saved_per_layer(case(Practice(repeats_values=True)))
+    assert wide - activations.saved_per_layer(case()) == 4 * (64 - 32)
+
+
+def test_a_cache_keeps_keys_and_values_once_more():
+    wide = activations.saved_per_layer(case(Practice(keeps_cache=True)))
+    assert wide - activations.saved_per_layer(case()) == 4 * 32
