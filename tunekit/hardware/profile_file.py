@@ -4,78 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Any
 
 from tunekit.errors import Problem, RecipeError
-from tunekit.hardware.gpu_table import known_gpus
-from tunekit.hardware.spec import Disk, Gpu, Hardware, Host, Link
+from tunekit.hardware.gpu_table import NVLINK_RATE, KnownGpu, known_gpus
+from tunekit.hardware.power import wall_watts
+from tunekit.hardware.profile_keys import (
+    DISK,
+    GPUS,
+    HOST,
+    LINK,
+    MEASURED,
+    POWER,
+    PRICE,
+    TOP,
+    WORDS,
+    Kind,
+    is_kind,
+    required,
+)
+from tunekit.hardware.spec import Disk, Gpu, Hardware, Host, Link, Measured, Power, Price
 from tunekit.hardware.yaml_lines import YamlLines, read_yaml_lines
 from tunekit.units import GB, GIB, MIB
 
-Kind = Literal["text", "count", "amount", "flag", "section", "list"]
-
-TOP: Mapping[str, Kind] = {
-    "description": "text",
-    "gpus": "section",
-    "link": "section",
-    "host": "section",
-    "disks": "list",
-    "cpu_processes": "count",
-    "source": "text",
-}
-GPUS: Mapping[str, Kind] = {
-    "model": "text",
-    "count": "count",
-    "name": "text",
-    "memory_mib": "amount",
-    "usable_gib": "amount",
-    "bf16_tflops": "amount",
-    "memory_bandwidth_gb": "amount",
-    "compute_capability": "amount",
-    "power_watts": "amount",
-}
-LINK: Mapping[str, Kind] = {"pcie_generation": "count", "pcie_lanes": "count", "nvlink": "flag", "p2p": "flag"}
-HOST: Mapping[str, Kind] = {
-    "cpu": "text",
-    "cores": "count",
-    "ram_gib": "amount",
-    "usable_ram_gb": "amount",
-    "ram_bandwidth_gb": "amount",
-    "memlock_unlimited": "flag",
-}
-_OPTIONAL = ("memlock_unlimited",)
-DISK: Mapping[str, Kind] = {
-    "name": "text",
-    "total_gb": "amount",
-    "usable_gb": "amount",
-    "read_gb": "amount",
-    "write_gb": "amount",
-}
-_WORDS: Mapping[Kind, str] = {
-    "text": "text",
-    "count": "a whole number, 1 or more",
-    "amount": "a number above 0",
-    "flag": "true or false",
-    "section": "a section of `key: value` lines",
-    "list": "a list of sections",
-}
+VECTOR_BITS = 256
 
 
 def hardware_from_yaml(text: str, *, name: str, file: str) -> Hardware:
     """Read a hardware file. RecipeError: every unknown, missing or impossible value, each with file and line."""
     source = read_yaml_lines(text, file=file)
     reader = _Reader(source)
-    reader.section("", source.content, TOP, required=("host",))
-    gpus, link = reader.gpus(), reader.link()
+    reader.section("", source.content, TOP, needed=("host",))
+    gpus = reader.gpus()
     hardware = Hardware(
         name=name,
         description=str(source.content.get("description", name)),
         gpus=gpus,
-        link=link,
+        link=reader.link(len(gpus)),
         host=reader.host(),
         disks=reader.disks(),
-        cpu_processes=reader.number(source.content, "", "cpu_processes", default=2),
+        cpu_processes=reader.number(source.content, "cpu_processes", default=2),
         source=str(source.content.get("source", file)),
+        power=reader.power(gpus),
+        price=reader.price(),
+        measured=reader.measured(),
     )
     if reader.problems:
         raise RecipeError(sorted(reader.problems, key=reader.line), source=file)
@@ -99,7 +71,7 @@ class _Reader:
         self.problems.append(Problem(key=key, where=where, found=found, allowed=allowed, hint=hint))
 
     def section(
-        self, prefix: str, section: Mapping[str, Any], keys: Mapping[str, Kind], *, required: Sequence[str]
+        self, prefix: str, section: Mapping[str, Any], keys: Mapping[str, Kind], *, needed: Sequence[str]
     ) -> None:
         """Check names, kinds and presence of the keys of one section."""
         for name, value in section.items():
@@ -107,11 +79,11 @@ class _Reader:
                 near = get_close_matches(str(name), list(keys), n=1)
                 hint = f"did you mean {near[0]}?" if near else ""
                 self.add(f"{prefix}{name}", "unknown key", allowed=", ".join(keys), hint=hint)
-            elif not _is_kind(value, keys[name]):
-                self.add(f"{prefix}{name}", f"found {value!r}", allowed=_WORDS[keys[name]])
-        for name in required:
+            elif not is_kind(value, keys[name]):
+                self.add(f"{prefix}{name}", f"found {value!r}", allowed=WORDS[keys[name]])
+        for name in needed:
             if name not in section:
-                self.add(f"{prefix}{name}", "missing", allowed=_WORDS[keys[name]])
+                self.add(f"{prefix}{name}", "missing", allowed=WORDS[keys[name]])
 
     def gpus(self) -> tuple[Gpu, ...]:
         """The cards; none when the section is left out."""
@@ -119,47 +91,50 @@ class _Reader:
         if section is None:
             return ()
         model = section.get("model")
-        known = known_gpus().get(str(model)) if model is not None else None
+        known = self._known()
         if model is not None and known is None:
             near = get_close_matches(str(model), list(known_gpus()), n=1)
             hint = f"did you mean {near[0]}?" if near else "leave model out and write the numbers"
             self.add("gpus.model", f"{model!r} is not in the table", allowed=", ".join(known_gpus()), hint=hint)
         numbers = () if model is not None else tuple(name for name in GPUS if name not in ("model", "count"))
-        self.section("gpus.", section, GPUS, required=("count", *numbers))
-        card = self._gpu(section, known.gpu if known else None)
+        self.section("gpus.", section, GPUS, needed=("count", *numbers))
+        card = _gpu(section, known.gpu if known else None)
         if card.usable_bytes > card.memory_bytes and (known or model is None):
             self.add("gpus.usable_gib", "more than memory_mib", allowed="at most the card's memory")
-        return (card,) * self.number(section, "gpus.", "count")
+        return (card,) * self.number(section, "count")
 
-    def link(self) -> Link | None:
+    def link(self, cards: int) -> Link | None:
         """How the cards are joined; asked for only where there are cards."""
         section = self._subsection("link")
         if section is None:
             if isinstance(self.source.content.get("gpus"), Mapping):
-                self.add("link", "missing", allowed=_WORDS["section"])
+                self.add("link", "missing", allowed=WORDS["section"])
             return None
-        self.section("link.", section, LINK, required=tuple(LINK))
+        self.section("link.", section, LINK, needed=required(LINK))
+        lanes = self._lanes(section, cards)
         return Link(
-            pcie_generation=self.number(section, "link.", "pcie_generation"),
-            pcie_lanes=self.number(section, "link.", "pcie_lanes"),
+            pcie_generation=self.number(section, "pcie_generation"),
+            pcie_lanes=min(lanes),
             nvlink=section.get("nvlink") is True,
             p2p=section.get("p2p") is True,
+            card_lanes=lanes if len(set(lanes)) > 1 else (),
+            nvlink_rate=self._nvlink_rate(section),
         )
 
     def host(self) -> Host:
         """The machine around the cards."""
         section = self._subsection("host") or {}
-        required = tuple(name for name in HOST if name not in _OPTIONAL) if section else ()
-        self.section("host.", section, HOST, required=required)
-        ram, usable = self._bytes(section, "host.ram_gib", GIB), self._bytes(section, "host.usable_ram_gb", GB)
+        self.section("host.", section, HOST, needed=required(HOST) if section else ())
+        ram, usable = _bytes(section, "ram_gib", GIB), _bytes(section, "usable_ram_gb", GB)
         if usable > ram:
             self.add("host.usable_ram_gb", "more than ram_gib", allowed=f"at most {ram / GB:.0f}")
         return Host(
             cpu=str(section.get("cpu")),
-            cores=self.number(section, "host.", "cores"),
+            cores=self.number(section, "cores"),
             ram_bytes=ram,
             usable_ram_bytes=usable,
-            ram_bandwidth=self._bytes(section, "host.ram_bandwidth_gb", GB),
+            ram_bandwidth=_bytes(section, "ram_bandwidth_gb", GB),
+            vector_bits=self.number(section, "vector_bits", default=VECTOR_BITS),
             memlock_unlimited=section.get("memlock_unlimited") is True,
         )
 
@@ -171,64 +146,134 @@ class _Reader:
             return ()
         return tuple(self._disk(f"disks.{index}", entry) for index, entry in enumerate(entries))
 
-    def number(self, section: Mapping[str, Any], prefix: str, name: str, *, default: int = 1) -> int:
+    def power(self, gpus: Sequence[Gpu]) -> Power | None:
+        """What the machine draws; at the wall it is derived where the file does not say."""
+        section = self._subsection("power")
+        if section is None:
+            return None
+        self.section("power.", section, POWER, needed=required(POWER))
+        host = self.number(section, "host_watts")
+        return Power(
+            host_watts=host,
+            load_watts=self.number(section, "load_watts", default=wall_watts(gpus, host)),
+            supply_watts=self.number(section, "supply_watts") if "supply_watts" in section else None,
+        )
+
+    def price(self) -> Price | None:
+        """What the machine costs to buy."""
+        section = self._subsection("price")
+        if section is None:
+            return None
+        self.section("price.", section, PRICE, needed=required(PRICE))
+        currency = str(section.get("currency", "USD"))
+        if not (len(currency) == 3 and currency.isascii() and currency.isupper()):
+            self.add("price.currency", f"found {currency!r}", allowed="three letters of ISO 4217, such as USD or CNY")
+        return Price(
+            amount=_amount(section, "amount") or 1.0,
+            currency=currency,
+            date=str(section.get("date")),
+            note=str(section.get("note", "")),
+        )
+
+    def measured(self) -> Measured | None:
+        """What a probe measured."""
+        section = self._subsection("measured")
+        if section is None:
+            return None
+        self.section("measured.", section, MEASURED, needed=required(MEASURED))
+        rates = {name: _rate(section, f"{name.removesuffix('_rate')}_gb") for name in _RATES}
+        return Measured(
+            date=str(section.get("date")),
+            matmul_tflops=_amount(section, "matmul_tflops"),
+            **rates,
+            adam_fp32_rate=_amount(section, "adam_fp32_mparam", 1e6),
+            adam_bf16_rate=_amount(section, "adam_bf16_mparam", 1e6),
+            adam=str(section.get("adam", "")),
+        )
+
+    def number(self, section: Mapping[str, Any], name: str, *, default: int = 1) -> int:
         """A whole number that `section` has checked."""
         value = section.get(name, default)
-        return int(value) if _is_kind(value, "count") else 1
+        return int(value) if is_kind(value, "count") else 1
+
+    def _known(self) -> KnownGpu | None:
+        """The card of the table that the file names, if any."""
+        model = (self._subsection("gpus") or {}).get("model")
+        return known_gpus().get(str(model)) if model is not None else None
 
     def _subsection(self, name: str) -> Mapping[str, Any] | None:
         section = self.source.content.get(name)
         return section if isinstance(section, Mapping) else None
 
-    def _bytes(self, section: Mapping[str, Any], key: str, unit: int) -> int:
-        value = section.get(key.rpartition(".")[2])
-        return int(float(value) * unit) if value is not None and _is_kind(value, "amount") else unit
+    def _lanes(self, section: Mapping[str, Any], cards: int) -> tuple[int, ...]:
+        value = section.get("pcie_lanes")
+        if not is_kind(value, "counts"):
+            return (1,)
+        if not isinstance(value, list):
+            return (int(value or 1),)
+        if len(value) != cards:
+            self.add("link.pcie_lanes", f"{len(value)} widths for {cards} cards", allowed=WORDS["counts"])
+        return tuple(value)
 
-    def _gpu(self, section: Mapping[str, Any], known: Gpu | None) -> Gpu:
-        def size(name: str, unit: int, attribute: str) -> int:
-            if known is not None and name not in section:
-                return int(getattr(known, attribute))
-            return self._bytes(section, f"gpus.{name}", unit)
-
-        def rate(name: str) -> float:
-            value = section.get(name, getattr(known, name, 1.0))
-            return float(value) if _is_kind(value, "amount") else 1.0
-
-        return Gpu(
-            name=str(section.get("name", known.name if known else "GPU")),
-            memory_bytes=size("memory_mib", MIB, "memory_bytes"),
-            usable_bytes=size("usable_gib", GIB, "usable_bytes"),
-            bf16_tflops=rate("bf16_tflops"),
-            memory_bandwidth=size("memory_bandwidth_gb", GB, "memory_bandwidth"),
-            compute_capability=rate("compute_capability"),
-            power_watts=int(rate("power_watts")),
-        )
+    def _nvlink_rate(self, section: Mapping[str, Any]) -> int:
+        if section.get("nvlink") is not True:
+            return 0
+        known = self._known()
+        return _rate(section, "nvlink_gb") or (known.nvlink_rate if known else 0) or NVLINK_RATE
 
     def _disk(self, key: str, entry: Any) -> Disk:
         if not isinstance(entry, Mapping):
-            self.add(key, f"found {entry!r}", allowed=_WORDS["section"])
+            self.add(key, f"found {entry!r}", allowed=WORDS["section"])
             entry = {}
         else:
-            self.section(f"{key}.", entry, DISK, required=tuple(DISK))
-        total, usable = self._bytes(entry, f"{key}.total_gb", GB), self._bytes(entry, f"{key}.usable_gb", GB)
+            self.section(f"{key}.", entry, DISK, needed=required(DISK))
+        total, usable = _bytes(entry, "total_gb", GB), _bytes(entry, "usable_gb", GB)
         if usable > total:
             self.add(f"{key}.usable_gb", "more than total_gb", allowed=f"at most {total / GB:.0f}")
         return Disk(
             name=str(entry.get("name")),
             total_bytes=total,
             usable_bytes=usable,
-            read_rate=self._bytes(entry, f"{key}.read_gb", GB),
-            write_rate=self._bytes(entry, f"{key}.write_gb", GB),
+            read_rate=_bytes(entry, "read_gb", GB),
+            write_rate=_bytes(entry, "write_gb", GB),
+            endurance_bytes=_bytes(entry, "endurance_tb", 1000 * GB) if "endurance_tb" in entry else None,
         )
 
 
-def _is_kind(value: Any, kind: Kind) -> bool:
-    if kind == "count":
-        return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-    if kind == "amount":
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
-    if kind == "flag":
-        return isinstance(value, bool)
-    if kind == "section":
-        return isinstance(value, Mapping)
-    return isinstance(value, list if kind == "list" else str)
+_RATES = ("to_gpu_rate", "from_gpu_rate", "peer_rate", "all_gather_rate", "all_reduce_rate")
+
+
+def _amount(section: Mapping[str, Any], name: str, unit: float = 1.0) -> float | None:
+    value = section.get(name)
+    return float(value) * unit if value is not None and is_kind(value, "amount") else None
+
+
+def _rate(section: Mapping[str, Any], name: str) -> int | None:
+    value = _amount(section, name, GB)
+    return None if value is None else round(value)
+
+
+def _bytes(section: Mapping[str, Any], name: str, unit: int) -> int:
+    value = _amount(section, name)
+    return unit if value is None else int(value * unit)
+
+
+def _gpu(section: Mapping[str, Any], known: Gpu | None) -> Gpu:
+    def size(name: str, unit: int, attribute: str) -> int:
+        if known is not None and name not in section:
+            return int(getattr(known, attribute))
+        return _bytes(section, name, unit)
+
+    def rate(name: str) -> float:
+        value = section.get(name, getattr(known, name, 1.0))
+        return float(value) if is_kind(value, "amount") else 1.0
+
+    return Gpu(
+        name=str(section.get("name", known.name if known else "GPU")),
+        memory_bytes=size("memory_mib", MIB, "memory_bytes"),
+        usable_bytes=size("usable_gib", GIB, "usable_bytes"),
+        bf16_tflops=rate("bf16_tflops"),
+        memory_bandwidth=size("memory_bandwidth_gb", GB, "memory_bandwidth"),
+        compute_capability=rate("compute_capability"),
+        power_watts=int(rate("power_watts")),
+    )

@@ -31,8 +31,13 @@ class Link:
 
     pcie_generation: int
     pcie_lanes: int
+    """Of the card with the fewest: every collective waits for it."""
     nvlink: bool
     p2p: bool
+    card_lanes: tuple[int, ...] = ()
+    """Lanes of each card where they differ, as on boards with x16 + x4."""
+    nvlink_rate: int = 0
+    """Bytes per second that a card sends while it receives as many: half of what data sheets say; 0 without NVLink."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +51,9 @@ class Host:
     usable_ram_bytes: int
     """What a planner may fill: RAM less firmware, operating system and page cache."""
     ram_bandwidth: int
+    """What programs reach, not the modules' peak."""
+    vector_bits: int = 256
+    """Width of one vector instruction: 512 with AVX-512, 256 with AVX2. CPU Adam is built for it."""
     memlock_unlimited: bool = False
     """Whether a process may lock any amount of RAM (`ulimit -l`): then DeepSpeed pins it without torch's rounding."""
 
@@ -59,6 +67,61 @@ class Disk:
     usable_bytes: int
     read_rate: int
     write_rate: int
+    """Sustained: what the drive keeps up once its cache is full."""
+    endurance_bytes: int | None = None
+    """What the maker allows to be written in the drive's life (TBW); None where nobody said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Power:
+    """What the machine draws, in watts; a card's own peak is `Gpu.power_watts`."""
+
+    host_watts: int
+    """CPU, RAM, board and drives at their peak."""
+    load_watts: int
+    """At the wall while all cards train."""
+    supply_watts: int | None = None
+    """What the power supplies are rated for; None where nobody said, as for rented machines."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What the machine costs to buy."""
+
+    amount: float
+    currency: str
+    """Three letters of ISO 4217."""
+    date: str
+    """Day or month of the price, ISO."""
+    note: str = ""
+    """Whose price it is, or how it was added up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What `tunekit hardware probe` measured, bytes per second; None where it could not. RAM and drives have theirs.
+
+    Each stands in place of what the speed model derives from data sheets.
+    """
+
+    date: str
+    matmul_tflops: float | None = None
+    """Large bf16 matrix products on the slowest card, 1e12 operations per second."""
+    to_gpu_rate: int | None = None
+    """Pinned RAM to one card."""
+    from_gpu_rate: int | None = None
+    peer_rate: int | None = None
+    """One card to another, whichever way the driver takes."""
+    all_gather_rate: int | None = None
+    """Received per rank: (ranks - 1) / ranks of the gathered bytes, by the time it takes."""
+    all_reduce_rate: int | None = None
+    """Bus bandwidth as NCCL's tests define it: 2 (ranks - 1) / ranks of the bytes, by the time it takes."""
+    adam_fp32_rate: float | None = None
+    """Parameters per second that the whole CPU updates with fp32 weights, gradients and moments."""
+    adam_bf16_rate: float | None = None
+    """The same with all of them in bf16."""
+    adam: str = ""
+    """Which Adam was timed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +140,10 @@ class Hardware:
     """Where the numbers come from: data sheets, a measurement, a probe."""
     calibration: Calibration | None = None
     """What runs on this machine measured; profiles of other machines have none."""
+    power: Power | None = None
+    price: Price | None = None
+    """To buy it; None for machines that are rented."""
+    measured: Measured | None = None
 
     @property
     def world_size(self) -> int:

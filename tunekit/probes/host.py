@@ -59,6 +59,12 @@ def read_cpu_name(proc: Path = Path("/proc")) -> str:
     return next(names, "unknown CPU")
 
 
+def read_vector_bits(proc: Path = Path("/proc")) -> int:
+    """Bits of the widest vector instructions that CPU Adam can be built for: 512, 256 or 128."""
+    flags = next((line for line in _lines(proc / "cpuinfo") if line.startswith("flags")), "").split()
+    return 512 if "avx512f" in flags else 256 if "avx2" in flags else 128
+
+
 def read_drive(path: str | Path = ".") -> Drive:
     """The drive that holds `path`, or the nearest folder above it that exists."""
     folder = Path(path).expanduser().absolute()

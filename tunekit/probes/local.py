@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tunekit.hardware.gpu_table import CONTEXT_BYTES, UNKNOWN_BANDWIDTH, UNKNOWN_TFLOPS, recognise, unknown_gpu
+from tunekit.hardware.gpu_table import (
+    CONTEXT_BYTES,
+    NVLINK_RATE,
+    UNKNOWN_BANDWIDTH,
+    UNKNOWN_TFLOPS,
+    card_of,
+    recognise,
+    unknown_gpu,
+)
 from tunekit.hardware.profiles import LOCAL
 from tunekit.hardware.spec import Disk, Gpu, Hardware, Host, Link
 from tunekit.probes.gpus import GpuReading, GpuReport, read_gpus, visible_gpus, visible_here
@@ -17,6 +25,7 @@ from tunekit.probes.host import (
     read_cpu_name,
     read_drives,
     read_memory,
+    read_vector_bits,
 )
 from tunekit.units import GB, GIB, format_bytes
 
@@ -38,6 +47,7 @@ class Readings:
     cpu: str
     cores: int
     drives: tuple[Drive, ...]
+    vector_bits: int
     memlock_bytes: int | None
     """None: there is no limit."""
 
@@ -56,6 +66,7 @@ def probe_hardware(nvml: Any = None) -> Hardware:
         cpu=read_cpu_name(),
         cores=read_cores(),
         drives=read_drives(),
+        vector_bits=read_vector_bits(),
         memlock_bytes=memlock_bytes(),
     )
     return describe_machine(readings)
@@ -70,13 +81,14 @@ def describe_machine(readings: Readings) -> Hardware:
         ram_bytes=readings.memory.total,
         usable_ram_bytes=max(0, readings.memory.available - _SPARE_RAM),
         ram_bandwidth=RAM_BANDWIDTH,
+        vector_bits=readings.vector_bits,
         memlock_unlimited=readings.memlock_bytes is None,
     )
     return Hardware(
         name=LOCAL,
         description=_description(cards, host),
         gpus=tuple(card for card, _ in cards),
-        link=_link(readings.report, readings.shown),
+        link=_link(readings, tuple(card for card, _ in cards)),
         host=host,
         disks=tuple(_disk(drive) for drive in readings.drives),
         cpu_processes=CPU_PROCESSES,
@@ -101,18 +113,27 @@ def _gpu(reading: GpuReading) -> tuple[Gpu, bool]:
     ), known
 
 
-def _link(report: GpuReport, shown: tuple[GpuReading, ...]) -> Link | None:
+def _link(readings: Readings, cards: tuple[Gpu, ...]) -> Link | None:
     """The slowest link counts: every collective waits for it."""
+    shown = readings.shown
     if not shown:
         return None
     generations = [gpu.pcie_generation for gpu in shown if gpu.pcie_generation]
-    lanes = [gpu.pcie_lanes for gpu in shown if gpu.pcie_lanes]
+    lanes = tuple(gpu.pcie_lanes for gpu in shown if gpu.pcie_lanes)
+    nvlink = len(shown) > 1 and all(gpu.nvlink for gpu in shown)
     return Link(
         pcie_generation=min(generations, default=3),
         pcie_lanes=min(lanes, default=8),
-        nvlink=len(shown) > 1 and all(gpu.nvlink for gpu in shown),
-        p2p=len(shown) > 1 and report.p2p,
+        nvlink=nvlink,
+        p2p=len(shown) > 1 and readings.report.p2p,
+        card_lanes=lanes if len(lanes) == len(shown) and len(set(lanes)) > 1 else (),
+        nvlink_rate=min(map(_nvlink_rate, cards)) if nvlink else 0,
     )
+
+
+def _nvlink_rate(card: Gpu) -> int:
+    known = card_of(card)
+    return (known.nvlink_rate if known else 0) or NVLINK_RATE
 
 
 def _disk(drive: Drive) -> Disk:

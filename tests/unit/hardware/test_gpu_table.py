@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tunekit.hardware import gpu_table
-from tunekit.hardware.gpu_table import UNKNOWN_TFLOPS, known_gpus, recognise, unknown_gpu
+from tunekit.hardware.gpu_table import UNKNOWN_TFLOPS, card_sold_as, known_gpus, recognise, unknown_gpu
 from tunekit.units import GIB, MIB
 
 
@@ -77,7 +77,7 @@ def test_the_home_cards_numbers() -> None:
 def test_every_card_makes_sense(name: str) -> None:
     card = known_gpus()[name].gpu
     assert 0 < card.memory_bytes - card.usable_bytes < 2 * GIB
-    assert 60 <= card.bf16_tflops <= 1000
+    assert 60 <= card.bf16_tflops <= 2500
     assert 7.0 <= card.compute_capability <= 12.0
     # Its own entry is the one it is recognised as.
     assert recognise(card)[0].memory_bandwidth == card.memory_bandwidth
@@ -88,3 +88,32 @@ def test_every_card_has_a_source() -> None:
     entries = [line for line in lines if line and line[0] not in " #"]
     assert len(entries) == len(known_gpus())
     assert all(len(line.partition("#")[2]) > 10 for line in entries)
+
+
+@pytest.mark.parametrize(
+    ("sold", "card"),
+    [
+        ("RTX 4090", "rtx_4090"),
+        ("RTX4090", "rtx_4090"),
+        ("A100-80 SXM", "a100_80gb"),
+        ("A100-80GB", "a100_80gb"),
+        ("A100-80 PCIe", "a100_80gb_pcie"),
+        ("h100", "h100_80gb"),
+        ("V100", "v100_16gb"),
+        ("MI300X", None),
+        ("RTX 4090 D", None),
+    ],
+)
+def test_what_price_lists_call_a_card(sold: str, card: str | None) -> None:
+    assert card_sold_as(sold) == card
+
+
+def test_no_name_of_a_price_list_means_two_cards() -> None:
+    names = [(gpu_table._letters(sold), key) for key, known in known_gpus().items() for sold in known.sold_as]
+    assert len({name for name, _ in names}) == len(set(names))
+
+
+def test_soldered_cards_have_nvlink() -> None:
+    assert all(known.nvlink_rate for known in known_gpus().values() if known.soldered)
+    assert known_gpus()["h100_80gb"].nvlink_rate == 450 * 10**9
+    assert known_gpus()["rtx_4090"].nvlink_rate == 0

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tunekit.errors import RecipeError
+from tunekit.hardware.gpu_table import NVLINK_RATE
+from tunekit.hardware.power import wall_watts
 from tunekit.hardware.profile_file import hardware_from_yaml
-from tunekit.hardware.spec import Hardware
+from tunekit.hardware.spec import Hardware, Measured, Power, Price
 from tunekit.units import GB, GIB, MIB
 
 HOST = """\
@@ -70,6 +72,60 @@ def test_a_known_card_with_one_number_changed() -> None:
     assert box.gpus[1].bf16_tflops == 165.2
 
 
+def test_lanes_of_each_card_where_they_differ() -> None:
+    link = "link: {pcie_generation: 4, pcie_lanes: [16, 2, 16], nvlink: false, p2p: false}\n"
+    box = read(OWN_CARD + link + HOST + DISKS)
+    assert box.link is not None
+    assert (box.link.pcie_lanes, box.link.card_lanes) == (2, (16, 2, 16))
+    alike = read(OWN_CARD + link.replace(" 2,", " 16,") + HOST + DISKS).link
+    assert alike is not None
+    assert (alike.pcie_lanes, alike.card_lanes) == (16, ())
+    assert (
+        "box.yaml:10: link.pcie_lanes: 2 widths for 3 cards"
+        in faults(OWN_CARD + link.replace(", 16]", "]") + HOST + DISKS)[0]
+    )
+
+
+def test_nvlink_has_the_rate_of_the_file_or_the_card_or_the_slowest_bridge() -> None:
+    nvlink = LINK.replace("nvlink: false", "nvlink: true")
+    a100 = "gpus: {model: a100_80gb, count: 2}\n"
+    boxes = [
+        read(cards + link + HOST + DISKS)
+        for cards, link in (
+            (a100, LINK),
+            (a100, nvlink),
+            (OWN_CARD, nvlink),
+            (a100, nvlink.replace("true,", "true, nvlink_gb: 112,", 1)),
+        )
+    ]
+    rates = [box.link.nvlink_rate // GB for box in boxes if box.link is not None]
+    assert rates == [0, 300, NVLINK_RATE // GB, 112]
+
+
+def test_power_and_price() -> None:
+    box = read(HOST + DISKS)
+    assert (box.power, box.price, box.measured, box.host.vector_bits) == (None, None, None, 256)
+    assert box.disks[0].endurance_bytes is None
+    whole = read(
+        OWN_CARD
+        + LINK
+        + HOST
+        + "  vector_bits: 512\n"
+        + DISKS.replace("}", ", endurance_tb: 600}")
+        + "power: {host_watts: 100, supply_watts: 750}\n"
+        + "price: {amount: 3000.5, currency: EUR, date: 2026-01-31, note: used}\n"
+    )
+    assert whole.host.vector_bits == 512
+    assert whole.disks[0].endurance_bytes == 600 * 1000 * GB
+    assert whole.power == Power(host_watts=100, load_watts=wall_watts(whole.gpus, 100), supply_watts=750)
+    assert whole.price == Price(amount=3000.5, currency="EUR", date="2026-01-31", note="used")
+
+
+def test_what_was_measured() -> None:
+    box = read(HOST + DISKS + "measured: {date: 2026-11-22, to_gpu_gb: 12.5, adam_fp32_mparam: 800, adam: torch}\n")
+    assert box.measured == Measured(date="2026-11-22", to_gpu_rate=12_500_000_000, adam_fp32_rate=800e6, adam="torch")
+
+
 def test_every_fault_at_once_in_the_order_of_the_file() -> None:
     text = """\
 descripton: x
@@ -111,6 +167,12 @@ disks:
         (OWN_CARD.replace("15", "16") + LINK + HOST + DISKS, "box.yaml:5: gpus.usable_gib: more than memory_mib"),
         (HOST + DISKS.replace("900", "1100"), "disks.0.usable_gb: more than total_gb; at most 1000"),
         (HOST + DISKS.replace("900", "true"), "disks.0.usable_gb: found True; a number above 0"),
+        (
+            HOST + DISKS + "price: {amount: 5, currency: yuan, date: 2026-01}",
+            "price.currency: found 'yuan'; three letters",
+        ),
+        (HOST + DISKS + "price: {amount: 5, currency: CNY}", "price.date: missing; a day or month"),
+        (HOST + DISKS + "measured: {date: 2026-01-01, to_gpu: 3}", "did you mean to_gpu_gb?"),
         (HOST + DISKS.replace("900", ".inf"), "disks.0.usable_gb: found inf; a number above 0"),
     ],
 )

@@ -43,6 +43,14 @@ def test_a_profile_is_whole(name: str) -> None:
     assert machine.link is not None
     assert machine.host.usable_ram_bytes < machine.host.ram_bytes
     assert all(0 < disk.usable_bytes < disk.total_bytes for disk in machine.disks)
+    assert machine.power is not None
+    assert machine.power.host_watts < machine.power.load_watts
+    assert machine.host.vector_bits in {256, 512}
+    assert machine.link.nvlink == (machine.link.nvlink_rate > 0)
+    if "a100" not in name and "h100" not in name:
+        assert machine.price is not None
+        assert machine.price.note
+        assert all(disk.endurance_bytes for disk in machine.disks)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -63,6 +71,14 @@ def test_the_home_machine() -> None:
     assert machine.host.ram_bytes == 94 * GIB
     assert machine.host.usable_ram_bytes == 87 * GB
     assert [disk.total_bytes // GB for disk in machine.disks] == [2000, 2000, 4000]
+
+
+def test_what_the_home_machine_cost_and_draws() -> None:
+    machine = load_profile("dual_rtx4090")
+    assert machine.price is not None
+    assert (machine.price.amount, machine.price.currency) == (42_723, "CNY")
+    assert machine.power is not None
+    assert machine.power.load_watts == 1000
 
 
 def test_the_second_box() -> None:

@@ -15,6 +15,7 @@ from tunekit.probes.host import (
     read_drive,
     read_drives,
     read_memory,
+    read_vector_bits,
     shm_free_bytes,
 )
 from tunekit.units import GIB, KIB
@@ -82,6 +83,13 @@ def test_the_processor(tmp_path: Path) -> None:
     write(tmp_path / "cpuinfo", "processor : 0\nmodel name\t: AMD Ryzen 9 7900X 12-Core Processor\n")
     assert read_cpu_name(tmp_path) == "AMD Ryzen 9 7900X 12-Core Processor"
     assert read_cpu_name(tmp_path / "nowhere") == "unknown CPU"
+
+
+@pytest.mark.parametrize(("flags", "bits"), [("sse2 avx avx2", 256), ("avx2 avx512f avx512bw", 512), ("sse2 avx", 128)])
+def test_the_width_of_vector_instructions(tmp_path: Path, flags: str, bits: int) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: fpu {flags}\n", encoding="utf-8")
+    assert read_vector_bits(tmp_path) == bits
+    assert read_vector_bits(tmp_path / "nowhere") == 128
 
 
 def test_cores_stay_within_what_may_be_used() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.fake_nvml import Card, FakeNvml
+from tunekit.hardware.gpu_table import NVLINK_RATE
 from tunekit.probes.gpus import GpuReport, read_gpus
 from tunekit.probes.host import Drive, Memory
 from tunekit.probes.local import Readings, describe_machine, probe_hardware
@@ -18,7 +19,14 @@ DRIVES = (Drive(path="/data", device=1, total=1000, free=800), Drive(path="/", d
 
 def readings(report: GpuReport) -> Readings:
     return Readings(
-        report=report, shown=report.gpus, memory=MEMORY, cpu="a CPU", cores=8, drives=DRIVES, memlock_bytes=2**23
+        report=report,
+        shown=report.gpus,
+        memory=MEMORY,
+        cpu="a CPU",
+        cores=8,
+        drives=DRIVES,
+        vector_bits=512,
+        memlock_bytes=2**23,
     )
 
 
@@ -35,6 +43,7 @@ def test_ram_that_may_be_locked_without_limit_is_noted() -> None:
 def test_known_cards_get_the_tables_rates() -> None:
     machine = describe_machine(probed(Card(), Card(uuid="GPU-b")))
     assert machine.world_size == 2
+    assert machine.host.vector_bits == 512
     assert [card.bf16_tflops for card in machine.gpus] == [165.2, 165.2]
     assert machine.gpus[0].usable_bytes == int(23.5 * GIB)
     assert machine.description.startswith("this machine: 2 x NVIDIA GeForce RTX 4090; a CPU, 8 cores, 64.0 GiB RAM")
@@ -56,6 +65,7 @@ def test_the_slowest_link_counts() -> None:
     link = describe_machine(probed(Card(lanes=16), Card(lanes=4, generation=3), peers=True)).link
     assert link is not None
     assert (link.pcie_generation, link.pcie_lanes, link.p2p, link.nvlink) == (3, 4, True, False)
+    assert (link.card_lanes, link.nvlink_rate) == ((16, 4), 0)
 
 
 def test_nvlink_must_be_on_every_card() -> None:
@@ -64,6 +74,10 @@ def test_nvlink_must_be_on_every_card() -> None:
     assert both is not None
     assert one is not None
     assert (both.nvlink, one.nvlink) == (True, False)
+    assert (both.nvlink_rate, one.nvlink_rate) == (NVLINK_RATE, 0)
+    bridged = describe_machine(probed(*[Card(name="NVIDIA RTX A6000", total=49140 * MIB, nvlink=1)] * 2)).link
+    assert bridged is not None
+    assert bridged.nvlink_rate == 56_250_000_000
 
 
 def test_an_unknown_card_is_planned_cautiously_and_says_so() -> None:
