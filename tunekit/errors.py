@@ -2,7 +2,8 @@
 
 TunekitError                    1  the run failed
 ├── UsageError                  2  the recipe or the command is wrong
-│   └── RecipeError             2  one or more `Problem`s, all reported at once
+│   ├── RecipeError             2  one or more `Problem`s, all reported at once
+│   └── UnknownFamily           2  a model whose shape tunekit cannot know
 ├── DoesNotFit                  3  the plan needs more memory than the hardware has
 ├── MissingError                4  something needed is missing: model, package, network, GPU
 └── RunFailed                   1  the processes ended without the worker's success marker
@@ -55,6 +56,10 @@ class RecipeError(UsageError):
         lines = [str(problem) for problem in self.problems]
         lines.append(f"{count} problem{'s' if count != 1 else ''} in {source}; nothing was started.")
         super().__init__("\n".join(lines))
+
+
+class UnknownFamily(UsageError):
+    """The model's `model_type` is none that tunekit knows the parameters of."""
 
 
 class DoesNotFit(TunekitError):

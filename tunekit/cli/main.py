@@ -50,11 +50,14 @@ def plan(
     trust: TrustOption = "both",
     json: JsonOption = False,
     explain: Annotated[bool, typer.Option("--explain", help="Print every memory term with its formula.")] = False,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Run the model's own code without weights, and show its activations too.")
+    ] = False,
 ) -> None:
     """Show what would happen: verdict, memory, batch, decisions, fixes. Starts nothing."""
     from tunekit.cli.plan import show_plan
 
-    show_plan(recipe, overrides or [], on=on, trust=trust, json=json, explain=explain)
+    show_plan(recipe, overrides or [], on=on, trust=trust, json=json, explain=explain, trace=trace)
 
 
 @app.command(cls=RecipeCommand)

@@ -11,6 +11,8 @@ from typing import cast
 import typer
 
 from tunekit.cli.next_command import Typed, command, first_fix, with_fix
+from tunekit.cli.trace import show_trace_alone, trace_plan
+from tunekit.errors import UnknownFamily
 from tunekit.launcher.history import MeasuredBefore, find_measured
 from tunekit.launcher.run_dir import RUNS
 from tunekit.notebook import plan
@@ -19,17 +21,39 @@ from tunekit.planner.plan import Plan, Trust
 REJECTED = 3
 
 
-def show_plan(recipe: str, overrides: Sequence[str], *, on: str | None, trust: str, json: bool, explain: bool) -> None:
-    """Plan and print. Exits with 3 when the plan is rejected; raises what `plan` raises."""
-    made = plan(recipe, overrides, on=on, trust=cast("Trust", trust))
+def show_plan(
+    recipe: str,
+    overrides: Sequence[str],
+    *,
+    on: str | None,
+    trust: str,
+    json: bool,
+    explain: bool,
+    trace: bool = False,
+) -> None:
+    """Plan and print, with `trace` what the model's own code takes too. Exits with 3 when the plan is rejected.
+
+    Raises what `plan` and the trace raise.
+    """
+    try:
+        made = plan(recipe, overrides, on=on, trust=cast("Trust", trust))
+    except UnknownFamily:
+        if not trace:
+            raise
+        show_trace_alone(recipe, overrides, on=on, json=json)
+        return
     before = find_measured(made, (RUNS, Path(made.recipe.output.dir).parent))
     if json:
         from tunekit.planner.plan_json import plan_to_json
 
         tree = {**plan_to_json(made), "measured_before": None if before is None else asdict(before)}
+        if trace:
+            tree["trace"] = trace_plan(made).tree()
         typer.echo(jsonlib.dumps(tree, indent=2))
     else:
         _print(made, before, explain=explain)
+        if trace:
+            trace_plan(made).show()
         typer.echo(_next(made, Typed(recipe=recipe, overrides=tuple(overrides), on=on, trust=trust)))
     if made.verdict == "rejected":
         raise typer.Exit(REJECTED)

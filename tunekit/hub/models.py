@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from tunekit.errors import MissingError, UsageError
 from tunekit.hub import remote
@@ -16,7 +17,8 @@ from tunekit.hub.paths import check_hub_id, looks_local, missing_path
 from tunekit.hub.remote import Repository, Unreachable, hub_here
 from tunekit.model_shape import catalogue
 from tunekit.model_shape.config_json import shape_from_config
-from tunekit.model_shape.gguf import shape_from_gguf
+from tunekit.model_shape.gguf import config_from_gguf, shape_from_gguf
+from tunekit.model_shape.gguf_header import read_gguf_header
 from tunekit.model_shape.shape import ModelShape
 
 _KEY = "model.path"
@@ -39,6 +41,17 @@ def find_shape(path: str, revision: str | None = None) -> ModelShape:
         return shape_from_gguf(_gguf(here))
     known = catalogue.find(path)
     return known or _shape_from_hub(Repository(hub=hub_here(), name=path, revision=revision))
+
+
+def find_config(path: str, revision: str | None = None) -> Mapping[str, Any]:
+    """The keys of config.json of what `find_shape` finds, also of a family that tunekit does not know. Raises as it."""
+    here = _local(path)
+    if here is not None and here.is_dir():
+        return read_config(here)
+    if here is not None:
+        return config_from_gguf(read_gguf_header(_gguf(here)), source=path)
+    known = catalogue.config_of(path)
+    return known or read_config(_config_folder(Repository(hub=hub_here(), name=path, revision=revision)))
 
 
 def local_model_dir(path: str, revision: str | None = None) -> Path | None:
@@ -106,11 +119,15 @@ def _gguf(file: Path) -> Path:
 
 
 def _shape_from_hub(repository: Repository) -> ModelShape:
+    source = f"{repository.page} (config.json)"
+    return shape_from_config(read_config(_config_folder(repository)), name=repository.name, source=source)
+
+
+def _config_folder(repository: Repository) -> Path:
     cached = snapshot(repository.hub, repository.name, repository.revision)
     if cached is None or not (cached / "config.json").is_file():
         cached = _fetch_config(repository)
-    source = f"{repository.page} (config.json)"
-    return shape_from_config(read_config(cached), name=repository.name, source=source)
+    return cached
 
 
 def _fetch_config(repository: Repository) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from tunekit.errors import UsageError
+from tunekit.errors import UnknownFamily, UsageError
 from tunekit.model_shape.families import FAMILIES
 from tunekit.model_shape.keys import Keys
 from tunekit.model_shape.shape import ModelShape
@@ -16,7 +16,8 @@ def shape_from_config(config: Mapping[str, Any], *, name: str, source: str) -> M
     """The shape of the causal language model that transformers 5.23 builds from `config`.
 
     Missing keys get transformers' defaults. `source` says where the mapping was read and stands in messages.
-    Raises UsageError for an unknown family, a model with other than text parts, or weights that are already quantised.
+    Raises UnknownFamily for one, and for a model with other than text parts, UsageError for weights that are already
+    quantised.
     """
     keys = Keys(values=config, source=source)
     family = _family(config, source)
@@ -50,13 +51,13 @@ def _family(config: Mapping[str, Any], source: str) -> str:
     if family is None:
         raise UsageError(f"{source}: model_type is missing; one of {known} belongs there.")
     if "text_config" in config:
-        raise UsageError(
+        raise UnknownFamily(
             f"{source}: {family} is a model with more than text parts (it has a text_config); tunekit trains "
             f"text-only models of {known}. Name a text-only version of it as model.path."
         )
     near = get_close_matches(str(family), FAMILIES, n=1)
     hint = f" The nearest is {near[0]}." if near else ""
-    raise UsageError(
+    raise UnknownFamily(
         f"{source}: model_type {family} is not a family tunekit knows. Known: {known}.{hint} "
         "Set model.path to a model of one of these."
     )

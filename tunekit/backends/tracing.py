@@ -1,0 +1,98 @@
+"""Runs a trace in a process of its own: the command line stays without torch, and can give up."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+from tunekit.errors import RunFailed, UsageError
+from tunekit.memory.tracing import Trace, TraceRequest
+from tunekit.memory.tracing_json import request_to_text, trace_from_json
+
+LIMIT_SECONDS = 180
+"""A trace that takes longer is ended; the largest model of the catalogue takes a tenth of it."""
+POLL_SECONDS = 0.05
+_RAISED = re.compile(r"[\w.]*(Error|Exception|UnknownValue)\b.*: ")
+_QUIET = {
+    # No GPU is used, and making its context would take seconds and memory on a card that may be full.
+    "CUDA_VISIBLE_DEVICES": "",
+    "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "PYTHONWARNINGS": "ignore",
+}
+
+
+def needed_packages(request: TraceRequest) -> tuple[str, ...]:
+    """What a trace imports."""
+    chunked = ("trl",) if request.loss == "chunked" else ()
+    four_bit = ("bitsandbytes",) if request.four_bit != "none" else ()
+    return ("torch", "transformers", "peft", *chunked, *four_bit)
+
+
+def check_packages(request: TraceRequest) -> None:
+    """UsageError: the extra that trains, and so traces, is not installed."""
+    missing = [name for name in needed_packages(request) if find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"--trace runs the model's own code and needs {', '.join(missing)}: pip install 'tunekit[train]'. "
+            "Without --trace the plan needs none of them."
+        )
+
+
+def run_trace(request: TraceRequest, *, waiting: Callable[[], None], limit: float = LIMIT_SECONDS) -> Trace:
+    """Trace in a child process; `waiting` is called often while it works.
+
+    UsageError: packages are missing, or transformers cannot build the model. RunFailed: it broke or took too long.
+    """
+    check_packages(request)
+    with tempfile.TemporaryDirectory(prefix="tunekit-trace-") as folder:
+        asked, answer, log = (Path(folder) / name for name in ("request.json", "trace.json", "log.txt"))
+        asked.write_text(request_to_text(request))
+        argv = [sys.executable, "-m", "tunekit.worker.tracing", "--request", str(asked), "--result", str(answer)]
+        code = _finish(argv, log, waiting, limit)
+        if code != 0:
+            raise _failure(code, log.read_text(errors="replace"), limit)
+        return trace_from_json(answer.read_text())
+
+
+def _finish(argv: list[str], log: Path, waiting: Callable[[], None], limit: float) -> int | None:
+    """The exit code; None where the time was up. The process and its children are gone in any case."""
+    with log.open("wb") as output:
+        popen = subprocess.Popen(
+            argv,
+            env={**os.environ, **_QUIET},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + limit
+    try:
+        while popen.poll() is None and time.monotonic() < deadline:
+            waiting()
+            time.sleep(POLL_SECONDS)
+        return popen.poll()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(popen.pid, signal.SIGKILL)
+        popen.wait()
+
+
+def _failure(code: int | None, text: str, limit: float) -> UsageError | RunFailed:
+    if code is None:
+        return RunFailed(f"the trace was not done after {limit:.0f} s and was ended; the plan does not depend on it.")
+    lines = [line for line in text.splitlines() if line.strip()]
+    if code == UsageError.exit_code:
+        return UsageError(lines[-1])
+    raised = [line for line in lines if _RAISED.match(line)]
+    return RunFailed(f"the trace broke: {(raised or lines or [f'it ended with code {code}'])[-1]}")

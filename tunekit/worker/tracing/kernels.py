@@ -1,0 +1,105 @@
+"""Functions of torch that take other memory on the device that trains than where a trace runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch.overrides import TorchFunctionMode
+from transformers import modeling_flash_attention_utils as flash
+from transformers.utils import import_utils
+
+from tunekit.recipe.job import Accelerator
+from tunekit.worker.tracing import attention
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+class DeviceKernels(TorchFunctionMode):
+    """Takes attention, softmax and dropout as the accelerator does them; `used` are the attention kernels met."""
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        super().__init__()
+        self.accelerator = accelerator
+        self.used: dict[str, None] = {}
+        self.ours: dict[Any, Callable[..., Any]] = {torch._C._nn.scaled_dot_product_attention: self._attention}
+        if accelerator == "cuda":
+            self.ours |= dict.fromkeys((torch.softmax, torch.Tensor.softmax), softmax)
+            self.ours[torch.dropout] = dropout
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        ours = self.ours.get(func)
+        return (func if ours is None else ours)(*args, **(kwargs or {}))
+
+    def _attention(self, query: Any, key: Any, value: Any, attn_mask: Any = None, **rest: Any) -> Any:
+        kernel = attention.choose_kernel(self.accelerator, query, key, value, attn_mask)
+        self.used[attention.NAMES[kernel]] = None
+        return attention.attend(kernel, query, key, value, {"attn_mask": attn_mask, **rest})
+
+
+def softmax(scores: torch.Tensor, dim: int, dtype: torch.dtype | None = None, **rest: Any) -> torch.Tensor:
+    """On a GPU 16-bit scores become 32-bit shares in one kernel, without a 32-bit copy of the scores."""
+    if dtype == torch.float32 and scores.dtype in _HALF:
+        return torch.ops.aten._softmax(scores, dim, True)
+    return torch.softmax(scores, dim, dtype=dtype)
+
+
+def dropout(values: torch.Tensor, p: float, train: bool) -> torch.Tensor:
+    """On a GPU the mask is one byte per element."""
+    if train and 0 < p < 1:
+        return torch.native_dropout(values, p, train)[0]
+    return torch.dropout(values, p, train)
+
+
+@contextmanager
+def on_device(accelerator: Accelerator, *, chunked_loss: bool) -> Iterator[DeviceKernels]:
+    """Run modelling code with the device's kernels; transformers does not see that tensors are fake."""
+    kernels = DeviceKernels(accelerator)
+    stand_ins = (
+        attention.flash_attn_func,
+        attention.flash_attn_varlen_func,
+        None,
+        flash._pad_input,
+        flash._unpad_input,
+    )
+    with (
+        patch.object(import_utils, "is_fake_tensor", lambda tensor: False),
+        patch.object(flash, "_lazy_imports", lambda *args, **kwargs: stand_ins),
+        patch.object(flash, "_loaded_implementation", None),
+        _triton(accelerator == "cuda" and chunked_loss),
+        kernels,
+    ):
+        yield kernels
+
+
+@contextmanager
+def _triton(used: bool) -> Iterator[None]:
+    """TRL's chunked loss on a GPU: its kernels work inside the tile, and products are summed in 32 bits at once."""
+    if not used:
+        yield
+        return
+    from trl.kernels import chunked_logprob as chunked
+    from trl.trainer import utils
+
+    class Cdiv:
+        cdiv = staticmethod(lambda one, other: -(-one // other))
+
+    with (
+        patch.object(chunked, "_use_triton", lambda device: True),
+        patch.object(utils, "_use_triton", lambda device: True),
+        patch.object(chunked, "_forward_kernel", _InPlace()),
+        patch.object(chunked, "_backward_kernel", _InPlace()),
+        patch.object(chunked, "triton", Cdiv, create=True),
+        patch.object(chunked, "_addmm_fp32", lambda *args: None),
+    ):
+        yield
+
+
+class _InPlace:
+    """A Triton kernel that allocates nothing: `kernel[grid](...)`."""
+
+    def __getitem__(self, grid: Any) -> Callable[..., None]:
+        return lambda *args, **kwargs: None
