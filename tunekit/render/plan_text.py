@@ -14,6 +14,7 @@ from rich.text import Text
 
 from tunekit.launcher.history import MeasuredBefore
 from tunekit.planner.plan import Fix, Plan
+from tunekit.render.plain import without_trailing_spaces
 from tunekit.render.plan_parts import (
     Cell,
     MemoryColumn,
@@ -42,18 +43,9 @@ def render_plan(plan: Plan, console: Console, *, explain: bool = False, before: 
 
     `before` is a run that was the same or a similar job: what it measured stands beside the estimate.
     """
-    if console.is_terminal:
-        _print(plan, console, explain=explain, before=before)
-        return
-    # rich fills lines with spaces up to the width; a file or a pipe should not get them.
-    with console.capture() as capture:
-        _print(plan, console, explain=explain, before=before)
-    console.file.write("\n".join(line.rstrip() for line in capture.get().split("\n")))
-
-
-def _print(plan: Plan, console: Console, *, explain: bool, before: MeasuredBefore | None) -> None:
-    for part in _parts(plan, console, explain=explain, before=before):
-        console.print(part, highlight=False)
+    with without_trailing_spaces(console):
+        for part in _parts(plan, console, explain=explain, before=before):
+            console.print(part, highlight=False)
 
 
 def _parts(plan: Plan, console: Console, *, explain: bool, before: MeasuredBefore | None) -> Iterator[RenderableType]:
