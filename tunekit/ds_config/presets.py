@@ -24,6 +24,10 @@ class PresetFacts:
     offload_ratio: float
     bf16_states: bool
     zenflow: bool
+    fp32_gradients: bool = False
+    """Gradients are accumulated in float32."""
+    unfused_adam: bool = False
+    """torch's AdamW instead of a fused one."""
     min_deepspeed: str
 
 
@@ -55,6 +59,8 @@ def preset_facts(config: Mapping[str, Any]) -> PresetFacts:
         offload_ratio=ratio,
         bf16_states=bf16_states,
         zenflow=zenflow,
+        fp32_gradients=_section(config, "data_types").get("grad_accum_dtype") in ("fp32", "float32", "float"),
+        unfused_adam=_section(_section(config, "optimizer"), "params").get("torch_adam") is True,
         min_deepspeed=_min_deepspeed(
             bf16_states=bf16_states, offloads=offload_optimizer != "none", ratio=ratio, zenflow=zenflow
         ),

@@ -70,6 +70,11 @@ class Case:
         return 2 if self.stage > 0 and self.job.zero.bf16_states and self.job.precision != "fp32" else 4
 
     @property
+    def gradient_bytes(self) -> int:
+        """Bytes per element of the gradients that are kept; those on their way have the weights' type."""
+        return 4 if self.job.zero.fp32_gradients else self.weight_bytes
+
+    @property
     def shards_weights(self) -> bool:
         """Whether every rank keeps only its part of the weights."""
         return self.stage == 3

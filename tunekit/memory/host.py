@@ -196,7 +196,7 @@ def transfer_buffers(case: Case) -> MemoryTerm:
         size = _blocks(case, (*case.group_partitions, case.inventory.largest_trainable), case.weight_bytes)
         size += _accumulation_blocks(case) if case.accumulates else 0
     elif case.offloads_optimizer:
-        size = _blocks(case, (case.partition,), case.weight_bytes)
+        size = _blocks(case, (case.partition,), case.gradient_bytes)
     return _per_rank(
         case, "transfer buffers of offload", size, f"{case.weight_bytes} B x n {case.partition:,}", _source(case)
     )

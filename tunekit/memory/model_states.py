@@ -34,6 +34,7 @@ STATE_BYTES: dict[Optimizer, tuple[float, float]] = {
 
 8-bit Adam: 1 byte and a float32 scale per 256, twice. Adafactor cannot factor DeepSpeed's flat vectors: one moment.
 """
+ADAM_TEMPORARIES = 2
 _UNFUSED_TEMPORARIES: dict[Optimizer, int] = {"adafactor": 2, "lion": 1}
 """Whole-partition temporaries, in copies of the master, of optimizers that do not update in place."""
 
@@ -177,7 +178,7 @@ def flat_copy(case: Case) -> MemoryTerm:
 
 
 def gradients(case: Case) -> MemoryTerm:
-    """b N_t in stages 0 and 1, b n in stages 2 and 3; none on the device with offload.
+    """g N_t in stages 0 and 1, g n in stages 2 and 3 (g = b, or 4 where the JSON says so); none here with offload.
 
     In stage 3 one flat buffer lives for ever; before, gradients are there from backward to the step, and with
     accumulation from the first micro-batch on.
@@ -189,9 +190,9 @@ def gradients(case: Case) -> MemoryTerm:
         name="gradients",
         phases=TRAINING if lasting else ("step", "optimizer"),
         moments=() if lasting else (*early, "backward end"),
-        device_bytes=0 if case.offloads_optimizer else case.weight_bytes * elements,
-        formula=f"{case.weight_bytes} B x {case.inventory.num_trainable:,}{share(case) if case.stage >= 2 else ''}",
-        source=f"{stage_source(case)}; accumulated in the model's type",
+        device_bytes=0 if case.offloads_optimizer else case.gradient_bytes * elements,
+        formula=f"{case.gradient_bytes} B x {case.inventory.num_trainable:,}{share(case) if case.stage >= 2 else ''}",
+        source=f"{stage_source(case)}; accumulated in the model's type, or in that of `data_types.grad_accum_dtype`",
         kind="exact",
     )
 
@@ -250,16 +251,17 @@ def gradients_kept_on_device(case: Case) -> MemoryTerm:
 
 
 def optimizer_step(case: Case) -> MemoryTerm:
-    """What the step allocates on top: b n for the flat gradient and 4 n for its cast, of one group or sub-group.
+    """What the step allocates on top: g n for the flat gradient and 4 n for its cast, of one group or sub-group.
 
-    AdamW is fused and updates in place. An optimizer with temporaries works on the cast when the flat copy is gone
-    and, in stages 1 and 2, after the kept gradients were released. Nothing with offload. Stage 0: 4 N_t.
+    AdamW is fused and updates in place; torch's own, which a JSON may ask for, takes 8 n more. An optimizer with
+    temporaries works on the cast when the flat copy is gone and, in stages 1 and 2, after the kept gradients were
+    released. Nothing with offload. Stage 0: 4 N_t.
     """
     piece = _largest_stepped(case)
-    flat = 0 if case.stage == 0 else case.weight_bytes * piece
-    cast = 0 if case.weight_bytes == case.master_bytes else case.master_bytes * piece
-    copies = _UNFUSED_TEMPORARIES.get(case.job.optimizer, 0)
-    released = case.weight_bytes * piece if case.stage in (1, 2) else 0
+    flat = 0 if case.stage == 0 else case.gradient_bytes * piece
+    cast = 0 if case.gradient_bytes == case.master_bytes else case.master_bytes * piece
+    copies = ADAM_TEMPORARIES if case.job.zero.unfused_adam else _UNFUSED_TEMPORARIES.get(case.job.optimizer, 0)
+    released = case.gradient_bytes * piece if case.stage in (1, 2) else 0
     updating = max(flat, cast) + copies * case.master_bytes * piece - released
     return MemoryTerm(
         name="optimizer step",

@@ -202,6 +202,8 @@ def build_zero(rung: Rung, place: Placement, *, pin_memory: bool, offload_ratio:
         nvme_path=wishes.nvme_path,
         pin_memory=pin_memory,
         zenflow=facts.zenflow,
+        fp32_gradients=facts.fp32_gradients,
+        unfused_adam=facts.unfused_adam,
         **values,
     )
     return zero, chosen

@@ -56,6 +56,10 @@ class Zero:
     max_live_parameters: int
     max_reuse_distance: int
     zenflow: bool = False
+    fp32_gradients: bool = False
+    """Gradients are accumulated in float32 (`data_types.grad_accum_dtype`) instead of the weights' type."""
+    unfused_adam: bool = False
+    """torch's AdamW without its fused kernel (`torch_adam`): it needs temporaries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

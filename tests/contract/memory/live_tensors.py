@@ -56,6 +56,8 @@ def config_of(case: dict[str, Any]) -> dict[str, Any]:
         "bf16": bf16,
         "zero_optimization": zero,
     }
+    if case["fp32_gradients"]:
+        config["data_types"] = {"grad_accum_dtype": "fp32"}
     if case["offload"]:
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": False}
         config["optimizer"] = {"type": "AdamW", "params": {"lr": 1e-4}}

@@ -28,7 +28,7 @@ STATES = {
 
 def a_case(stage: int, **changes: Any) -> dict[str, Any]:
     plain = {"stage": stage, "precision": "bf16", "bf16_states": False, "offload": False, "accumulate": 1}
-    return {**plain, **changes}
+    return {**plain, "fp32_gradients": False, **changes}
 
 
 CASES = [
@@ -38,6 +38,8 @@ CASES = [
     *(a_case(stage, offload=True) for stage in (1, 2, 3)),
     *(a_case(stage, offload=True, bf16_states=True) for stage in (2, 3)),
     a_case(2, offload=True, accumulate=2),
+    *(a_case(stage, fp32_gradients=True) for stage in (2, 3)),
+    a_case(3, fp32_gradients=True, offload=True),
 ]
 
 
@@ -65,6 +67,7 @@ def planned(case: dict[str, Any], *, backward: bool) -> float:
     zero = {
         "stage": case["stage"],
         "bf16_states": case["bf16_states"],
+        "fp32_gradients": case["fp32_gradients"],
         "offload_optimizer": "cpu" if case["offload"] else "none",
     }
     plan = job(zero=zero, ranks=1, precision=case["precision"], accumulate=case["accumulate"])

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_jobs import SEVEN, job, llama, machine
 
+from tunekit.hardware.spec import Hardware
 from tunekit.memory.case import make_case
 from tunekit.memory.estimate import collect_terms, estimate_memory
 from tunekit.memory.terms import LATER, PHASES, PLACES, MemoryEstimate, Phase, Place
@@ -17,7 +18,12 @@ from tunekit.recipe.job import Job
 
 MODEL_STATES = {"weights", "adapter weights", "frozen base", "4-bit base", "16-bit part of the base",
                 "scales of the 4-bit base", "gradients", "master weights", "optimizer states"}  # fmt: skip
-SHARDED = {"weights", "gradients", "master weights", "optimizer states"}
+SHARDED = {
+    1: {"master weights", "optimizer states"},
+    2: {"master weights", "optimizer states", "gradients"},
+    3: {"master weights", "optimizer states", "gradients", "weights"},
+}
+"""What each stage divides."""
 EXACT = {
     "reduce_bucket_size": 1000,
     "prefetch_bucket_size": 1000,
@@ -56,6 +62,8 @@ def zeros(draw: st.DrawFn) -> dict[str, Any]:
         "max_reuse_distance": draw(st.sampled_from([0, 10**9])),
         "max_live_parameters": draw(st.sampled_from([1000, 10**9])),
         "zenflow": draw(st.booleans()) and stage in (1, 2),
+        "fp32_gradients": draw(st.booleans()),
+        "unfused_adam": draw(st.booleans()),
     }
 
 
@@ -85,13 +93,23 @@ def jobs(draw: st.DrawFn) -> Job:
 gpus = st.sampled_from([0, 1, 2])
 
 
+def box(cards: int, exact: bool) -> Hardware:
+    """A machine, on which RAM may be locked freely or not."""
+    found = machine(cards)
+    return replace(found, host=replace(found.host, memlock_unlimited=exact))
+
+
 def total(estimate: MemoryEstimate, place: Place, phase: Phase) -> int:
     return sum(term.bytes_in(place) for term in estimate.terms if phase in term.phases)
 
 
 def expected(plan: Job, shape: ModelShape, cards: int) -> list[int]:
     found = estimate_memory(plan, shape, machine(cards))
-    return [getattr(found, place).expected_bytes for place in PLACES]
+    return [peak for place in PLACES for peak in (getattr(found, place).expected_bytes, *_by_phase(found, place))]
+
+
+def _by_phase(found: MemoryEstimate, place: Place) -> list[int]:
+    return [getattr(peak, f"{place}_bytes") for peak in found.peaks]
 
 
 def states(plan: Job, shape: ModelShape, names: set[str] = MODEL_STATES) -> int:
@@ -134,8 +152,9 @@ def test_memory_never_falls_when_the_job_grows(plan: Job, shape: ModelShape, car
         larger = replace(plan, adapter=replace(plan.adapter, rank=2 * plan.adapter.rank))
     else:
         return
-    # Whole sub-groups stay or go with offload_ratio: their number jumps with the rank.
-    larger, plan = (replace(each, zero=replace(each.zero, offload_ratio=1.0)) for each in (larger, plan))
+    # Whole sub-groups stay or go with offload_ratio, and tensors outgrow the persistence threshold: both by jumps.
+    steady = {"offload_ratio": 1.0, "param_persistence_threshold": 0}
+    larger, plan = (replace(each, zero=replace(each.zero, **steady)) for each in (larger, plan))
     for before, after in zip(expected(plan, shape, cards), expected(larger, shape, cards), strict=True):
         assert after >= before
 
@@ -161,19 +180,22 @@ def test_states_never_grow_with_the_stage(shape: ModelShape, method: str, ranks:
     assert sizes[1] + padding >= sizes[2]
 
 
-@given(shapes(), st.sampled_from(["full", "lora"]))
+@given(shapes(), st.sampled_from(["full", "lora", "qlora"]), st.booleans())
 @settings(max_examples=50, deadline=None)
-def test_one_card_sees_no_difference_between_the_stages(shape: ModelShape, method: str) -> None:
-    sizes = [states(job(method, zero={**EXACT, "stage": stage}, ranks=1), shape) for stage in (0, 1, 2, 3)]
+def test_one_card_sees_no_difference_between_the_stages(shape: ModelShape, method: str, wide: bool) -> None:
+    zero = {**EXACT, "fp32_gradients": wide}
+    sizes = [states(job(method, zero={**zero, "stage": stage}, ranks=1), shape) for stage in (0, 1, 2, 3)]
     assert max(sizes) - min(sizes) <= 64
 
 
-@given(shapes(), st.sampled_from([1, 2, 4]))
-@settings(max_examples=50, deadline=None)
-def test_twice_the_cards_halve_what_is_sharded(shape: ModelShape, ranks: int) -> None:
-    one, two = (states(job(zero={**EXACT, "stage": 3}, ranks=count), shape, SHARDED) for count in (ranks, 2 * ranks))
+@given(shapes(), st.sampled_from(list(SHARDED)), st.sampled_from([1, 2, 4]))
+@settings(max_examples=100, deadline=None)
+def test_twice_the_cards_halve_what_is_sharded(shape: ModelShape, stage: int, ranks: int) -> None:
+    """But for the padding of flat groups, and in stage 3 of every tensor, to a multiple of the ranks."""
+    zero = {**EXACT, "stage": stage}
+    one, two = (states(job(zero=zero, ranks=count), shape, SHARDED[stage]) for count in (ranks, 2 * ranks))
     tensors = sum(each.count for each in shape.tensors)
-    assert one / 2 <= two <= one / 2 + 16 * tensors
+    assert one / 2 <= two <= one / 2 + 16 * (tensors + 4)
 
 
 @given(shapes(), st.sampled_from([1, 2, 3]), st.sampled_from([1, 2, 4]), st.booleans())
@@ -195,6 +217,41 @@ def test_offload_moves_states_and_loses_none(shape: ModelShape, stage: int, rank
     (card, none), (gone, ram) = held("none"), held("cpu")
     assert (none, gone) == (0, 0)
     assert card == ram
+
+
+@given(shapes(), st.sampled_from(["full", "lora"]), st.sampled_from([1, 2, 4]), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_offload_of_parameters_moves_weights_and_loses_none(
+    shape: ModelShape, method: str, ranks: int, exact: bool
+) -> None:
+    """As many bytes in RAM as on all cards before; pinned blocks are rounded up unless RAM may be locked freely."""
+    names = ("weights", "adapter weights", "frozen base", "trained weights in RAM", "frozen base in RAM")
+
+    def held(offload: str) -> tuple[int, int]:
+        zero = {**EXACT, "stage": 3, "offload_param": offload, "pin_memory": True}
+        terms = collect_terms(make_case(job(method, zero=zero, ranks=ranks), shape, box(2, exact)))
+        mine = [each for each in terms if each.name in names]
+        return ranks * sum(each.device_bytes for each in mine), sum(each.host_bytes for each in mine)
+
+    (card, none), (gone, ram) = held("none"), held("cpu")
+    padding = 16 * ranks * sum(each.count for each in shape.tensors)
+    assert (none, gone) == (0, 0)
+    assert abs(ram - card) <= padding if exact else card - padding <= ram <= 2 * card + padding
+
+
+@given(shapes(), st.sampled_from([1, 2]), st.booleans())
+@settings(max_examples=50, deadline=None)
+def test_nvme_holds_what_ram_would(shape: ModelShape, ranks: int, bf16: bool) -> None:
+    """Master weights, moments and gradients: the files hold as many bytes as the buffers in RAM would."""
+    zero = {**EXACT, "stage": 3, "bf16_states": bf16}
+
+    def held(offload: str) -> int:
+        plan = job(zero={**zero, "offload_optimizer": offload}, ranks=ranks)
+        names = ("master weights in RAM", "optimizer states in RAM", "gradients in RAM", "swap files of NVMe offload")
+        terms = collect_terms(make_case(plan, shape, machine(2)))
+        return sum(term.host_bytes + term.disk_bytes for term in terms if term.name in names)
+
+    assert abs(held("cpu") - held("nvme")) <= 16 * ranks * sum(each.count for each in shape.tensors)
 
 
 @given(shapes(), st.sampled_from([1000, 20_000]), st.sampled_from([0.25, 0.5, 0.75]))

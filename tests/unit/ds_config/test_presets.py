@@ -94,6 +94,14 @@ def test_facts_of_an_empty_configuration_are_deepspeeds_defaults() -> None:
     assert (facts.stage, facts.offload_optimizer, facts.offload_ratio, facts.zenflow) == (0, "none", 1.0, False)
 
 
+def test_what_a_json_says_of_gradients_and_of_adam() -> None:
+    plain = preset_facts({"zero_optimization": {"stage": 2}})
+    assert (plain.fp32_gradients, plain.unfused_adam) == (False, False)
+    optimizer = {"type": "AdamW", "params": {"torch_adam": True}}
+    asked = preset_facts({"data_types": {"grad_accum_dtype": "fp32"}, "optimizer": optimizer})
+    assert (asked.fp32_gradients, asked.unfused_adam) == (True, True)
+
+
 def test_bf16_states_on_the_gpu_are_older() -> None:
     config = {"zero_optimization": {"stage": 2}, "bf16": {"enabled": True, "bf16_optimizer_states": True}}
     assert preset_facts(config).min_deepspeed == "0.18.3"

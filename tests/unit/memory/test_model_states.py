@@ -41,6 +41,20 @@ def test_bytes_per_parameter_by_stage(
     assert per_parameter(states.optimizer_states, found) == adam
 
 
+def test_float32_gradients_are_twice_as_large_and_need_no_cast() -> None:
+    for stage in (1, 2, 3):
+        plain, wide = (case(zero={"stage": stage, "fp32_gradients": value}) for value in (False, True))
+        assert states.gradients(wide).device_bytes == 2 * states.gradients(plain).device_bytes
+        assert states.optimizer_step(wide).device_bytes < states.optimizer_step(plain).device_bytes
+
+
+def test_an_adam_that_is_not_fused_takes_two_copies() -> None:
+    fused, loose = (case(zero={"stage": 3, "unfused_adam": value}) for value in (False, True))
+    largest = max(fused.sub_groups)
+    assert states.optimizer_step(fused).device_bytes == 6 * largest
+    assert states.optimizer_step(loose).device_bytes == 12 * largest
+
+
 def test_bf16_states_halve_master_and_moments() -> None:
     found = case(zero={"stage": 3, "bf16_states": True})
     assert per_parameter(states.master_weights, found) == 2
