@@ -32,6 +32,10 @@ class Habits:
     targets: str = "q_proj v_proj"
     slots: int = 1
     """Adapters of the same rank that are trained side by side."""
+    varies: bool = False
+    """Whether rows that are not packed keep their own lengths, and those over the maximum are dropped."""
+    mean_length: int | None = None
+    """Mean tokens of a row where the table gives none."""
     packs: bool = False
     expandable: bool = False
     """Whether it sets expandable_segments, or its compiled layers come and go alike."""
@@ -161,14 +165,16 @@ def fsdp_qlora(row: Row) -> Habits:
 
 
 def swift(row: Row) -> Habits:
-    """ms-swift: transformers' Trainer; outputs, in float32 after autocast, are kept to count right tokens.
+    """ms-swift: transformers' Trainer. Rows over the maximum are dropped; the others keep their changing lengths.
 
-    That is 4 V beside the loss's own 12, and 2 V of a copy in 16 bits. Its log prints torch's reserved memory.
+    Its log prints torch's reserved memory. Its examples train on Alpaca's instructions, of about 200 tokens. ChatGLM's
+    own code multiplies its attention out.
     """
-    base = trainer(row)
-    early = row.text("published") < "2025"
-    practice = Practice(logit_bytes=18.0 if early else base.practice.logit_bytes + 2)
-    return replace(base, practice=practice, reading="reserved", length=2048, micro_batch=1)
+    attention = "eager" if "chatglm" in row.text("model") else "sdpa"
+    return replace(
+        trainer(row), reading="reserved", length=2048, micro_batch=1, varies=True, mean_length=200,
+        attention=attention, dropout=0.05,
+    )  # fmt: skip
 
 
 def prime(row: Row) -> Habits:
@@ -176,11 +182,13 @@ def prime(row: Row) -> Habits:
 
     Reinforcement learning scores over chunks of the vocabulary. Supervised tuning has all logits in float32, and its
     outputs stay alive in a dictionary during backward: 4 V beside the 12 V of log-softmax and the two gradients.
+    An adapter has four slots with weights and gradients, of which the one in use has moments.
     """
     supervised = "sft" in row.text("method")
+    slots = States(trained_bytes=4, moment_bytes=2.0, frozen_upcast=True)
     practice = Practice(checkpoints_in_ram="offload" in row.text("grad_ckpt"), logit_bytes=16.0)
     return Habits(
-        practice=practice, states=States(trained_bytes=4), adapter_states=States(trained_bytes=4, frozen_upcast=True),
+        practice=practice, states=States(trained_bytes=4), adapter_states=slots,
         loss="full" if supervised else "liger", reading="reserved", rank=16, slots=4, targets="all linear",
         micro_batch=1, attention="flash_attention_2", packs=True, expandable=True,
     )  # fmt: skip

@@ -10,8 +10,6 @@ from tunekit.units import GIB, MIB
 _DRIVER_BYTES = 600 * MIB
 """What the driver keeps of a card that is not in the table."""
 _HOPPER = ("h100", "h200", "b200", "gh200", "h20")
-_SIZES = {"b200": 178.4, "h200": 139.8}
-"""GiB of cards that the table of GPUs does not have."""
 
 
 def machine(row: Row, count: int) -> Hardware:
@@ -31,16 +29,15 @@ def _gpu(row: Row) -> Gpu:
     name, size = row.text("gpu_type"), row.number("gpu_mem_gb")
     near = [known.gpu for known in known_gpus().values() if _called(known.match, name) and _as_large(known.gpu, size)]
     if near:
-        return near[0]
-    told = next((gib for called, gib in _SIZES.items() if called in name), 80.0)
-    memory = round((size or told) * GIB)
+        return max(near, key=lambda gpu: gpu.memory_bytes)
+    memory = round((size or 80.0) * GIB)
     capability = 9.0 if any(each in name for each in _HOPPER) else 8.0
     return unknown_gpu(name=name or "?", memory_bytes=memory, compute_capability=capability, power_watts=300)
 
 
 def _called(match: tuple[str, ...], name: str) -> bool:
-    words = name.replace("-", " ").split()
-    return bool(words) and all(part.lower() in words or part.lower() in name for part in match)
+    words = f" {name.replace('-', ' ')} "
+    return bool(name) and all(f" {part.lower()} " in words for part in match)
 
 
 def _as_large(gpu: Gpu, size: float | None) -> bool:

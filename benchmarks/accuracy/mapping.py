@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 from accuracy.habits import Habits, habits_of
+from accuracy.lengths import longest, mean_length, packs, splits_rows
 from accuracy.machines import machine
 from accuracy.models import find_shape, with_linear_experts
 from accuracy.peft_methods import method_of
@@ -78,9 +79,11 @@ def _map(row: Row) -> Setting:
     phase = row.text("phase") or "train_peak"
     if phase in _NO_JOB:
         raise CannotMapError(_NO_JOB[phase])
+    if "seq_cls" in row.text("source_path"):
+        raise CannotMapError("sequence classification, without a language-model head")
     shape = _shape(row)
     habits = habits_of(row)
-    engine, stage = ("deepspeed", habits.stage) if habits.stage else _engine(row)
+    engine, stage = _engine(row, habits)
     method, base = _method(row)
     reading = _reading(row, habits)
     groups = not any(name in row.text("model") for name in _GPTQ_WITHOUT_GROUPS)
@@ -108,6 +111,7 @@ def _map(row: Row) -> Setting:
         is_peak=phase == "train_peak",
         method=None if method == "full" else method_of(row.text("method")),
         published=habits.as_of or row.text("published"),
+        mean_length=mean_length(row, habits),
         expandable=habits.expandable,
         output_bytes=_output_bytes(row, habits),
         gradients="no grad" not in row.text("method"),
@@ -145,7 +149,9 @@ def _shape(row: Row) -> ModelShape:
     raise CannotMapError(f"the model {row.cells.get('model') or '(none)'} is not known")
 
 
-def _engine(row: Row) -> tuple[Engine, int]:
+def _engine(row: Row, habits: Habits) -> tuple[Engine, int]:
+    if habits.stage:
+        return "deepspeed", habits.stage
     text = row.text("parallelism")
     devices = row.whole("n_gpus") or 1
     if "ddp" in text and "fsdp" in text:
@@ -254,15 +260,14 @@ def _on_last_card(tensor: ParameterTensor, layers: int) -> ParameterTensor:
 
 def _job(row: Row, shape: ModelShape, habits: Habits, method: str, stage: int, reading: Reading) -> Job:
     tokens_matter = reading not in ("steady", "weights")
-    length = row.whole("seq_len") or habits.length
+    length = longest(row, habits)
     micro = row.whole("micro_batch") or habits.micro_batch or (1 if length and not tokens_matter else None)
     if tokens_matter and (length is None or micro is None):
         raise CannotMapError("the length of rows is not given" if length is None else "the batch is not given")
     if length and any(each.name == "wpe.weight" for each in shape.tensors):
         length = min(length, shape.max_positions)
-    split = re.search(r"sequence parallel (\d+)", row.text("parallelism"))
-    length = (length or 1) // (int(split.group(1)) if split else 1)
-    devices = 1 if "naive" in row.text("parallelism") or split else row.whole("n_gpus") or 1
+    alone = "naive" in row.text("parallelism") or (splits_rows(row) and not row.whole("zero_stage"))
+    devices = 1 if alone else row.whole("n_gpus") or 1
     return Job(
         accelerator="cuda",
         method=method,  # type: ignore[arg-type]
@@ -274,8 +279,8 @@ def _job(row: Row, shape: ModelShape, habits: Habits, method: str, stage: int, r
             gradient_accumulation_steps=row.whole("grad_accum") or 1,
             world_size=devices,
         ),
-        max_seq_length=length,
-        packing=habits.packs or "packed" in row.text("seq_semantics") or micro == 1,
+        max_seq_length=length or 1,
+        packing=packs(row, habits) or micro == 1,
         completion_only_loss=False,
         precision="fp32" if row.text("compute_dtype") == "fp32" else "bf16",
         attention=_attention(row, habits),  # type: ignore[arg-type]
@@ -302,10 +307,10 @@ def _checkpoints(row: Row, habits: Habits) -> bool:
 
 def _attention(row: Row, habits: Habits) -> str:
     text = row.text("attention")
+    if "eager" in (text, habits.attention):
+        return "eager"
     if "flash" in text:
         return "flash_attention_2"
-    if "eager" in text:
-        return "eager"
     return "sdpa" if "sdpa" in text else habits.attention
 
 

@@ -5,47 +5,10 @@ Nothing here is fitted: every tensor is one that the modelling code, PEFT or the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from accuracy.allocator import Block, CachingAllocator
-from tunekit.memory.layer_code import Widths
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
-    """What a replay needs of a job; widths in elements, `tokens` and `rows` of a micro-batch."""
-
-    tokens: int
-    rows: int
-    layers: int
-    vocab: int
-    size: Widths
-    residual: int = 2
-    full: bool = False
-    checkpointing: bool = True
-    fused_norms: bool = False
-    fused_loss: bool = False
-    logits: str = "current"
-    """How all logits are made: `early` (before transformers 4.46), `late`, `current` (since 4.50), or `none`."""
-    adapted: frozenset[str] = frozenset()
-    rank: int = 16
-    dropout: bool = False
-    wide_adapters: bool = False
-    """Adapters cast their input to float32 first, as PEFT does for a base in 16 bits."""
-    autocast: bool = True
-    repeats_values: bool = False
-    dequantises: bool = False
-    holds_inputs: bool = False
-    ranks: int = 1
-    """Processes that share every layer's gradients, weights and states; 1 where each keeps all."""
-    ends: int = 0
-    """Elements of embedding and head, where they are trained."""
-    gradient_bytes: int = 2
-    state_copies: float = 0.0
-    """States of the optimizer in copies of the gradients, made in its first step."""
-    step_copies: float = 0.0
-    steps: int = 3
-
+from accuracy.program import Program
 
 Saved = dict[str, Block]
 
@@ -61,7 +24,8 @@ class Replay:
 
     def run(self) -> None:
         """All steps. Raises OutOfMemoryError."""
-        for _ in range(self.program.steps):
+        for tokens in self.program.lengths or (self.program.tokens,) * self.program.steps:
+            self.program = replace(self.program, tokens=tokens)
             self._forward_and_backward()
             self._optimizer()
 
@@ -132,7 +96,8 @@ class Replay:
 
     def forward(self, *, keep: bool) -> tuple[Saved, Block]:
         """One layer: what autograd saves of it, if asked to, and its output."""
-        size, saved = self.program.size, {}
+        size = self.program.size
+        saved: Saved = {}
         normed = self.norm("norm 1", saved)
         for name, width in (("q", size.queries), ("k", size.values), ("v", size.values)):
             saved[name] = self.linear(name, size.hidden, width, saved)

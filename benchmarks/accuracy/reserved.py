@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from math import exp, log, sqrt
+from statistics import NormalDist
 
 from accuracy.allocator import CachingAllocator, OutOfMemoryError
-from accuracy.replay import Program, Replay
+from accuracy.program import Program
+from accuracy.replay import Replay
 from accuracy.setting import Setting
 from tunekit.memory.case import Case
 from tunekit.memory.layer_code import widths
@@ -47,6 +50,7 @@ def program_of(setting: Setting, case: Case) -> Program:
         ends=case.inventory.embedding + (0 if setting.shape.tied_embeddings else case.inventory.head),
         gradient_bytes=setting.states.trained_bytes,
         state_copies=_state_copies(setting) if full else 0.0,
+        lengths=_lengths(case, setting.mean_length),
         step_copies=setting.states.step_copies if full else 0.0,
     )
 
@@ -60,6 +64,25 @@ def _logits(logit_bytes: float, published: str) -> str:
     if published >= "2025-03-21":
         return "current"
     return "late" if logit_bytes in (10.0, 14.0) else "early"
+
+
+def _lengths(case: Case, mean: int) -> tuple[int, ...]:
+    """Tokens of 24 steps with rows of changing length: a log-normal spread of 1, without rows over the maximum.
+
+    The golden ratio's multiples take its quantiles evenly and out of order. Blocks that were cut for one length serve
+    the next one badly, so that far more is reserved than one step needs.
+    """
+    if not mean:
+        return ()
+    rows = max(1, case.tokens // case.job.max_seq_length)
+    spread = NormalDist(log(mean) - 0.5, 1.0)
+    kept = spread.cdf(log(case.job.max_seq_length))
+    parts = ((step * _GOLDEN) % 1 for step in range(1, _STEPS + 1))
+    return tuple(rows * max(16, int(exp(spread.inv_cdf(kept * part)))) for part in parts)
+
+
+_GOLDEN = (sqrt(5) - 1) / 2
+_STEPS = 24
 
 
 def _adapted(modules: tuple[str, ...]) -> frozenset[str]:

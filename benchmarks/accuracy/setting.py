@@ -65,6 +65,8 @@ class Setting:
     is_peak: bool = True
     method: PeftMethod | None = None
     """What another method than LoRA keeps of each adapted projection."""
+    mean_length: int = 0
+    """Mean tokens of rows whose lengths change from step to step; 0 where all are alike."""
     expandable: bool = False
     """Whether the allocator's segments can grow, so that hardly more is reserved than used."""
     published: str = ""

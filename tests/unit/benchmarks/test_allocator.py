@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from accuracy.allocator import CachingAllocator, OutOfMemoryError
-from accuracy.replay import Program, Replay
+from accuracy.program import Program
+from accuracy.replay import Replay
 from memory_jobs import llama
 
 from tunekit.memory.layer_code import widths
