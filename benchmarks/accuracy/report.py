@@ -54,7 +54,7 @@ def as_json(results: Sequence[Result], unmapped: Sequence[Unmapped]) -> dict[str
         "groups": {name: _as_json(chosen) for name, chosen in groups_of(results).items()},
         "all": _as_json(results),
         "unmapped": [
-            {"reason": reason, "count": len(names), "rows": names} for reason, names in _by_reason(unmapped).items()
+            {"reason": reason, "count": len(names), "rows": names} for reason, names in by_reason(unmapped).items()
         ],
     }
 
@@ -69,7 +69,8 @@ def _as_json(results: Sequence[Result]) -> dict[str, Any]:
     }
 
 
-def _by_reason(unmapped: Sequence[Unmapped]) -> dict[str, list[str]]:
+def by_reason(unmapped: Sequence[Unmapped]) -> dict[str, list[str]]:
+    """Names of rows by why they were not mapped, the commonest reason first."""
     reasons: dict[str, list[str]] = {}
     for each in unmapped:
         reasons.setdefault(each.reason, []).append(each.name)
@@ -82,7 +83,7 @@ def as_text(results: Sequence[Result], unmapped: Sequence[Unmapped], *, verbose:
     lines += [_line(name, chosen) for name, chosen in {**groups_of(results), "all": list(results)}.items()]
     lines += ["", _peer_head(), "-" * len(_peer_head())]
     lines += [_peer_line(name, chosen) for name, chosen in {**groups_of(results), "all": list(results)}.items()]
-    lines += ["", *_unmapped_lines(unmapped, verbose=verbose)]
+    lines += ["", *unmapped_lines(unmapped, verbose=verbose)]
     if verbose:
         lines += ["", *(_row_line(each) for each in results)]
     return "\n".join(lines)
@@ -97,9 +98,9 @@ _HEAD = (
 def _line(name: str, results: Sequence[Result]) -> str:
     found: Figures = figures(results)
     cells = (found.median_error, found.p90_error, found.p95_error, found.bias, found.inside_band, found.half_band)
-    text = "".join(f"{_percent(cell):>8}" for cell in cells)
-    fits = f"{_percent(found.false_fits)} of {found.failed}"
-    rejected = f"{_percent(found.false_rejected)} of {found.ran}"
+    text = "".join(f"{percent(cell):>8}" for cell in cells)
+    fits = f"{percent(found.false_fits)} of {found.failed}"
+    rejected = f"{percent(found.false_rejected)} of {found.ran}"
     return f"{name:22}{found.n:>5}{text}{fits:>16}{rejected:>16}"
 
 
@@ -109,18 +110,20 @@ def _peer_head() -> str:
 
 def _peer_line(name: str, results: Sequence[Result]) -> str:
     ours = figures(results)
-    cells = [f"{_percent(ours.median_error)} ({_percent(ours.p90_error)})"]
+    cells = [f"{percent(ours.median_error)} ({percent(ours.p90_error)})"]
     for peer in PEERS:
         n, middle, high = peer_figures(results, peer)
-        cells.append(f"{_percent(middle)} ({_percent(high)})" if n else "not installed" if ours.n else "-")
+        cells.append(f"{percent(middle)} ({percent(high)})" if n else "not installed" if ours.n else "-")
     return f"{name:22}{cells[0]:>17}" + "".join(f"{cell:>22}" for cell in cells[1:])
 
 
-def _percent(share: float | None) -> str:
+def percent(share: float | None) -> str:
+    """A share of 1 in percent; `-` where there is none."""
     return "-" if share is None else f"{100 * share:.1f}%"
 
 
-def _unmapped_lines(unmapped: Sequence[Unmapped], *, verbose: bool) -> list[str]:
+def unmapped_lines(unmapped: Sequence[Unmapped], *, verbose: bool) -> list[str]:
+    """What was not mapped and why, counted; row by row where that is wanted."""
     if verbose:
         return [f"not mapped: {each.name}: {each.reason}" for each in unmapped]
     counts: Counter[tuple[str, str]] = Counter((each.group, each.reason) for each in unmapped)
@@ -132,5 +135,5 @@ def _row_line(result: Result) -> str:
     measured = "-" if setting.measured_bytes is None else f"{setting.measured_bytes / 1e9:.2f}"
     values: Mapping[str, Any] = {"low": guess.low, "expected": guess.expected, "high": guess.high}
     band = " ".join(f"{name} {size / 1e9:.2f}" for name, size in values.items())
-    error = f"{_percent(result.error):>8}" if result.error is not None else f"{'':8}"
+    error = f"{percent(result.error):>8}" if result.error is not None else f"{'':8}"
     return f"{setting.name:12}{error}  measured {measured} GB, {band}, {setting.reading}, {guess.verdict}"

@@ -1,0 +1,168 @@
+"""A `SpeedCase`: a job on a machine's rates, with everything the terms ask for counted once per model and method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from tunekit.memory.case import take_inventory
+from tunekit.memory.layer_code import LayerCode, layer_code, widths
+from tunekit.model_shape.adapters import adapter_tensors
+from tunekit.model_shape.shape import ModelShape, ParameterTensor
+from tunekit.recipe.job import Adapter, Job
+from tunekit.recipe.schema import MethodKind
+from tunekit.speed.habits import WORKER, Habits
+from tunekit.speed.rates import Rates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Parameters by what a token does with them, and the widths of a layer. Active experts only where it says so."""
+
+    layers: int
+    products: int
+    """Elements of the layers' matrices that one token passes: active experts only."""
+    trained_products: int
+    """Those of them that get a gradient: all, or none with adapters."""
+    stored_products: int
+    """Elements of all the layers' matrices, all experts: what is read, gathered or unpacked."""
+    head: int
+    head_trained: bool
+    everything: int
+    """Elements of the whole model."""
+    trained: int
+    quantized: int
+    plain: int
+    """Frozen elements in 16 bits."""
+    hidden: int
+    ffn: int
+    queries: int
+    values: int
+    heads: int
+    gated: bool
+    norms: int
+    """Norms of hidden width per layer, those of heads counted as one."""
+    linears: int
+    """Linear modules of a layer that a token passes."""
+    vocab: int
+    code: LayerCode
+    adapters: int
+    """Adapted modules of all layers together."""
+    adapter_inputs: int
+    """Sum of the input widths of all adapted modules."""
+    adapter_outputs: int
+    adapter_elements: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeedCase:
+    """A job, what was counted for it, and how fast the machine is."""
+
+    job: Job
+    counts: Counts
+    rates: Rates
+    habits: Habits
+    tokens: int
+    """Positions of one micro-batch on one card."""
+    row: int
+    """Positions that attend to one another."""
+    passes: int
+    """Micro-batches of an optimizer step."""
+    world_size: int
+    weight_bytes: int
+
+    @property
+    def recomputes(self) -> bool:
+        """Whether layers run forward a second time in backward."""
+        return self.job.activation_checkpointing
+
+    @property
+    def shards_weights(self) -> bool:
+        """Whether weights are collected before use."""
+        return self.job.zero.stage == 3 and (self.world_size > 1 or self.streams)
+
+    @property
+    def streams(self) -> bool:
+        """Whether weights rest off the card."""
+        return self.job.zero.stage == 3 and self.job.zero.offload_param != "none"
+
+    @property
+    def offloads(self) -> bool:
+        """Whether the CPU steps the optimizer."""
+        return self.job.zero.stage > 0 and self.job.zero.offload_optimizer != "none"
+
+    @property
+    def offloaded(self) -> float:
+        """Share of the trained elements that the CPU steps."""
+        return self.job.zero.offload_ratio if self.offloads else 0.0
+
+    @property
+    def others(self) -> float:
+        """(P - 1) / P: the share of everything that other ranks hold."""
+        return (self.world_size - 1) / self.world_size
+
+
+def make_case(job: Job, shape: ModelShape, rates: Rates, habits: Habits = WORKER) -> SpeedCase:
+    """Count what was not counted before. Pure, and cached per model and method."""
+    joined = job.packing and job.attention != "flash_attention_2"
+    return SpeedCase(
+        job=job,
+        counts=count(shape, job.method, job.adapter),
+        rates=rates,
+        habits=habits,
+        tokens=job.tokens_per_device,
+        row=job.tokens_per_device if joined else job.max_seq_length,
+        passes=job.batch.gradient_accumulation_steps,
+        world_size=job.batch.world_size,
+        weight_bytes=4 if job.precision == "fp32" else 2,
+    )
+
+
+@lru_cache(maxsize=512)
+def count(shape: ModelShape, method: MethodKind, adapter: Adapter | None) -> Counts:
+    """Count a model's parameters by what a token does with them."""
+    inventory = take_inventory(shape, method, adapter)
+    size = widths(shape)
+    layered = [each for each in shape.tensors if each.in_layers and each.role in ("linear", "router", "expert")]
+    active = round(sum(_active(each, shape) for each in layered))
+    sides = [each for each in adapter_tensors(shape, adapter) if "lora_" in each.name] if adapter else []
+    firsts = [each for each in sides if "_A" in each.name]
+    seconds = [each for each in sides if "_B" in each.name]
+    return Counts(
+        layers=shape.num_layers,
+        products=active,
+        trained_products=active if method == "full" else 0,
+        stored_products=sum(each.total for each in layered),
+        head=inventory.head,
+        head_trained=inventory.head_is_trained,
+        everything=shape.num_parameters,
+        trained=inventory.num_trainable,
+        quantized=inventory.num_quantized,
+        plain=inventory.num_frozen,
+        hidden=size.hidden,
+        ffn=size.ffn,
+        queries=size.queries,
+        values=size.values,
+        heads=size.heads,
+        gated=size.gated,
+        norms=size.norms + (1 if size.head_norms else 0),
+        linears=_linears(layered, shape),
+        vocab=shape.vocab_size,
+        code=layer_code(shape.family),
+        adapters=sum(each.count for each in firsts),
+        adapter_inputs=sum(each.count * each.shape[-1] for each in firsts),
+        adapter_outputs=sum(each.count * each.shape[-2] for each in seconds),
+        adapter_elements=sum(each.total for each in sides),
+    )
+
+
+def _active(tensor: ParameterTensor, shape: ModelShape) -> float:
+    if tensor.role != "expert" and ".experts." not in tensor.name:
+        return tensor.total
+    return tensor.total * shape.experts_per_token / max(1, shape.num_experts)
+
+
+def _linears(layered: list[ParameterTensor], shape: ModelShape) -> int:
+    first = [each for each in layered if each.first_layer == 0]
+    dense = sum(1 for each in first if each.role != "expert" and ".experts." not in each.name)
+    return dense + (3 * shape.experts_per_token if shape.num_experts else 0)

@@ -1,0 +1,202 @@
+"""What a card computes in a step. Symbols: T positions of a micro-batch, L layers, h hidden, f feed-forward width,
+q and v width of all query and key/value heads, V vocabulary, S positions that attend to one another.
+
+Every function gives the seconds of one micro-batch on one card times the micro-batches of an optimizer step.
+"""
+
+from __future__ import annotations
+
+from tunekit.speed.case import SpeedCase
+from tunekit.speed.rates import Rate
+from tunekit.speed.terms import SpeedTerm
+
+_COUNTED = "tensors that transformers' eager code reads and writes"
+RMS_FORWARD, RMS_BACKWARD = 36, 72
+"""Bytes per element of an RMSNorm written out in float32: seven kernels forward."""
+LAYER_NORM_FORWARD, LAYER_NORM_BACKWARD = 4, 10
+
+
+def times(case: SpeedCase, name: str, amount: float, rate: Rate, formula: str, source: str = "") -> SpeedTerm:
+    """A term of `amount` per micro-batch at a rate."""
+    total = amount * case.passes
+    return SpeedTerm(
+        name=name,
+        seconds=total / rate.value,
+        low=total / rate.high,
+        high=total / rate.low,
+        formula=formula,
+        source=f"{source}; {rate.source}" if source else rate.source,
+        kind="measured" if rate.measured else "default",
+    )
+
+
+def matrix_products(case: SpeedCase) -> SpeedTerm:
+    """2 N T forward, again when recomputed, 2 N T for inputs' gradients and 2 N_t T for weights', N of active experts.
+
+    Short passes read the weights in longer than they compute: then b N per pass at the memory's rate.
+    """
+    counts, rates = case.counts, case.rates
+    forward = 3 if case.recomputes else 2
+    work = 2.0 * case.tokens * (forward * counts.products + counts.trained_products)
+    reading = case.weight_bytes * _touched(case) * (forward + (1 if counts.trained_products else 0))
+    slow = reading / rates.memory.value * rates.matmul.value
+    each = 2 * (forward + (1 if counts.trained_products else 0))
+    return times(
+        case,
+        "matrix products of the layers",
+        max(work, slow) * (2 if case.job.precision == "fp32" else 1),
+        rates.matmul,
+        f"{each} x {counts.products:,} weights x {case.tokens:,} tokens at {rates.matmul.value / 1e12:.0f}e12 a second",
+    )
+
+
+def _touched(case: SpeedCase) -> int:
+    """Weights that a micro-batch reads: all experts, unless it has fewer tokens than would reach them."""
+    counts = case.counts
+    return min(counts.stored_products, counts.products * case.tokens)
+
+
+def attention(case: SpeedCase) -> SpeedTerm:
+    """2 q S L T forward (lower triangle), 2.5 times that backward, once more when recomputed; a dense mask: all S^2.
+
+    FlashAttention recomputes the scores in backward: five products instead of two.
+    """
+    counts = case.counts
+    dense = 2 if _has_mask(case) else 1
+    forward = 2.0 * counts.queries * case.row * dense
+    factor = 3.5 + (1 if case.recomputes else 0)
+    share = case.habits.attention_share * (MASKED_SHARE if dense == 2 else 1.0)
+    work = factor * forward * counts.layers * case.tokens / share
+    return times(
+        case,
+        "attention",
+        work + _scores(case),
+        case.rates.attention,
+        f"{factor:g} x 2 x {counts.queries:,} x {case.row:,} positions x {counts.layers} layers x {case.tokens:,}",
+    )
+
+
+MASKED_SHARE = 0.6
+"""Kernels that take a mask (memory-efficient attention) against flash attention."""
+
+
+def _has_mask(case: SpeedCase) -> bool:
+    if case.job.attention == "flash_attention_2":
+        return False
+    return case.job.attention == "eager" or case.job.packing
+
+
+def _scores(case: SpeedCase) -> float:
+    """Eager attention writes and reads its scores: 30 bytes of each forward and 50 backward, as operations."""
+    if case.job.attention != "eager":
+        return 0.0
+    counts, rates = case.counts, case.rates
+    moved = (80 + (30 if case.recomputes else 0)) * counts.heads * case.row * counts.layers * case.tokens
+    return moved / rates.memory.value * rates.attention.value
+
+
+def elementwise(case: SpeedCase) -> SpeedTerm:
+    """Bytes of norms, rotary positions, gates and residuals: forward once or twice, and backward."""
+    forward, backward = elementwise_bytes(case)
+    each = forward * (2 if case.recomputes else 1) + backward
+    moved = each * case.counts.layers * case.tokens * (case.weight_bytes / 2)
+    formula = f"{each:,.0f} B x {case.counts.layers} layers x {case.tokens:,} tokens"
+    return times(case, "norms, gates and residuals", moved, case.rates.memory, formula, _COUNTED)
+
+
+def elementwise_bytes(case: SpeedCase) -> tuple[float, float]:
+    """Bytes per token and layer, forward and backward.
+
+    Per norm 36 h and 72 h (RMSNorm) or 4 h and 10 h (one kernel); residuals 12 h and 12 h; rotary positions
+    20 (q + v) and 20 (q + v); gate 10 f and 24 f, without a gate 4 f and 6 f; attention's own 4 q + 4 v, 12 q + 12 v.
+    """
+    counts = case.counts
+    hidden, heads = counts.hidden, counts.queries + counts.values
+    single = case.habits.fused or counts.code.norm_frozen == 2
+    norm = (LAYER_NORM_FORWARD, LAYER_NORM_BACKWARD) if single else (RMS_FORWARD, RMS_BACKWARD)
+    gate = (6 if case.habits.fused else 10, 14 if case.habits.fused else 24) if counts.gated else (4, 6)
+    rotary = min(4, case.habits.rotary_bytes) if case.habits.fused else case.habits.rotary_bytes
+    forward = norm[0] * counts.norms * hidden + 12 * hidden + (rotary + 4) * heads + gate[0] * counts.ffn
+    backward = norm[1] * counts.norms * hidden + 12 * hidden + (rotary + 12) * heads + gate[1] * counts.ffn
+    return forward, backward
+
+
+def adapters(case: SpeedCase) -> SpeedTerm:
+    """6 N_t T products (8 recomputed) and what each adapted module moves.
+
+    2 in + 12 out forward, 10 in + 8 out backward: PEFT has result + B(A(dropout(x))) * scale, each a kernel; dropout
+    5 bytes more of every input, twice.
+    """
+    counts, rates = case.counts, case.rates
+    again = 2 if case.recomputes else 1
+    drops = 5 if case.job.adapter and case.job.adapter.dropout else 0
+    forward = (2 + drops) * counts.adapter_inputs + 12 * counts.adapter_outputs
+    backward = (10 + drops) * counts.adapter_inputs + 8 * counts.adapter_outputs
+    moved = (again * forward + backward) * case.tokens * (case.habits.adapter_bytes / 2)
+    moved *= 0.5 if case.habits.fused else 1.0
+    work = 2.0 * (again + 2) * counts.adapter_elements * case.tokens
+    return times(
+        case,
+        "adapters",
+        moved + work / rates.matmul.value * rates.memory.value,
+        rates.memory,
+        f"{counts.adapters} modules: {moved / 1e9:.2f} GB moved, {work / 1e12:.2f}e12 operations",
+        "PEFT 0.21 lora/layer.py",
+    )
+
+
+def head_and_loss(case: SpeedCase) -> SpeedTerm:
+    """4 h V T products (6 when the head is trained) and 30 V T bytes of logits; chunked: 12 V T, products once more."""
+    counts, rates = case.counts, case.rates
+    chunked = case.job.loss == "chunked"
+    work = 2.0 * counts.head * case.tokens * (2 + counts.head_trained + chunked)
+    moved = (0.4 if chunked else 1.0) * case.habits.loss_bytes * counts.vocab * case.tokens
+    return times(
+        case,
+        "head and loss",
+        work + moved / rates.memory.value * rates.matmul.value,
+        rates.matmul,
+        f"{work / 1e12:.2f}e12 operations, {moved / 1e9:.2f} GB of logits",
+    )
+
+
+def dequantisation(case: SpeedCase) -> SpeedTerm:
+    """Bytes per 4-bit weight (0.5 and its scale read, 2 written) x N_q, in every forward, recompute and backward."""
+    counts = case.counts
+    times_over = 3 if case.recomputes else 2
+    double = 0.06 if case.job.quantization and case.job.quantization.double_quant else 0.0
+    moved = times_over * (case.habits.dequant_bytes + double) * counts.quantized
+    formula = f"{times_over} x {case.habits.dequant_bytes:g} B x {counts.quantized:,} weights"
+    return times(case, "unpacking 4-bit weights", moved, case.rates.memory, formula, "bitsandbytes dequantize_4bit")
+
+
+NORM_KERNELS, ROTARY_KERNELS, ADAPTER_KERNELS = 7, 12, 6
+
+
+def kernels(case: SpeedCase) -> float:
+    """Kernels that a micro-batch issues: forward, again when recomputed, and twice as many backward."""
+    counts, habits = case.counts, case.habits
+    single = habits.fused or counts.code.norm_frozen == 2
+    rotary = (2 if habits.fused else ROTARY_KERNELS) if habits.rotary_bytes else 0
+    norm = 1 if single else NORM_KERNELS
+    unpack = habits.unpack_kernels if counts.quantized else 0
+    layer = norm * counts.norms + rotary + 6 + (1 + unpack) * counts.linears + (2 if counts.gated else 1)
+    forward = layer * counts.layers + (ADAPTER_KERNELS + (1 if habits.adapter_bytes > 2 else 0)) * counts.adapters
+    return (forward * (2 if case.recomputes else 1) + 2 * forward + 40) * habits.launches
+
+
+def launching(case: SpeedCase, busy: float) -> SpeedTerm:
+    """Kernels x seconds to issue one, as far as the card waits for it: its own work hides the rest.
+
+    `busy`: seconds the card computes in a step.
+    """
+    issued, rate = kernels(case) * case.passes, case.rates.launch
+    return SpeedTerm(
+        name="waiting for the CPU to issue kernels",
+        seconds=max(0.0, issued * rate.value - busy),
+        low=max(0.0, issued * rate.low - busy),
+        high=max(0.0, issued * rate.high - busy),
+        formula=f"{issued:,.0f} kernels x {rate.value * 1e6:.0f} us, less {busy:.2f} s of the card's own work",
+        source=rate.source,
+        kind="measured" if rate.measured else "default",
+    )

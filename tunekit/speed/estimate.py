@@ -1,0 +1,97 @@
+"""`estimate_speed`: every cost of an optimizer step in seconds, and tokens per second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from tunekit.hardware.spec import Hardware
+from tunekit.model_shape.shape import ModelShape
+from tunekit.recipe.job import Job
+from tunekit.speed import compute, stepping, traffic
+from tunekit.speed.case import SpeedCase, make_case
+from tunekit.speed.habits import WORKER, Habits
+from tunekit.speed.rates import Rates, rates_of
+from tunekit.speed.terms import Band, SpeedEstimate, SpeedTerm
+
+COMPUTE: tuple[Callable[[SpeedCase], SpeedTerm], ...] = (
+    compute.matrix_products,
+    compute.attention,
+    compute.elementwise,
+    compute.adapters,
+    compute.head_and_loss,
+    compute.dequantisation,
+)
+BESIDE: tuple[Callable[[SpeedCase, float], SpeedTerm], ...] = (
+    compute.launching,
+    traffic.gathers,
+    traffic.streaming,
+    traffic.reductions,
+    traffic.gradients_to_ram,
+)
+"""What runs beside the computation and counts as far as it is not hidden by it."""
+ONCE: tuple[Callable[[SpeedCase], SpeedTerm], ...] = (
+    stepping.optimizer_on_card,
+    stepping.optimizer_on_cpu,
+    stepping.to_and_from_ram,
+    stepping.new_weights,
+    stepping.around_the_step,
+    stepping.data_loading,
+)
+
+
+def estimate_speed(job: Job, shape: ModelShape, hardware: Hardware) -> SpeedEstimate | None:
+    """Seconds of an optimizer step and tokens per second of a resolved job. Pure; cached per model and machine.
+
+    None for a job on CPU processes: no published rates tell how fast they train.
+    """
+    if job.accelerator == "cpu" or not hardware.gpus:
+        return None
+    return speed_of(job, shape, rates_of(hardware))
+
+
+def speed_of(job: Job, shape: ModelShape, rates: Rates, habits: Habits = WORKER) -> SpeedEstimate:
+    """The same from rates, and for a program with habits of its own."""
+    case = make_case(job, shape, rates, habits)
+    terms = tuple(term for term in collect_terms(case) if term.high > 0.0)
+    written = stepping.nvme_traffic(case)[1]
+    return SpeedEstimate(
+        terms=terms,
+        step_seconds=Band(
+            low=sum(term.low for term in terms),
+            expected=sum(term.seconds for term in terms),
+            high=sum(term.high for term in terms),
+        ),
+        tokens_per_step=job.batch.global_batch_size * job.max_seq_length,
+        useful_share=useful_share(job),
+        nvme_bytes_per_step=round(written),
+    )
+
+
+def collect_terms(case: SpeedCase) -> tuple[SpeedTerm, ...]:
+    """Every cost of an optimizer step; those that are hidden have no seconds."""
+    computed = tuple(_in_stages(case, make(case)) for make in COMPUTE)
+    busy = sum(term.seconds for term in computed)
+    beside = tuple(make(case, busy) for make in BESIDE)
+    return (*computed, *beside, *(make(case) for make in ONCE), *stepping.swapping(case))
+
+
+def _in_stages(case: SpeedCase, term: SpeedTerm) -> SpeedTerm:
+    """Seconds where the cards form a pipeline of p stages: (passes + p - 1) / (passes p) of one card's."""
+    stages = case.habits.stages
+    if stages == 1 or not case.habits.pipelined:
+        return term
+    share = (case.passes + stages - 1) / (case.passes * stages)
+    return replace(term, seconds=term.seconds * share, low=term.low * share, high=term.high * share)
+
+
+def useful_share(job: Job) -> Band:
+    """1 with packed rows or one row a pass. Padded to the longest of m rows: (m + 1) / 2m of lengths spread evenly.
+
+    From 1 / (1 + 1/2 + ... + 1/m) of lengths that are spread like waiting times, to 1 of equal ones.
+    """
+    rows = job.batch.micro_batch_size
+    if job.packing or rows == 1:
+        return Band(low=1.0, expected=1.0, high=1.0)
+    waiting = 1.0 / sum(1.0 / number for number in range(1, rows + 1))
+    return Band(low=waiting, expected=(rows + 1) / (2 * rows), high=1.0)

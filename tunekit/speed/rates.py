@@ -1,0 +1,189 @@
+"""`Rates`: how fast a machine's parts are, each with its band and its source; what was measured replaces the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from tunekit.hardware.spec import Gpu, Hardware, Host, Link, Measured
+from tunekit.units import GB
+
+TERA = 1e12
+MEASURED_BAND = 0.05
+"""A probe is short and the card is cool: what it measures holds within this share over a run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """A rate, or seconds of one event, with its band: low <= value <= high."""
+
+    value: float
+    low: float
+    high: float
+    source: str
+    measured: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """Everything the terms divide by. Replace any of them with `dataclasses.replace`."""
+
+    matmul: Rate
+    """16-bit matrix products of training's shapes on one card, operations per second."""
+    attention: Rate
+    """Flash attention, forward and backward together, operations per second of the lower triangle."""
+    memory: Rate
+    """Bytes per second that kernels without matrix products move on a card."""
+    launch: Rate
+    """Seconds a process needs to issue one kernel from Python through autograd."""
+    to_gpu: Rate
+    """Pinned RAM to a card while all cards do the same, bytes per second."""
+    from_gpu: Rate
+    collective: Rate
+    """Bytes per second that a rank receives in an all-gather or gives in a reduce-scatter."""
+    overlap: Rate
+    """Share of a collective that may run behind computation, 0 to 1."""
+    adam_fp32: Rate
+    """Parameters per second of the CPU's Adam, all ranks together, fp32 states."""
+    adam_bf16: Rate
+    nvme_read: Rate
+    nvme_write: Rate
+    step: Rate
+    """Seconds of the trainer around an optimizer step: gradient norm, scheduler, callbacks."""
+    row: Rate
+    """Seconds to make tensors of one token of the rows, in the training process."""
+
+
+@lru_cache(maxsize=256)
+def rates_of(hardware: Hardware) -> Rates:
+    """The rates of a machine with GPUs: measured where it was probed, else derived from its data sheets."""
+    gpu = min(hardware.gpus, key=lambda card: card.bf16_tflops)
+    measured = hardware.measured or Measured(date="")
+    to_gpu = _given(measured.to_gpu_rate) or _pinned(hardware.link)
+    return Rates(
+        matmul=_matmul(gpu, measured),
+        attention=_attention(gpu),
+        memory=_spread(0.85 * gpu.memory_bandwidth, 0.9, 1.1, "85 % of the data sheet, as copy kernels reach"),
+        launch=LAUNCH,
+        to_gpu=to_gpu,
+        from_gpu=_given(measured.from_gpu_rate) or to_gpu,
+        collective=_given(measured.all_gather_rate) or _collective(hardware, to_gpu),
+        overlap=_overlap(hardware.link),
+        adam_fp32=_given(measured.adam_fp32_rate) or _adam(hardware.host, ADAM_FP32_BYTES),
+        adam_bf16=_given(measured.adam_bf16_rate) or _adam(hardware.host, ADAM_BF16_BYTES),
+        nvme_read=_drive(hardware, "read_rate"),
+        nvme_write=_drive(hardware, "write_rate"),
+        step=STEP,
+        row=ROW,
+    )
+
+
+LAUNCH = Rate(
+    value=14e-6,
+    low=8e-6,
+    high=22e-6,
+    source="eager transformers modules issue 50,000 to 100,000 kernels a second; published runs of short rows",
+)
+STEP = Rate(value=0.010, low=0.003, high=0.040, source="transformers Trainer around an optimizer step")
+ROW = Rate(value=0.15e-6, low=0.05e-6, high=0.5e-6, source="lists of integers to three tensors in the collator")
+ADAM_FP32_BYTES = 42
+ADAM_BF16_BYTES = 22
+"""Bytes moved per parameter by DeepSpeed's CPU Adam with unscaling, clipping and the copy to 16 bits."""
+ADAM_RAM_SHARE = 0.78
+"""Of what programs reach: 1.0e9 parameters per second seen on desktops of 55 GB/s."""
+ADAM_PER_CORE = 0.2e9
+"""Parameters per second and core: 0.34e9 measured on two virtual CPUs."""
+
+
+def _spread(value: float, low: float, high: float, source: str) -> Rate:
+    return Rate(value=value, low=value * low, high=value * high, source=source)
+
+
+def _given(value: float | None) -> Rate | None:
+    if not value:
+        return None
+    low, high = value * (1 - MEASURED_BAND), value * (1 + MEASURED_BAND)
+    return Rate(value=value, low=low, high=high, source="measured on this machine", measured=True)
+
+
+def _matmul(gpu: Gpu, measured: Measured) -> Rate:
+    """Large products reach a share of the peak; the shapes and clocks of a training step take off some of it."""
+    if measured.matmul_tflops:
+        source = f"{SHAPES:.0%} of the large products measured on this machine"
+        value = SHAPES * TERA * measured.matmul_tflops
+        return Rate(value=value, low=0.9 * value, high=1.06 * value, source=source, measured=True)
+    share, source = large_products(gpu)
+    value = SHAPES * share * TERA * gpu.bf16_tflops
+    return Rate(value=value, low=0.87 * value, high=1.1 * value, source=f"{share:.0%} of the peak ({source})")
+
+
+SHAPES = 0.92
+"""Of the rate of large square products, what those of a layer reach: tiles at the edges, clocks under mixed load."""
+
+
+def large_products(gpu: Gpu) -> tuple[float, str]:
+    """Share of the data sheet's peak that large 16-bit products reach, and where that was seen."""
+    if gpu.compute_capability == 8.0:
+        return 0.857, "A100: 267 of 312 measured by stas00/ml-engineering"
+    if 9.0 <= gpu.compute_capability < 10.0:
+        return 0.803, "H100: 794 of 989 measured by stas00/ml-engineering"
+    if gpu.bf16_tflops / gpu.power_watts > POWER_BOUND:
+        return 0.65, "cards that reach their power limit first; not verified"
+    return 0.92, "GeForce and older workstation cards keep their clocks; published 4090 and 3090 runs"
+
+
+POWER_BOUND = 0.6
+"""1e12 operations per second and watt above which cards of Ampere and Ada are held back by their power limit."""
+
+
+def _attention(gpu: Gpu) -> Rate:
+    """FlashAttention-2 paper (2307.08691), figures 5 and 6: forward and backward, causal, heads of 128."""
+    if gpu.compute_capability == 8.0:
+        share, source = 0.55, "FlashAttention-2 paper: 160 to 190 of 312 on A100"
+    elif gpu.compute_capability >= 9.0 and gpu.compute_capability < 10.0:
+        share, source = 0.30, "FlashAttention-2 paper: 280 to 335 of 989 on H100"
+    else:
+        share, source = 0.60, "a 7B run of 24,576 tokens on RTX 4090"
+    return _spread(share * TERA * gpu.bf16_tflops, 0.75, 1.25, source)
+
+
+PCIE_LANE = {1: 0.25 * GB, 2: 0.5 * GB, 3: 0.985 * GB, 4: 1.969 * GB, 5: 3.938 * GB, 6: 7.56 * GB}
+"""Bytes per second and lane, one way (PCI-SIG)."""
+PINNED_SHARE = 0.79
+"""Of PCIe's rate: 24 to 25 GB/s measured on 4.0 x16, 12 to 13 on x8."""
+
+
+def _pinned(link: Link | None) -> Rate:
+    lanes = link.pcie_lanes if link else 16
+    generation = link.pcie_generation if link else 4
+    value = PINNED_SHARE * lanes * PCIE_LANE.get(generation, PCIE_LANE[4])
+    return _spread(value, 0.85, 1.05, f"PCIe {generation}.0 x{lanes}: {PINNED_SHARE:.0%} of it, pinned")
+
+
+def _collective(hardware: Hardware, to_gpu: Rate) -> Rate:
+    """NVLink: 77 % of one way (NCCL bus bandwidth). PCIe with P2P 80 % of a pinned copy, without 48 %: two hops."""
+    link = hardware.link
+    if link and link.nvlink:
+        one_way = link.nvlink_rate or 300 * GB
+        return _spread(0.77 * one_way, 0.8, 1.1, "NCCL bus bandwidth: 230 of 300 GB/s on A100, 350 of 450 on H100")
+    if link and link.p2p:
+        return _spread(0.8 * to_gpu.value, 0.7, 1.1, "peer copies over PCIe")
+    return _spread(0.48 * to_gpu.value, 0.5, 1.5, "through RAM, no peer access: 6 GB/s (3 to 9) on PCIe 4.0 x8")
+
+
+def _overlap(link: Link | None) -> Rate:
+    if link and link.nvlink:
+        return Rate(value=0.9, low=0.7, high=1.0, source="gathers hide behind computation over NVLink")
+    return Rate(value=0.5, low=0.0, high=1.0, source="a property of the board: 0 on slow slots, near 1 on x16")
+
+
+def _adam(host: Host, moved: int) -> Rate:
+    memory = ADAM_RAM_SHARE * host.ram_bandwidth / moved
+    cores = ADAM_PER_CORE * host.cores * (ADAM_FP32_BYTES / moved) ** 0.5
+    source = f"{moved} bytes of RAM traffic a parameter, at most {ADAM_PER_CORE / 1e9:g}e9 a core"
+    return _spread(min(memory, cores), 0.6, 1.4, source)
+
+
+def _drive(hardware: Hardware, name: str) -> Rate:
+    rate = max((getattr(disk, name) for disk in hardware.disks), default=GB)
+    return _spread(rate, 0.5, 1.2, "the profile's drive, sustained")
