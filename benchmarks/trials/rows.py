@@ -26,7 +26,14 @@ COLUMNS = tuple(_HEADER.split())
 ALLOCATED, RESERVED = "torch max_memory_allocated", "torch max_memory_reserved"
 NVML = "NVML memory used, peak less what was used before, sampled every 50 ms"
 RSS = "resident set, peak (VmHWM)"
-PHASES: Mapping[str, str] = {"load": "model_loading", "step": "train_peak", "eval": "evaluation", "save": "saving"}
+PHASES: Mapping[str, str] = {
+    "load": "model_loading",
+    "first forward": "first_forward",
+    "step": "train_peak",
+    "optimizer": "optimizer_step",
+    "eval": "evaluation",
+    "save": "saving",
+}
 """The plan's phases in the words of the table."""
 _DEVICE = {"device_allocated_bytes": ALLOCATED, "device_reserved_bytes": RESERVED}
 

@@ -9,7 +9,7 @@ from transformers import TrainerCallback
 
 from tunekit.worker.engine_check import check_engine, forget_empty_step
 from tunekit.worker.journal import Journal
-from tunekit.worker.measuring import Meter, device_peaks, shard_sizes
+from tunekit.worker.measuring import Meter, follow_steps, shard_sizes
 from tunekit.worker.samples import answer_samples
 from tunekit.worker.saving import checkpoint_folder, is_sealed
 from tunekit.worker.stopping import StopRequest
@@ -42,11 +42,13 @@ class StartCallback(TrainerCallback):
             forget_empty_step(trainer.model_wrapped)
         for name, value in {**self.engine, **self.shards, "steps": state.max_steps}.items():
             self.journal.derived(name, value)
+        self.meter.close()  # what answering takes belongs to no phase of the plan
         if trainer.plan.recipe.output.sample_prompts and state.global_step == 0:
             self.journal.enter("samples before")
             self.samples = answer_samples(trainer.model, trainer.processing_class, trainer.plan, trainer.world)
             note_samples(self.journal, "before", trainer.plan.recipe.output.sample_prompts, self.samples)
-        self.meter.enter("step")
+        self.meter.enter("first forward")
+        follow_steps(trainer.model_wrapped, self.meter)
         self.journal.enter("train")
 
 
@@ -79,7 +81,7 @@ class StepCallback(TrainerCallback):
         """Share the numbers of this step and act on them."""
         assert self.trainer is not None
         mine = [float(self.stop.asked), float(self.trainer.tokens_in_step), float(self.meter.resident_bytes())]
-        rows = gather_numbers([*mine, float(device_peaks(self.trainer.world.device)[0])], self.trainer.world)
+        rows = gather_numbers([*mine, float(self.meter.device_peak())], self.trainer.world)
         asked, tokens, host, gpu = ([row[column] for row in rows] for column in range(4))
         self.host_bytes, self.gpu_bytes = int(sum(host)), int(max(gpu))
         self._count(sum(tokens))

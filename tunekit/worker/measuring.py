@@ -85,6 +85,11 @@ class Meter:
         """RAM of this process now."""
         return memory_field(self.status, "VmRSS")
 
+    def device_peak(self) -> int:
+        """The largest allocation on the device in any phase so far."""
+        kept = (peak["device_allocated_bytes"] for peak in self.peaks.values())
+        return int(max([device_peaks(self.world.device)[0], *kept]))
+
     def device_other_bytes(self) -> int:
         """What this process holds of the card beside torch's allocator: context, kernels, NCCL. As it is now."""
         if self.world.device.type != "cuda":
@@ -104,6 +109,24 @@ class Meter:
             self.clear_refs.write_text(RESET_PEAK)
         except OSError:
             return  # a container may forbid it; the peak is then the peak since the start
+
+
+def follow_steps(engine: Any, meter: Meter) -> None:
+    """Let `meter` tell the phases of training apart: the first forward ends with the first backward, and the
+    optimizer's phase is the engine's own step.
+    """
+    backward, step = engine.backward, engine.step
+
+    def backward_in_phase(*args: Any, **kwargs: Any) -> Any:
+        if meter.phase == "first forward":
+            meter.enter("step")
+        return backward(*args, **kwargs)
+
+    def step_in_phase(*args: Any, **kwargs: Any) -> Any:
+        with meter.visiting("optimizer"):
+            return step(*args, **kwargs)
+
+    engine.backward, engine.step = backward_in_phase, step_in_phase
 
 
 def device_peaks(device: torch.device) -> tuple[int, int]:

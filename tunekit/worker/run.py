@@ -67,6 +67,7 @@ def train_and_save(plan: Plan, run_dir: RunDir, journal: Journal, stop: StopRequ
     stop.check()
 
     journal.enter("engine")
+    meter.enter("load" if resume_from is None else "resume")
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from is not None else None)
     stop.stepping = False
     board.close()
@@ -75,8 +76,8 @@ def train_and_save(plan: Plan, run_dir: RunDir, journal: Journal, stop: StopRequ
         return STOPPED
     eval_loss = evaluate(trainer, journal)
     result = save_final(trainer, run_dir, journal, meter)
-    after = answer_after(trainer, journal)
     meter.close()
+    after = answer_after(trainer, journal)
     write_measured(trainer, run_dir, meter, start)
     if world.is_first:
         write_json(run_dir.success, success_record(plan, trainer, steps, start, result, after, eval_loss))

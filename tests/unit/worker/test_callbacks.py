@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -102,13 +104,19 @@ def test_an_evaluation_in_between_does_not_cut_the_time_of_the_steps(steps: Step
 
 
 def test_being_asked_between_micro_batches_does_not_wait_for_the_step(steps: StepCallback, tmp_path: Path) -> None:
+    steps.on_step_begin(ARGS, state_at(1), control())
+    drawn = torch.rand(3), np.random.rand(), random.random()
     assert not steps.on_substep_end(ARGS, state_at(1), control()).should_training_stop
     (tmp_path / "stop.request").touch()
     asked = steps.on_substep_end(ARGS, state_at(1), control())
     assert (asked.should_training_stop, asked.should_save, steps.stop.agreed) == (True, True, True)
+    assert (torch.rand(3).tolist(), np.random.rand(), random.random()) == (drawn[0].tolist(), *drawn[1:]), (
+        "what is saved draws the broken-off step again"
+    )
 
 
 def test_a_complete_checkpoint_is_not_written_over(steps: StepCallback, tmp_path: Path) -> None:
+    steps.on_step_begin(ARGS, state_at(1), control())
     (tmp_path / "stop.request").touch()
     (tmp_path / "checkpoint-3").mkdir()
     (tmp_path / "checkpoint-3" / "complete.json").touch()
@@ -117,6 +125,7 @@ def test_a_complete_checkpoint_is_not_written_over(steps: StepCallback, tmp_path
 
 
 def test_before_the_first_step_there_is_nothing_to_save(steps: StepCallback, tmp_path: Path) -> None:
+    steps.on_step_begin(ARGS, state_at(1), control())
     (tmp_path / "stop.request").touch()
     asked = steps.on_substep_end(ARGS, state_at(0), control())
     assert (asked.should_training_stop, asked.should_save) == (True, False)
@@ -151,6 +160,19 @@ def test_the_wrong_engine_ends_the_run_before_the_first_step(tmp_path: Path) -> 
     start.trainer = SimpleNamespace(plan=make_plan(), model_wrapped=torch.nn.Linear(1, 1))  # type: ignore[assignment]
     with pytest.raises(TunekitError, match="without DeepSpeed"):
         start.on_train_begin(None, state_at(0), control())
+
+
+def test_training_begins_with_its_first_forward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("check_engine", {"stage": 2}), ("shard_sizes", {"parameter_bytes": 7})):
+        monkeypatch.setattr(module, name, lambda *_, value=value: value)
+    meter = Meter(CPU)
+    start = StartCallback(Journal(RunDir(tmp_path), rank=0), meter)
+    engine = SimpleNamespace(optimizer=None, backward=lambda: None, step=lambda: meter.phase)
+    start.trainer = SimpleNamespace(plan=make_plan(), model_wrapped=engine)  # type: ignore[assignment]
+    start.on_train_begin(None, state_at(0), control())
+    assert (start.engine, start.shards, meter.phase) == ({"stage": 2}, {"parameter_bytes": 7}, "first forward")
+    engine.backward()
+    assert (meter.phase, engine.step()) == ("step", "optimizer")
 
 
 def test_tensorboard_is_loaded_at_the_first_log_and_read_back(steps: StepCallback, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import mmap
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from tunekit.worker.measuring import (
     device_peaks,
     device_used_bytes,
     files_bytes,
+    follow_steps,
     held_by_others,
     held_bytes,
     memory_field,
@@ -91,6 +93,27 @@ def test_the_real_peak_is_of_the_phase_and_not_of_the_process() -> None:
     assert meter.peaks["save"]["host_bytes"] < meter.peaks["load"]["host_bytes"]
 
 
+def test_the_phases_of_training_are_told_apart(tmp_path: Path) -> None:
+    write_status(tmp_path / "status", 10)
+    meter = Meter(WORLD, tmp_path / "status", tmp_path / "clear_refs")
+    seen: list[Any] = []
+
+    def call(name: str) -> Any:
+        return lambda *args, **kwargs: seen.append((name, meter.phase, args, kwargs)) or name
+
+    engine = SimpleNamespace(backward=call("backward"), step=call("step"))
+    follow_steps(engine, meter)
+    meter.enter("first forward")
+    for _ in range(2):
+        assert engine.backward(1.5, scale=True) == "backward"
+        assert engine.step() == "step"
+        assert meter.phase == "step"
+    meter.close()
+    assert meter.device_peak() == 0
+    assert seen == 2 * [("backward", "step", (1.5,), {"scale": True}), ("step", "optimizer", (), {})]
+    assert list(meter.peaks) == ["first forward", "step", "optimizer"]
+
+
 def test_a_cpu_has_no_device_memory() -> None:
     assert device_peaks(torch.device("cpu")) == (0, 0)
     assert device_used_bytes(torch.device("cpu")) == 0
@@ -118,6 +141,7 @@ def test_what_a_card_holds_beside_the_allocator(tmp_path: Path, monkeypatch: pyt
     meter.enter("step")
     meter.close()
     peak = meter.peaks["step"]
+    assert meter.device_peak() == 15
     assert (peak["device_allocated_bytes"], peak["device_reserved_bytes"], peak["device_other_bytes"]) == (15, 21, 1)
 
 
