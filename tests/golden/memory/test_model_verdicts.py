@@ -10,6 +10,13 @@ from tunekit.memory.terms import PLACES
 from tunekit.model_shape.catalogue import find
 
 OFFLOAD_ALL = {"stage": 3, "offload_optimizer": "cpu", "offload_param": "cpu"}
+SOME_ON_THE_CARDS = {
+    "stage": 3,
+    "offload_optimizer": "cpu",
+    "offload_ratio": 0.8,
+    "sub_group_size": 100_000_000,
+    "pin_memory": False,
+}
 SEVEN, EIGHT, THIRTEEN, THIRTYFOUR, SEVENTY = (
     "codellama/CodeLlama-7b-hf",
     "meta-llama/Llama-3.1-8B",
@@ -29,6 +36,8 @@ THREE = "meta-llama/Llama-3.2-3B"
         (SEVEN, "full", OFFLOAD_ALL, 2, False),
         (SEVEN, "full", {"stage": 2, "offload_optimizer": "cpu", "bf16_states": True, "pin_memory": False}, 2, True),
         (EIGHT, "full", OFFLOAD_ALL, 2, False),
+        (EIGHT, "full", {**SOME_ON_THE_CARDS, "bf16_states": True}, 2, True),
+        (EIGHT, "full", SOME_ON_THE_CARDS, 2, False),
         (EIGHT, "full", {"stage": 3, "offload_optimizer": "nvme", "sub_group_size": 100_000_000}, 2, True),
         (THIRTEEN, "full", {**OFFLOAD_ALL, "bf16_states": True}, 2, False),
         (THIRTEEN, "lora", {"stage": 2}, 2, False),
