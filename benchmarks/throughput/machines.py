@@ -46,6 +46,9 @@ _NVLINK = {"a100_80gb": 300 * GB, "a100_40gb": 300 * GB, "h100_80gb": 450 * GB, 
 """One way, bytes per second: half of the data sheet's figure."""
 
 
+CARDS_OF_A_MACHINE = 8
+
+
 def machine(row: Row, count: int) -> Hardware | None:
     """`count` cards as the row names them, or None where the card is not known."""
     key = _NAMES.get(row.text("gpu"))
@@ -69,10 +72,12 @@ def _link(row: Row, key: str) -> Link:
     generation = re.search(r"pcie (\d)", text)
     lanes = re.search(r"\bx(\d+)", text)
     slow = "slow lanes" in text
+    # Beyond one machine every ring passes the network: 1,600 Gbit/s a machine in the tables that say so.
+    several = (row.whole("n_gpus") or 1) > CARDS_OF_A_MACHINE
     return Link(
         pcie_generation=int(generation.group(1)) if generation else 3 if slow else 4,
         pcie_lanes=int(lanes.group(1)) if lanes else 8 if slow else 16,
         nvlink=nvlink,
         p2p=nvlink,
-        nvlink_rate=_NVLINK.get(key, 0) if nvlink else 0,
+        nvlink_rate=min(_NVLINK[key], 200 * GB if several else _NVLINK[key]) if nvlink else 0,
     )

@@ -26,6 +26,8 @@ class Counts:
     """Those of them that get a gradient: all, or none with adapters."""
     stored_products: int
     """Elements of all the layers' matrices, all experts: what is read, gathered or unpacked."""
+    product_widths: int
+    """Inputs and outputs of those products per token, in elements."""
     head: int
     head_trained: bool
     everything: int
@@ -124,7 +126,7 @@ def count(shape: ModelShape, method: MethodKind, adapter: Adapter | None) -> Cou
     inventory = take_inventory(shape, method, adapter)
     size = widths(shape)
     layered = [each for each in shape.tensors if each.in_layers and each.role in ("linear", "router", "expert")]
-    active = round(sum(_active(each, shape) for each in layered))
+    active = round(sum(_share(each, shape) * each.total for each in layered))
     sides = [each for each in adapter_tensors(shape, adapter) if "lora_" in each.name] if adapter else []
     firsts = [each for each in sides if "_A" in each.name]
     seconds = [each for each in sides if "_B" in each.name]
@@ -133,6 +135,7 @@ def count(shape: ModelShape, method: MethodKind, adapter: Adapter | None) -> Cou
         products=active,
         trained_products=active if method == "full" else 0,
         stored_products=sum(each.total for each in layered),
+        product_widths=round(sum(_share(each, shape) * _widths(each) for each in layered)),
         head=inventory.head,
         head_trained=inventory.head_is_trained,
         everything=shape.num_parameters,
@@ -156,10 +159,17 @@ def count(shape: ModelShape, method: MethodKind, adapter: Adapter | None) -> Cou
     )
 
 
-def _active(tensor: ParameterTensor, shape: ModelShape) -> float:
+def _share(tensor: ParameterTensor, shape: ModelShape) -> float:
+    """Share of a tensor that one token passes."""
     if tensor.role != "expert" and ".experts." not in tensor.name:
-        return tensor.total
-    return tensor.total * shape.experts_per_token / max(1, shape.num_experts)
+        return 1.0
+    return shape.experts_per_token / max(1, shape.num_experts)
+
+
+def _widths(tensor: ParameterTensor) -> int:
+    """Inputs and outputs of all matrices in a tensor; fused experts hold several."""
+    matrices = tensor.count * (tensor.shape[0] if tensor.role == "expert" else 1)
+    return matrices * sum(tensor.shape[-2:])
 
 
 def _linears(layered: list[ParameterTensor], shape: ModelShape) -> int:

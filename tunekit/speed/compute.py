@@ -11,7 +11,7 @@ from tunekit.speed.rates import Rate
 from tunekit.speed.terms import SpeedTerm
 
 _COUNTED = "tensors that transformers' eager code reads and writes"
-RMS_FORWARD, RMS_BACKWARD = 36, 72
+RMS_FORWARD, RMS_BACKWARD = 36, 60
 """Bytes per element of an RMSNorm written out in float32: seven kernels forward."""
 LAYER_NORM_FORWARD, LAYER_NORM_BACKWARD = 4, 10
 
@@ -33,20 +33,21 @@ def times(case: SpeedCase, name: str, amount: float, rate: Rate, formula: str, s
 def matrix_products(case: SpeedCase) -> SpeedTerm:
     """2 N T forward, again when recomputed, 2 N T for inputs' gradients and 2 N_t T for weights', N of active experts.
 
+    Each product also reads its input and writes its output, b (in + out) T, which tiles at the edges do not hide.
     Short passes read the weights in longer than they compute: then b N per pass at the memory's rate.
     """
     counts, rates = case.counts, case.rates
-    forward = 3 if case.recomputes else 2
-    work = 2.0 * case.tokens * (forward * counts.products + counts.trained_products)
-    reading = case.weight_bytes * _touched(case) * (forward + (1 if counts.trained_products else 0))
-    slow = reading / rates.memory.value * rates.matmul.value
-    each = 2 * (forward + (1 if counts.trained_products else 0))
+    often = (3 if case.recomputes else 2) + (1 if counts.trained_products else 0)
+    work = 2.0 * often * counts.products * case.tokens
+    to_work = rates.matmul.value / rates.memory.value
+    reading = case.weight_bytes * _touched(case) * often * to_work
+    edges = case.weight_bytes * often * counts.product_widths * case.tokens * to_work
     return times(
         case,
         "matrix products of the layers",
-        max(work, slow) * (2 if case.job.precision == "fp32" else 1),
+        (max(work, reading) + edges) * (2 if case.job.precision == "fp32" else 1),
         rates.matmul,
-        f"{each} x {counts.products:,} weights x {case.tokens:,} tokens at {rates.matmul.value / 1e12:.0f}e12 a second",
+        f"{2 * often} x {counts.products:,} weights x {case.tokens:,} tokens at {rates.matmul.value / 1e12:.0f}e12/s",
     )
 
 
@@ -107,14 +108,14 @@ def elementwise(case: SpeedCase) -> SpeedTerm:
 def elementwise_bytes(case: SpeedCase) -> tuple[float, float]:
     """Bytes per token and layer, forward and backward.
 
-    Per norm 36 h and 72 h (RMSNorm) or 4 h and 10 h (one kernel); residuals 12 h and 12 h; rotary positions
-    20 (q + v) and 20 (q + v); gate 10 f and 24 f, without a gate 4 f and 6 f; attention's own 4 q + 4 v, 12 q + 12 v.
+    Per norm 36 h and 60 h (RMSNorm) or 4 h and 10 h (one kernel); residuals 12 h and 12 h; rotary positions
+    20 (q + v) and 20 (q + v); gate 10 f and 18 f, without a gate 4 f and 6 f; attention's own 4 q + 4 v, 12 q + 12 v.
     """
     counts = case.counts
     hidden, heads = counts.hidden, counts.queries + counts.values
     single = case.habits.fused or counts.code.norm_frozen == 2
     norm = (LAYER_NORM_FORWARD, LAYER_NORM_BACKWARD) if single else (RMS_FORWARD, RMS_BACKWARD)
-    gate = (6 if case.habits.fused else 10, 14 if case.habits.fused else 24) if counts.gated else (4, 6)
+    gate = ((6, 10) if case.habits.fused else (10, 18)) if counts.gated else (4, 6)
     rotary = min(4, case.habits.rotary_bytes) if case.habits.fused else case.habits.rotary_bytes
     forward = norm[0] * counts.norms * hidden + 12 * hidden + (rotary + 4) * heads + gate[0] * counts.ffn
     backward = norm[1] * counts.norms * hidden + 12 * hidden + (rotary + 12) * heads + gate[1] * counts.ffn
@@ -180,9 +181,11 @@ def kernels(case: SpeedCase) -> float:
     rotary = (2 if habits.fused else ROTARY_KERNELS) if habits.rotary_bytes else 0
     norm = 1 if single else NORM_KERNELS
     unpack = habits.unpack_kernels if counts.quantized else 0
-    layer = norm * counts.norms + rotary + 6 + (1 + unpack) * counts.linears + (2 if counts.gated else 1)
+    layer = norm * counts.norms + rotary + 6 + counts.linears + (2 if counts.gated else 1)
     forward = layer * counts.layers + (ADAPTER_KERNELS + (1 if habits.adapter_bytes > 2 else 0)) * counts.adapters
-    return (forward * (2 if case.recomputes else 1) + 2 * forward + 40) * habits.launches
+    again = 2 if case.recomputes else 1
+    unpacked = (again + 1) * unpack * counts.linears * counts.layers
+    return ((again + 2) * forward + unpacked + 40) * habits.launches
 
 
 def launching(case: SpeedCase, busy: float) -> SpeedTerm:

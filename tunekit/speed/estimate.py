@@ -54,17 +54,23 @@ def speed_of(job: Job, shape: ModelShape, rates: Rates, habits: Habits = WORKER)
     """The same from rates, and for a program with habits of its own."""
     case = make_case(job, shape, rates, habits)
     terms = tuple(term for term in collect_terms(case) if term.high > 0.0)
-    written = stepping.nvme_traffic(case)[1]
+    seconds = Band(
+        low=sum(term.low for term in terms),
+        expected=sum(term.seconds for term in terms),
+        high=sum(term.high for term in terms),
+    )
+    tokens, share = job.batch.global_batch_size * job.max_seq_length, useful_share(job)
     return SpeedEstimate(
-        terms=terms,
-        step_seconds=Band(
-            low=sum(term.low for term in terms),
-            expected=sum(term.seconds for term in terms),
-            high=sum(term.high for term in terms),
+        tokens_per_second=Band(
+            low=tokens * share.low / seconds.high,
+            expected=tokens * share.expected / seconds.expected,
+            high=tokens * share.high / seconds.low,
         ),
-        tokens_per_step=job.batch.global_batch_size * job.max_seq_length,
-        useful_share=useful_share(job),
-        nvme_bytes_per_step=round(written),
+        step_seconds=seconds,
+        tokens_per_step=tokens,
+        useful_share=share,
+        nvme_bytes_per_step=round(stepping.nvme_traffic(case)[1]),
+        terms=terms,
     )
 
 

@@ -29,6 +29,8 @@ class Habits:
     """How often sharded weights are collected in a pass: forward and backward."""
     keeps_gathered: bool = False
     """Weights stay whole between forward and backward."""
+    reduce_bytes: int | None = None
+    """Width of gradients while they are added up over ranks, None for the weights' own."""
     trained_whole: bool = False
     """What is trained is replicated although the base is sharded; its gradients are reduced once a step."""
     stages: int = 1

@@ -37,10 +37,25 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunCost:
+    """What all optimizer steps of a run take. Evaluation, saving and loading are not in it."""
+
+    steps: int
+    hours: Band
+    watts: int
+    """At the wall while it trains."""
+    kwh: Band
+    nvme_bytes: int = 0
+    """Written to the drive by swapping states."""
+    nvme_life: float | None = None
+    """Share of what the drive's maker allows to be written; None where it is not known or nothing is swapped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SpeedEstimate:
     """What the speed model says of a job on a machine. Tokens are those of all GPUs together, padding not counted."""
 
-    terms: tuple[SpeedTerm, ...]
+    tokens_per_second: Band
     step_seconds: Band
     tokens_per_step: int
     """Positions of an optimizer step over all GPUs, padding included."""
@@ -48,17 +63,9 @@ class SpeedEstimate:
     """Share of the positions that hold a token: 1 with packed rows."""
     nvme_bytes_per_step: int = 0
     """Bytes written to the drive by each optimizer step."""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def tokens_per_second(self) -> Band:
-        """Useful tokens per second over all GPUs."""
-        seconds, share = self.step_seconds, self.useful_share
-        return Band(
-            low=self.tokens_per_step * share.low / seconds.high,
-            expected=self.tokens_per_step * share.expected / seconds.expected,
-            high=self.tokens_per_step * share.high / seconds.low,
-        )
+    terms: tuple[SpeedTerm, ...]
+    run: RunCost | None = None
+    """None where the number of steps is not known before the data is read."""
 
     @property
     def largest(self) -> tuple[SpeedTerm, ...]:

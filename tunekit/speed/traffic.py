@@ -39,7 +39,7 @@ def streaming(case: SpeedCase, busy: float) -> SpeedTerm:
 def reductions(case: SpeedCase, busy: float) -> SpeedTerm:
     """b N_t (P - 1) / P a pass (stages 2, 3); twice that once a step (all-reduce: stage 0), or once (stage 1)."""
     stage = case.job.zero.stage
-    size = case.weight_bytes * case.counts.trained * case.others
+    size = (case.habits.reduce_bytes or case.weight_bytes) * case.counts.trained * case.others
     once = stage < 2 or case.habits.trained_whole
     amount = size * (2 if stage == 0 or case.habits.trained_whole else 1) / (case.passes if once else 1)
     formula = f"{amount / 1e9:.2f} GB a pass over {case.world_size} ranks"
@@ -47,9 +47,12 @@ def reductions(case: SpeedCase, busy: float) -> SpeedTerm:
 
 
 def gradients_to_ram(case: SpeedCase, busy: float) -> SpeedTerm:
-    """b N_t / P a pass to RAM with offload_optimizer, and back again where passes are added up on the card."""
+    """b N_t / P a pass to RAM and back with offload_optimizer: passes are added up on the card, kept in RAM.
+
+    Nothing for a single pass of stages 1 and 2, whose gradients go straight to the optimizer.
+    """
     size = case.weight_bytes * case.counts.trained / case.world_size * case.offloaded
-    ways = 2 if case.passes > 1 or case.job.zero.stage == 3 else 1
+    ways = 2 if case.passes > 1 or case.job.zero.stage == 3 else 0
     formula = f"{ways} x {size / 1e9:.2f} GB a pass"
     return _exposed(case, "gradients to RAM", ways * size, case.rates.from_gpu, busy, formula)
 
