@@ -71,7 +71,11 @@ def trained_size(case: Case, engine: Engine, states: States) -> int:
 
 def trained(case: Case, engine: Engine, states: States) -> MemoryTerm:
     """w N_t / P."""
-    return _term("trained weights", ALWAYS, 0 if states.weights_in_ram else trained_size(case, engine, states))
+    size = trained_size(case, engine, states)
+    if states.stored_bytes is not None:
+        matrices = sum(each.total for each in case.inventory.trainable if each.role == "linear")
+        size -= (states.trained_bytes - states.stored_bytes) * matrices // ranks(case, engine)
+    return _term("trained weights", ALWAYS, 0 if states.weights_in_ram else size)
 
 
 def gradients(case: Case, engine: Engine, states: States) -> MemoryTerm:
@@ -153,8 +157,11 @@ def gathered(case: Case, engine: Engine, states: States) -> tuple[MemoryTerm, ..
     packed = {"nf4": 0.5, "gptq": 0.5, "int8": 1.0}.get(states.base, 0.0) * inventory.num_quantized / layers
     quantized = inventory.num_quantized // layers if states.base != "plain" else 0
     layer = case.weight_bytes * (inventory.layer - quantized) + round(packed)
+    ends = _term("outer unit gathered", (*FORWARD, "optimizer"), root)
+    if states.ends_apart:
+        ends = _term("head gathered", FORWARD, case.weight_bytes * inventory.head, moments=("loss",))
     return (
-        _term("outer unit gathered", (*FORWARD, "optimizer"), root),
+        ends,
         _term("layer gathered", FORWARD, layer * (2 if engine == "fsdp2" else 1)),
     )
 

@@ -18,6 +18,10 @@ from tunekit.memory.terms import MemoryEstimate, MemoryTerm, Phase
 Verdict = Literal["fits", "tight", "rejected"]
 
 
+OPEN_READING = 0.08
+"""What a unit makes that may be 1e9 or 2^30 bytes (7.4 %), or a figure that may be of tensors or of the allocator."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """Bytes in the way of the reading, and what the planner would have said of the job on the card."""
@@ -34,6 +38,8 @@ def estimate(setting: Setting) -> Estimate:
     collected = (*engine_terms(case, setting.engine, setting.states), *method_term(case, setting.method))
     total = sum_up(case, collected)
     low, expected, high = _read(setting, case, total, collected)
+    if setting.open_reading:
+        low, high = (1 - OPEN_READING) * low, (1 + OPEN_READING) * high
     return Estimate(low=round(low), expected=round(expected), high=round(high), verdict=_verdict(total))
 
 

@@ -152,9 +152,31 @@ def litgpt(row: Row) -> Habits:
 
 
 def torchtune(row: Row) -> Habits:
-    """torchtune: a model of its own in bf16, loss over chunks of logits, adapters in bf16."""
-    bits = States(trained_bytes=2, step_copies=0.0)
-    return Habits(states=bits, adapter_states=bits, reading="allocated", loss="liger", length=2048, micro_batch=2)
+    """torchtune: a model of its own in bf16, compiled, with fused AdamW; adapters in bf16 on all projections but k.
+
+    The head's loss is one kernel over chunks. The older one of eight chunks has all logits in 16 bits, and of a chunk
+    those in float32, log-softmax and two gradients, of which compiling spares all but one.
+    """
+    moments = 2 * (0.5 + 4 / 128) if "4-bit" in row.text("optimizer") else None
+    bits = States(trained_bytes=2, step_copies=0.0, moment_bytes=moments, ends_apart=True)
+    logits = 2 + (0.5 if row.text("torch_compile") == "on" else 1.75)
+    return Habits(
+        practice=Practice(logit_bytes=logits), states=bits, adapter_states=bits, reading="allocated",
+        loss="chunks" if "chunked" in row.text("kernels") else "liger", length=2048, micro_batch=2,
+        targets="q_proj v_proj o_proj gate_proj up_proj down_proj", attention="flash_attention_2", expandable=True,
+    )  # fmt: skip
+
+
+def torchao(row: Row) -> Habits:
+    """torchao's example: a Llama of its own in bf16, AdamW tensor by tensor, figures / 1e9.
+
+    The loss has full float32 logits; compiled, those and their gradient stay in 16 bits.
+    """
+    logits = 4.0 if row.text("torch_compile") == "on" else 12.0
+    states = States(
+        trained_bytes=2, step_copies=0.0, stored_bytes=1 if "int8" in row.text("base_weight_dtype") else None
+    )
+    return Habits(practice=Practice(logit_bytes=logits), states=states, reading="allocated", unit=1e9)
 
 
 def fsdp_qlora(row: Row) -> Habits:
@@ -175,6 +197,15 @@ def swift(row: Row) -> Habits:
         trainer(row), reading="reserved", length=2048, micro_batch=1, varies=True, mean_length=200,
         attention=attention, dropout=0.05,
     )  # fmt: skip
+
+
+def trl(row: Row) -> Habits:
+    """TRL's notebooks: a quantised base is made ready for training, which up-casts what stays in 16 bits to float32."""
+    base = trainer(row)
+    if not row.text("quant"):
+        return replace(base, reading="reserved")
+    states = States(trained_bytes=4, frozen_upcast=True)
+    return replace(base, practice=replace(base.practice, residual_bytes=4), adapter_states=states, reading="reserved")
 
 
 def prime(row: Row) -> Habits:
@@ -222,9 +253,10 @@ def unsloth(row: Row) -> Habits:
 
 
 def axolotl(row: Row) -> Habits:
-    """axolotl: transformers' Trainer; its log prints torch's memory."""
+    """axolotl: transformers' Trainer; its log prints torch's memory. Under FSDP accelerate trains in float32."""
     loss = "liger" if "cutcrossentropy" in row.text("kernels") else "full"
-    return replace(trainer(row), reading="reserved", loss=loss, packs=True)
+    states = States(trained_bytes=4 if "fsdp" in row.text("parallelism") else 2)
+    return replace(trainer(row), states=states, reading="reserved", loss=loss, packs=True)
 
 
 _PROGRAMS: tuple[tuple[str, Callable[[Row], Habits]], ...] = (
@@ -233,6 +265,8 @@ _PROGRAMS: tuple[tuple[str, Callable[[Row], Habits]], ...] = (
     ("custom transformer", own_transformer),
     ("litgpt", litgpt),
     ("torchtune", torchtune),
+    ("torchao", torchao),
+    ("trl sfttrainer", trl),
     ("fsdp_qlora", fsdp_qlora),
     ("ms-swift", swift),
     ("prime-rl", prime),

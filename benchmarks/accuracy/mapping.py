@@ -77,6 +77,8 @@ def map_row(row: Row) -> Setting | Unmapped:
 
 def _map(row: Row) -> Setting:
     phase = row.text("phase") or "train_peak"
+    if phase == "after_model_init" and row.text("mem_metric").startswith("peak memory reserved"):
+        raise CannotMapError("what loading reserved, not the weights")
     if phase in _NO_JOB:
         raise CannotMapError(_NO_JOB[phase])
     if "seq_cls" in row.text("source_path"):
@@ -109,6 +111,7 @@ def _map(row: Row) -> Setting:
         measured_bytes=_measured(row, habits, reading, job.batch.world_size),
         ran=_ran(row),
         is_peak=phase == "train_peak",
+        open_reading="not stated" in row.text("mem_metric") or row.text("unit_base") == "unknown",
         method=None if method == "full" else method_of(row.text("method")),
         published=habits.as_of or row.text("published"),
         mean_length=mean_length(row, habits),
@@ -295,6 +298,8 @@ def _job(row: Row, shape: ModelShape, habits: Habits, method: str, stage: int, r
 
 
 def _fused_loss(row: Row, habits: Habits) -> bool:
+    if habits.loss == "chunks":
+        return False
     return habits.loss == "liger" or any(word in row.text("kernels") for word in ("liger", "cutcross", "chunked"))
 
 

@@ -24,6 +24,8 @@ class States:
 
     trained_bytes: int = 2
     """Width of trained weights as they are stored, and of their gradients."""
+    stored_bytes: int | None = None
+    """Width of the layers' trained matrices where it is not that of their gradients."""
     moment_bytes: float | None = None
     """Width of both moments together, None for twice the weights' own."""
     step_copies: float = 1.0
@@ -63,6 +65,8 @@ class Setting:
     ran: bool | None
     """True: known to have run on this card; False: known to have run out of memory; None: the card is not known."""
     is_peak: bool = True
+    open_reading: bool = False
+    """Whether the source does not say what was read, or in which unit."""
     method: PeftMethod | None = None
     """What another method than LoRA keeps of each adapted projection."""
     mean_length: int = 0
