@@ -22,13 +22,8 @@ COMPUTE: tuple[Callable[[SpeedCase], SpeedTerm], ...] = (
     compute.head_and_loss,
     compute.dequantisation,
 )
-BESIDE: tuple[Callable[[SpeedCase, float], SpeedTerm], ...] = (
-    compute.launching,
-    traffic.gathers,
-    traffic.streaming,
-    traffic.reductions,
-    traffic.gradients_to_ram,
-)
+BETWEEN_CARDS: tuple[Callable[[SpeedCase], SpeedTerm], ...] = (traffic.gathers, traffic.reductions)
+FROM_RAM: tuple[Callable[[SpeedCase], SpeedTerm], ...] = (traffic.streaming, traffic.gradients_to_ram)
 """What runs beside the computation and counts as far as it is not hidden by it."""
 ONCE: tuple[Callable[[SpeedCase], SpeedTerm], ...] = (
     stepping.optimizer_on_card,
@@ -78,8 +73,11 @@ def collect_terms(case: SpeedCase) -> tuple[SpeedTerm, ...]:
     """Every cost of an optimizer step; those that are hidden have no seconds."""
     computed = tuple(_in_stages(case, make(case)) for make in COMPUTE)
     busy = sum(term.seconds for term in computed)
-    beside = tuple(make(case, busy) for make in BESIDE)
-    return (*computed, *beside, *(make(case) for make in ONCE), *stepping.swapping(case))
+    waiting = compute.launching(case, busy)
+    transfers = [(make(case), case.rates.overlap) for make in BETWEEN_CARDS]
+    transfers += [(make(case), case.rates.copy_overlap) for make in FROM_RAM]
+    beside = traffic.exposed((each for each in transfers if each[0].high > 0.0), busy + waiting.seconds)
+    return (*computed, waiting, *beside, *(make(case) for make in ONCE), *stepping.swapping(case))
 
 
 def _in_stages(case: SpeedCase, term: SpeedTerm) -> SpeedTerm:

@@ -43,6 +43,8 @@ class Rates:
     """Bytes per second that a rank receives in an all-gather or gives in a reduce-scatter."""
     overlap: Rate
     """Share of a collective that may run behind computation, 0 to 1."""
+    copy_overlap: Rate
+    """The same of copies between RAM and a card."""
     adam_fp32: Rate
     """Parameters per second of the CPU's Adam, all ranks together, fp32 states."""
     adam_bf16: Rate
@@ -69,6 +71,7 @@ def rates_of(hardware: Hardware) -> Rates:
         from_gpu=_given(measured.from_gpu_rate) or to_gpu,
         collective=_given(measured.all_gather_rate) or _collective(hardware, to_gpu),
         overlap=_overlap(hardware.link, to_gpu),
+        copy_overlap=_overlap(None, to_gpu),
         adam_fp32=_given(measured.adam_fp32_rate) or _adam(hardware.host, ADAM_FP32_BYTES),
         adam_bf16=_given(measured.adam_bf16_rate) or _adam(hardware.host, ADAM_BF16_BYTES),
         nvme_read=_drive(hardware, "read_rate"),

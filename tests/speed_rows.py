@@ -1,0 +1,36 @@
+"""One row of a table of speeds, whole; tests change single cells of it."""
+
+from __future__ import annotations
+
+SPEED_ROW = {
+    "id": "17",
+    "category": "finetune",
+    "model": "Llama-2-7B",
+    "params_b": "6.74",
+    "method": "QLoRA",
+    "framework": "fsdp_qlora (PyTorch FSDP)",
+    "gpu": "RTX 4090",
+    "n_gpus": "2",
+    "gpu_mem_gb": "24",
+    "interconnect": "PCIe 4.0 x16+x16, no NVLink",
+    "precision": "bf16",
+    "quant": "bnb-nf4",
+    "sharding": "DDP (FSDP no-shard)",
+    "offload_param": "none",
+    "offload_opt": "",
+    "micro_batch": "8",
+    "grad_accum": "1",
+    "global_batch": "16",
+    "seq_len": "2048",
+    "packing": "dummy full-length",
+    "grad_ckpt": "yes",
+    "attn": "",
+    "lora_rank": "",
+    "metric": "time for 1024 samples",
+    "value": "450",
+    "unit": "s",
+    "tokens_per_s_total": "4660.3",
+    "source": "AnswerDotAI/fsdp_qlora:benchmarks_03_2024.md",
+    "evidence": "measured",
+    "notes": "",
+}

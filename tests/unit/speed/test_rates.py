@@ -1,0 +1,69 @@
+from dataclasses import fields, replace
+
+import pytest
+from speed_jobs import NVLINK, PCIE_X8, box
+
+from tunekit.hardware.profiles import load_profile, profile_names
+from tunekit.hardware.spec import Measured
+from tunekit.speed.rates import Rate, Rates, rates_of
+
+
+def test_every_rate_of_every_shipped_machine_has_a_band_and_a_source():
+    for name in profile_names():
+        machine = load_profile(name)
+        if not machine.gpus:
+            continue
+        for field in fields(Rates):
+            rate: Rate = getattr(rates_of(machine), field.name)
+            assert 0 <= rate.low <= rate.value <= rate.high, (name, field.name)
+            assert rate.source, (name, field.name)
+
+
+def test_the_home_machine_is_as_measurements_of_its_kind_say():
+    """facts: pinned 12 to 13 GB/s on x8; NCCL 6 (3 to 9) without P2P; CPU Adam 1.0e9 (0.6 to 1.4) and 2.0e9."""
+    rates = rates_of(load_profile("dual_rtx4090"))
+    assert 12e9 < rates.to_gpu.value < 13e9
+    assert rates.collective.value == pytest.approx(6e9, rel=0.05)
+    assert rates.collective.low == pytest.approx(3e9, rel=0.05)
+    assert rates.adam_fp32.value == pytest.approx(1.0e9, rel=0.1)
+    assert rates.adam_bf16.value == pytest.approx(2.0e9, rel=0.1)
+
+
+def test_what_was_measured_replaces_what_was_derived():
+    measured = Measured(
+        date="2026-11-01",
+        matmul_tflops=170.0,
+        to_gpu_rate=11_000_000_000,
+        from_gpu_rate=10_000_000_000,
+        all_gather_rate=4_000_000_000,
+        adam_fp32_rate=0.7e9,
+        adam_bf16_rate=1.5e9,
+    )
+    rates = rates_of(replace(box(), measured=measured))
+    assert rates.to_gpu.value == 11e9
+    assert rates.from_gpu.value == 10e9
+    assert rates.collective.value == 4e9
+    assert rates.adam_fp32.value == 0.7e9
+    assert rates.adam_bf16.value == 1.5e9
+    assert rates.matmul.value < 170e12
+    assert all(each.measured for each in (rates.to_gpu, rates.collective, rates.adam_fp32, rates.matmul))
+    assert not rates.memory.measured
+    assert (
+        rates.collective.high / rates.collective.low < rates_of(box()).collective.high / rates_of(box()).collective.low
+    )
+
+
+def test_roads_in_order():
+    slow = replace(PCIE_X8, pcie_generation=3)
+    wide = replace(PCIE_X8, pcie_lanes=16)
+    peers = replace(wide, p2p=True)
+    found = [rates_of(box(link=link)) for link in (slow, PCIE_X8, wide, peers, NVLINK)]
+    speeds = [each.collective.value for each in found]
+    assert speeds == sorted(speeds)
+    assert len(set(speeds)) == 5
+    assert found[0].overlap.value < found[1].overlap.value < found[2].overlap.value
+
+
+def test_few_cores_hold_adam_back():
+    assert rates_of(box(cores=1)).adam_fp32.value < rates_of(box(cores=12)).adam_fp32.value
+    assert rates_of(box(cores=12)).adam_fp32.value == rates_of(box(cores=64)).adam_fp32.value

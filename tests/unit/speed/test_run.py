@@ -1,0 +1,32 @@
+from dataclasses import replace
+
+import pytest
+from memory_jobs import job
+from speed_jobs import box, seven
+
+from tunekit.hardware.spec import Power
+from tunekit.speed.estimate import estimate_speed
+from tunekit.speed.run import run_cost
+
+
+def test_hours_and_energy_follow_from_steps():
+    machine = replace(box(), power=Power(host_watts=250, load_watts=1000))
+    speed = estimate_speed(job(), seven(), machine)
+    assert speed is not None
+    found = run_cost(speed, 3600, machine)
+    assert found.hours.expected == pytest.approx(speed.step_seconds.expected)
+    assert found.kwh.expected == pytest.approx(found.hours.expected)
+    assert found.kwh.low < found.kwh.expected < found.kwh.high
+    assert (found.nvme_bytes, found.nvme_life) == (0, None)
+
+
+def test_a_thousand_steps_of_7b_take_a_share_of_the_drive():
+    """facts: 1000 steps of 7B write 108 TB, 9 % of a drive rated for 1200 TB."""
+    plain = box()
+    machine = replace(plain, disks=(replace(plain.disks[0], endurance_bytes=1200 * 10**12),))
+    speed = estimate_speed(job(zero={"stage": 3, "offload_optimizer": "nvme"}), seven(), machine)
+    assert speed is not None
+    found = run_cost(speed, 1000, machine)
+    assert found.nvme_bytes == pytest.approx(108e12, rel=0.01)
+    assert found.nvme_life == pytest.approx(0.09, rel=0.01)
+    assert run_cost(speed, 1000, plain).nvme_life is None
