@@ -35,6 +35,7 @@ def engine_terms(case: Case, engine: Engine, states: States) -> tuple[MemoryTerm
     terms += [trained(case, engine, states), gradients(case, engine, states), moments(case, engine, states)]
     terms += [stepping(case, engine, states), *base(case, engine, states)]
     terms += [*in_flight(case, engine, states), *gathered(case, engine, states), *reducing(case, engine, states)]
+    terms += head_in_work(case, states)
     return tuple(term for term in terms if term.device_bytes)
 
 
@@ -108,17 +109,30 @@ def stepping(case: Case, engine: Engine, states: States) -> MemoryTerm:
 
 def base(case: Case, engine: Engine, states: States) -> tuple[MemoryTerm, ...]:
     """The frozen base as it is stored."""
-    divided, inventory = ranks(case, engine), case.inventory
+    divided, inventory, in_ram = ranks(case, engine), case.inventory, states.weights_in_ram
     width = 4 if states.frozen_upcast else case.weight_bytes
-    plain = inventory.num_frozen + (0 if states.base in ("nf4", "gptq", "int8") else inventory.num_quantized)
-    frozen = width * plain // divided
-    packed = {"nf4": 0.5, "gptq": 0.5, "int8": 1.0}.get(states.base, 0.0) * inventory.num_quantized / divided
-    in_ram = states.weights_in_ram
+    head = case.shape.count("head") if states.quantizes_head and states.base != "plain" else 0
+    plain = inventory.num_frozen - head + (0 if states.base != "plain" else inventory.num_quantized)
+    packed = _PACKED.get(states.base, 0.0) * (inventory.num_quantized + head)
+    whole = case.weight_bytes * case.shape.num_parameters if states.whole_at_first and divided > 1 else 0
     return (
-        _term("frozen base", ALWAYS, 0 if in_ram else frozen),
-        _term("quantised base", ALWAYS, 0 if in_ram else round(packed)),
+        _term("frozen base", ALWAYS, 0 if in_ram else width * plain // divided),
+        _term("quantised base", ALWAYS, 0 if in_ram else round(packed / divided)),
         _term("scales of the quantised base", ALWAYS, scales(case, states)),
+        _term("whole model before it is shared", ("first forward",), whole),
     )
+
+
+_PACKED = {"nf4": 0.5, "gptq": 0.5, "int8": 1.0}
+"""Bytes per element of quantised bases, without scales."""
+
+
+def head_in_work(case: Case, states: States) -> tuple[MemoryTerm, ...]:
+    """A quantised head is the largest linear that backward dequantises: b V h beyond the largest of the layers."""
+    if not states.quantizes_head or states.base == "plain":
+        return ()
+    more = max(0, case.shape.count("head") - case.inventory.largest_quantized)
+    return (_term("dequantised head", ("step",), case.weight_bytes * more, moments=("loss",)),)
 
 
 def scales(case: Case, states: States) -> int:
@@ -154,7 +168,7 @@ def gathered(case: Case, engine: Engine, states: States) -> tuple[MemoryTerm, ..
     tied = case.shape.tied_embeddings
     root = case.weight_bytes * (inventory.embedding + (0 if tied else inventory.head))
     layers = max(1, case.shape.num_layers)
-    packed = {"nf4": 0.5, "gptq": 0.5, "int8": 1.0}.get(states.base, 0.0) * inventory.num_quantized / layers
+    packed = _PACKED.get(states.base, 0.0) * inventory.num_quantized / layers
     quantized = inventory.num_quantized // layers if states.base != "plain" else 0
     layer = case.weight_bytes * (inventory.layer - quantized) + round(packed)
     ends = _term("outer unit gathered", (*FORWARD, "optimizer"), root)

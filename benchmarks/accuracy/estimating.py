@@ -22,6 +22,10 @@ OPEN_READING = 0.08
 """What a unit makes that may be 1e9 or 2^30 bytes (7.4 %), or a figure that may be of tensors or of the allocator."""
 
 
+OTHER_CODE = 0.04
+"""What other programs' code makes that nobody counted, as a share of the estimate, either way."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """Bytes in the way of the reading, and what the planner would have said of the job on the card."""
@@ -38,8 +42,8 @@ def estimate(setting: Setting) -> Estimate:
     collected = (*engine_terms(case, setting.engine, setting.states), *method_term(case, setting.method))
     total = sum_up(case, collected)
     low, expected, high = _read(setting, case, total, collected)
-    if setting.open_reading:
-        low, high = (1 - OPEN_READING) * low, (1 + OPEN_READING) * high
+    doubt = (OPEN_READING if setting.open_reading else 0.0) + (OTHER_CODE if setting.engine != "deepspeed" else 0.0)
+    low, high = (1 - doubt) * low, (1 + doubt) * high
     return Estimate(low=round(low), expected=round(expected), high=round(high), verdict=_verdict(total))
 
 
@@ -54,11 +58,12 @@ def _read(
     if setting.reading not in ("reserved", "device"):
         return low, expected, high
     usable = min(gpu.memory_bytes for gpu in setting.hardware.gpus)
-    limit = usable - OUTSIDE_BYTES
+    context = setting.outside_bytes or OUTSIDE_BYTES
+    limit = usable - context
     full = setting.job.method == "full"
     resting = round(_at_rest(setting, case, collected, phase="load" if full else "save"))
     more = _beyond(setting, case, expected, resting, limit)
-    outside = OUTSIDE_BYTES if setting.reading == "device" else 0
+    outside = context if setting.reading == "device" else 0
     top = usable if setting.reading == "device" else limit
     return low, min(expected + more + outside, top), min(high + _doubt(setting) * more + 1.5 * outside, 1.01 * top)
 

@@ -36,6 +36,8 @@ class Habits:
     """Whether rows that are not packed keep their own lengths, and those over the maximum are dropped."""
     mean_length: int | None = None
     """Mean tokens of a row where the table gives none."""
+    own_layers: str = ""
+    """The program whose own model code saves other tensors than transformers'."""
     packs: bool = False
     expandable: bool = False
     """Whether it sets expandable_segments, or its compiled layers come and go alike."""
@@ -53,6 +55,8 @@ class Habits:
 
 def habits_of(row: Row) -> Habits:
     """The habits of the program that a row names; transformers' Trainer and PEFT where it is not known."""
+    if "classification" in row.text("model"):
+        return encoder(row)
     framework = row.text("framework")
     for name, make in _PROGRAMS:
         if name in framework:
@@ -138,16 +142,39 @@ def own_transformer(row: Row) -> Habits:
     return Habits(practice=practice, attention="eager", reading="allocated", bucket=50_000_000, output_bytes=2.0)
 
 
+def encoder(row: Row) -> Habits:
+    """transformers' encoders of 2022 on a classification: no logits, eager attention, dropout of scores.
+
+    Of the scores softmax, a mask of one byte and the dropped copy stay: 9 B in float32, 5 B and the 4 of a softmax in
+    float32 under autocast.
+    """
+    whole = row.text("compute_dtype") == "fp32"
+    practice = Practice(logit_bytes=0.0, score_bytes=4.5 if whole else 9.0)
+    return replace(
+        trainer(row), practice=practice, states=States(trained_bytes=4), reading="device", checkpointing=False
+    )
+
+
 def litgpt(row: Row) -> Habits:
-    """litgpt: a model of its own, everything in bf16 ("bf16-true"), loss over chunks of logits."""
-    bits = States(trained_bytes=2, step_copies=1.0)
-    quantised = States(trained_bytes=2, moment_bytes=8.0, step_copies=0.0)
+    """litgpt: a model of its own in bf16; logits in chunks, which Fabric turns into float32 and which all stay.
+
+    They are 4 V, their log-softmax 4 V, which gives way to their gradient: all of the loss comes before the head.
+
+    Quantised, the head is too; bitsandbytes up to 0.42 keeps inputs of 4-bit linears; its 32-bit states may be paged
+    but are there. FSDP starts from a whole model on every card.
+    """
+    quantised, sharded = bool(row.text("quant")), "fsdp" in row.text("parallelism")
+    adapter = States(trained_bytes=2, step_copies=1.0, whole_at_first=sharded)
+    if quantised:
+        adapter = States(trained_bytes=2, moment_bytes=8.0, step_copies=0.0, quantizes_head=True)
     return Habits(
-        states=bits,
-        adapter_states=quantised if row.text("quant") else bits,
+        practice=Practice(logit_bytes=8.0),
+        states=States(trained_bytes=2, step_copies=1.0, whole_at_first=sharded),
+        adapter_states=adapter,
         reading="allocated",
-        loss="liger",
+        dropout=0.05,
         checkpointing=False,
+        own_layers="litgpt",
     )
 
 

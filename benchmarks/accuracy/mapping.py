@@ -7,16 +7,19 @@ from dataclasses import replace
 
 from accuracy.habits import Habits, habits_of
 from accuracy.lengths import longest, mean_length, packs, splits_rows
+from accuracy.litgpt_layer import saved_by_litgpt
 from accuracy.machines import machine
-from accuracy.models import find_shape, with_linear_experts
+from accuracy.models import as_litgpt_builds, find_shape, with_linear_experts
 from accuracy.peft_methods import method_of
 from accuracy.rows import UNITS, Row
 from accuracy.setting import Base, Engine, Reading, Setting, Unmapped
 from tunekit.errors import TunekitError
+from tunekit.memory.layer_code import RMS_NORM, widths
 from tunekit.memory.practice import Practice
 from tunekit.model_shape.adapters import resolve_target_modules
 from tunekit.model_shape.shape import ModelShape, ParameterTensor
 from tunekit.recipe.job import Adapter, Batch, Job, Quantization, Zero
+from tunekit.units import MIB
 
 _NO_JOB = {
     "component": "a single operator, no training job",
@@ -38,8 +41,17 @@ _ALIASES = {
     "query": ("q_proj",),
     "key": ("k_proj",),
     "value": ("v_proj",),
-    "projection": ("o_proj",),
-    "mlp": ("gate_proj", "up_proj", "down_proj"),
+    "projection": ("o_proj", "dense"),
+    "mlp": (
+        "gate_proj",
+        "up_proj",
+        "gate_up_proj",
+        "fc1",
+        "dense_h_to_4h",
+        "down_proj",
+        "fc2",
+        "dense_4h_to_h",
+    ),  # fmt: skip
     "head": ("lm_head",),
     "w1": ("gate_proj",),
     "w2": ("up_proj",),
@@ -94,6 +106,8 @@ def _map(row: Row) -> Setting:
     if "cpu" in offload and "activation" not in offload and engine in ("fsdp", "fsdp2"):
         states = replace(states, weights_in_ram=True, optimizer_in_ram=True)
     shape = _divided(row, shape)
+    if habits.own_layers == "litgpt":
+        shape = as_litgpt_builds(shape)
     if row.text("published") < TRANSFORMERS_5:
         shape = with_linear_experts(shape)
     job = _job(row, shape, habits, method, stage, reading)
@@ -105,13 +119,14 @@ def _map(row: Row) -> Setting:
         job=job,
         shape=shape,
         hardware=machine(row, job.batch.world_size),
-        practice=_practice(row, habits, engine, method),
+        practice=_practice_of(row, habits, engine, job, shape),
         states=states,
         reading=reading,
         measured_bytes=_measured(row, habits, reading, job.batch.world_size),
         ran=_ran(row),
         is_peak=phase == "train_peak",
         open_reading="not stated" in row.text("mem_metric") or row.text("unit_base") == "unknown",
+        outside_bytes=_context(row),
         method=None if method == "full" else method_of(row.text("method")),
         published=habits.as_of or row.text("published"),
         mean_length=mean_length(row, habits),
@@ -121,11 +136,26 @@ def _map(row: Row) -> Setting:
     )
 
 
+def _context(row: Row) -> int | None:
+    found = re.search(r"(\d+) mib cuda context", row.text("mem_metric"))
+    return int(found.group(1)) * MIB if found else None
+
+
 def _output_bytes(row: Row, habits: Habits) -> float:
     """Logits that a script holds while it reads: float32 before transformers 4.46, the weights' type since."""
     if row.text("phase") in ("after_forward", "after_backward"):
         return 4.0 if row.text("published") < "2024-10-24" else 2.0
     return habits.output_bytes
+
+
+def _practice_of(row: Row, habits: Habits, engine: Engine, job: Job, shape: ModelShape) -> Practice:
+    practice = _practice(row, habits, engine, job.method)
+    if habits.own_layers != "litgpt":
+        return practice
+    size = widths(shape)
+    rms = size.code.norm_frozen == RMS_NORM.norm_frozen
+    each = saved_by_litgpt(job, size, rms=rms, keeps_inputs=job.method == "qlora")
+    return replace(practice, layer_bytes=each)
 
 
 def _practice(row: Row, habits: Habits, engine: Engine, method: str) -> Practice:

@@ -99,6 +99,17 @@ def _shape(name: str) -> ModelShape:
 
 
 @cache
+def as_litgpt_builds(shape: ModelShape) -> ModelShape:
+    """The same model in litgpt's code: a head of its own even where it is tied elsewhere, and plain linears only."""
+    tensors = shape.tensors
+    if shape.tied_embeddings:
+        table = next(each for each in tensors if each.role == "embedding")
+        tensors = (*tensors, replace(table, name="lm_head.weight", role="head"))
+    family = "gpt_neox" if shape.family == "falcon" else shape.family
+    return replace(shape, tensors=tensors, tied_embeddings=False, family=family)
+
+
+@cache
 def with_linear_experts(shape: ModelShape) -> ModelShape:
     """A mixture as transformers built it before version 5: every expert three linear layers."""
     if not shape.num_experts:

@@ -75,6 +75,19 @@ OTHER_MODELS: Mapping[str, Mapping[str, Any]] = {
     "openai/gpt-oss-20b": _config(
         "mixtral", 24, 2880, 64, 2880, 201088, kv_heads=8, head_dim=64, num_local_experts=32, num_experts_per_tok=4
     ),
+    "bert-large-uncased": _config(
+        "llama",
+        24,
+        1024,
+        16,
+        4096,
+        30522,
+        tied=True,
+        no_gate=True,
+        code="phi",
+        learned_positions=514,
+        max_position_embeddings=512,
+    ),
     "Llama2-1B": _config("llama", 22, 2048, 32, 5632, 32000, kv_heads=4),
     "LLaMA-33B": _config("llama", 60, 6656, 52, 17920, 32000),
     "LLaMA-7B": _config("llama", 32, 4096, 32, 11008, 32000),

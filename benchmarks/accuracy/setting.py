@@ -39,8 +39,14 @@ class States:
     base: Base = "plain"
     groups: bool = True
     """Whether GPTQ has scales per 128 weights of a row, not one per row."""
+    ends_apart: bool = False
+    """Whether FSDP 2 shards embedding and head apart, so that each is whole only while it is used."""
     trained_whole: bool = False
     """Whether FSDP leaves what is trained whole on every rank (adapters as ignored modules)."""
+    quantizes_head: bool = False
+    """Whether the output head of a quantised base is quantised too."""
+    whole_at_first: bool = False
+    """Whether every process holds the whole model before FSDP shares it, within what is read."""
     optimizer_in_ram: bool = False
     weights_in_ram: bool = False
     in_backward: bool = False
@@ -67,6 +73,8 @@ class Setting:
     is_peak: bool = True
     open_reading: bool = False
     """Whether the source does not say what was read, or in which unit."""
+    outside_bytes: int | None = None
+    """What the source says the context takes of the card."""
     method: PeftMethod | None = None
     """What another method than LoRA keeps of each adapted projection."""
     mean_length: int = 0

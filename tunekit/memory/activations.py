@@ -34,6 +34,8 @@ def saved_per_layer(case: Case) -> int:
     of attention or feed-forward are adapted, 2f where the down projection is, 2r per adapter. Without a gate 4f and
     2f instead of 8f and 6f; families differ as layer_code.py says. fp32 doubles all (bound).
     """
+    if case.practice.layer_bytes is not None:
+        return case.practice.layer_bytes
     size = widths(case.shape)
     full = case.job.method == "full"
     total = _norms(case, size, full) + _attention_bytes(case, size) + _mlp_bytes(size, full) + _routing_bytes(size) + 8
@@ -272,9 +274,9 @@ def _attention_bytes(case: Case, size: Widths) -> int:
     return _attention_flow(case, size) + 4 * size.heads + _quadratic(case, size, case.practice.score_bytes)
 
 
-def _quadratic(case: Case, size: Widths, each: int) -> int:
+def _quadratic(case: Case, size: Widths, each: float) -> int:
     """Eager attention keeps its scores: `each` bytes per head and attended token."""
-    return each * size.heads * row_length(case) if case.job.attention == "eager" else 0
+    return round(each * size.heads * row_length(case)) if case.job.attention == "eager" else 0
 
 
 def _mlp_bytes(size: Widths, full: bool) -> int:

@@ -30,7 +30,7 @@ class Practice:
     """Selective checkpointing: attention's output and every second product of matrices are kept beside the input."""
     layer_input_gradients: bool = False
     """All layers' inputs and their gradients stay alive until backward has ended (FSDP 1 with a frozen base)."""
-    score_bytes: int = 6
+    score_bytes: float = 6
     """Bytes per head and attended token that eager attention saves."""
     autocast_norms: bool = False
     """Norms run under autocast: inputs and outputs in float32, and a 16-bit copy for the linear that follows."""
@@ -38,6 +38,8 @@ class Practice:
     """Keys and values are repeated for every head before attention, also where its kernel would not need it."""
     keeps_cache: bool = False
     """Keys and values of every layer stay in a cache beside what attention saves."""
+    layer_bytes: int | None = None
+    """Bytes per token that a layer saves, where the program has a model of its own whose tensors were counted."""
     experts_in_turn: bool = False
     """A mixture's experts run one after the other, as transformers had them before version 5."""
 
