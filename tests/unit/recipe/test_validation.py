@@ -114,6 +114,11 @@ def test_each_kind_of_fault_says_what_to_type(section: str, line: str, message: 
     assert message in found
 
 
+def test_an_8_bit_base_is_refused_with_what_to_write_instead() -> None:
+    (found,) = messages(one("method", "quantization: int8"))
+    assert "allowed: nf4 or fp4; 8-bit bases are not trained; write nf4, or method.kind: lora" in found
+
+
 def test_a_long_value_is_cut() -> None:
     (found,) = messages(one("train", f"seed: {'x' * 300}"))
     assert "…" in found
