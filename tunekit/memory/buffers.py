@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tunekit.memory.case import Case
-from tunekit.memory.model_states import BACKWARD, FORWARD, TRAINING
+from tunekit.memory.model_states import ALWAYS, BACKWARD, FORWARD, TRAINING
 from tunekit.memory.terms import MemoryTerm, Moment, Phase
 
 _PARTITION = "deepspeed 0.19.8 runtime/zero/partition_parameters.py, partitioned_param_coordinator.py"
@@ -17,8 +17,8 @@ def reduce_bucket(case: Case) -> MemoryTerm:
     size = case.job.zero.reduce_bucket_size
     return MemoryTerm(
         name="reduce bucket",
-        phases=TRAINING if case.stage == 3 else ("step",),
-        moments=() if case.stage == 3 else BACKWARD,
+        phases=ALWAYS if case.stage == 3 else ("step",),
+        moments=("masters",) if case.stage == 3 else BACKWARD,
         device_bytes=copies * case.weight_bytes * size,
         formula=f"{copies} x {case.weight_bytes} B x {size:,} elements",
         source="deepspeed 0.19.8 stage_1_and_2.py `setup_buckets`, stage3.py `_setup_for_real_optimizer`",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from tunekit.hardware.spec import Hardware
-from tunekit.memory import activations, buffers, disk, host, logits, model_states, overheads
+from tunekit.memory import activations, buffers, disk, engine_work, host, logits, model_states, overheads
 from tunekit.memory.case import Case, make_case
 from tunekit.memory.terms import (
     LATER,
@@ -38,6 +38,8 @@ SINGLE: tuple[Callable[[Case], MemoryTerm], ...] = (
     model_states.optimizer_states,
     model_states.gradients_kept_on_device,
     model_states.optimizer_step,
+    engine_work.masters_being_made,
+    engine_work.gradient_norm,
     buffers.reduce_bucket,
     buffers.reduce_scatter_work,
     buffers.offload_gradient_buffer,

@@ -173,7 +173,7 @@ def states_in_ram(case: Case) -> MemoryTerm:
     elements = case.partition if _by_groups(case) else _offloaded(case) if used else 0
     what = f"{each:g} B x {elements:,}"
     made = _per_rank(case, "optimizer states in RAM", round(each * elements), what, _source(case))
-    return replace(made, phases=STEPPED)
+    return replace(made, phases=STEPPED, moments=())
 
 
 def gradients_in_ram(case: Case) -> MemoryTerm:
@@ -378,7 +378,8 @@ def _accumulation_blocks(case: Case) -> int:
 def _per_rank(case: Case, name: str, size: int, what: str, source: str) -> MemoryTerm:
     return MemoryTerm(
         name=name,
-        phases=TRAINING,
+        phases=ALWAYS,
+        moments=("masters",),
         host_bytes=case.world_size * size,
         formula=f"{case.world_size} ranks x {what}"
         + (", pinned blocks rounded up" if _rounds(case) else ", pinned exactly" if case.pins else ""),

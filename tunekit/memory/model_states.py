@@ -35,6 +35,7 @@ STATE_BYTES: dict[Optimizer, tuple[float, float]] = {
 8-bit Adam: 1 byte and a float32 scale per 256, twice. Adafactor cannot factor DeepSpeed's flat vectors: one moment.
 """
 ADAM_TEMPORARIES = 2
+NORM_BYTES, NORM_ELEMENTS = 8, 250_000_000
 _UNFUSED_TEMPORARIES: dict[Optimizer, int] = {"adafactor": 2, "lion": 1}
 """Whole-partition temporaries, in copies of the master, of optimizers that do not update in place."""
 
@@ -79,7 +80,8 @@ def frozen_base(case: Case) -> MemoryTerm:
     elements = _resting(case, count)
     return MemoryTerm(
         name="frozen base" if case.job.method == "lora" else "16-bit part of the base",
-        phases=TRAINING if _loads_whole(case) else ALWAYS,
+        phases=ALWAYS,
+        moments=("masters",) if _loads_whole(case) else (),
         device_bytes=case.weight_bytes * elements,
         formula=f"{case.weight_bytes} B x {count:,}{share(case) if case.shards_weights else ''}",
         source="transformers 5.23 loads it in the engine's type; deepspeed partition_parameters.py shares it",
@@ -92,7 +94,8 @@ def four_bit_base(case: Case) -> MemoryTerm:
     count = case.inventory.num_quantized
     return MemoryTerm(
         name="4-bit base",
-        phases=TRAINING if _loads_whole(case) else ALWAYS,
+        phases=ALWAYS,
+        moments=("masters",) if _loads_whole(case) else (),
         device_bytes=_resting(case, count) // 2,
         formula=f"0.5 B x {count:,}{share(case) if case.shards_weights else ''}",
         source=f"{_BNB}; bf16 storage, so that stage 3 can share it",
@@ -127,6 +130,7 @@ def whole_base_while_loading(case: Case) -> MemoryTerm:
     return MemoryTerm(
         name="whole 4-bit base while loading",
         phases=("load",),
+        moments=("read", "convert", "flatten"),
         device_bytes=quantized // 2 + width * frozen if _loads_whole(case) else 0,
         formula=f"0.5 B x {quantized:,} + {width} B x {frozen:,}, every rank",
         source="transformers 5.23 quantizers/quantizer_bnb_4bit.py; modeling_utils.py (`not is_quantized`)",
@@ -188,8 +192,8 @@ def gradients(case: Case) -> MemoryTerm:
     early: tuple[Moment, ...] = ("loss", "backward start") if case.accumulates else ()
     return MemoryTerm(
         name="gradients",
-        phases=TRAINING if lasting else ("step", "optimizer"),
-        moments=() if lasting else (*early, "backward end"),
+        phases=ALWAYS if lasting else ("step", "optimizer"),
+        moments=("masters",) if lasting else (*early, "backward end"),
         device_bytes=0 if case.offloads_optimizer else case.gradient_bytes * elements,
         formula=f"{case.gradient_bytes} B x {case.inventory.num_trainable:,}{share(case) if case.stage >= 2 else ''}",
         source=f"{stage_source(case)}; accumulated in the model's type, or in that of `data_types.grad_accum_dtype`",
@@ -208,7 +212,8 @@ def master_weights(case: Case) -> MemoryTerm:
         elements = 0
     return MemoryTerm(
         name="master weights",
-        phases=TRAINING,
+        phases=ALWAYS,
+        moments=("masters",),
         device_bytes=case.master_bytes * elements,
         formula=f"{case.master_bytes} B x {case.inventory.num_trainable:,}{_spread(case)}",
         source=stage_source(case),
@@ -242,7 +247,8 @@ def gradients_kept_on_device(case: Case) -> MemoryTerm:
     elements = _device_share(case) if case.offloads_optimizer else 0
     return MemoryTerm(
         name="gradient buffer of the sub-groups on the device",
-        phases=TRAINING,
+        phases=ALWAYS,
+        moments=("masters",),
         device_bytes=case.master_bytes * elements,
         formula=f"{case.master_bytes} B x {elements:,} (offload_ratio {case.job.zero.offload_ratio:g})",
         source=_STAGE_3,
@@ -255,7 +261,8 @@ def optimizer_step(case: Case) -> MemoryTerm:
 
     AdamW is fused and updates in place; torch's own, which a JSON may ask for, takes 8 n more. An optimizer with
     temporaries works on the cast when the flat copy is gone and, in stages 1 and 2, after the kept gradients were
-    released. Nothing with offload. Stage 0: 4 N_t.
+    released. Before all that gradients are measured: 8 B x the largest, where that is more. Nothing with offload.
+    Stage 0: 4 N_t.
     """
     piece = _largest_stepped(case)
     flat = 0 if case.stage == 0 else case.gradient_bytes * piece
@@ -266,11 +273,24 @@ def optimizer_step(case: Case) -> MemoryTerm:
     return MemoryTerm(
         name="optimizer step",
         phases=("optimizer",),
-        device_bytes=max(flat + cast, updating),
-        formula=f"{flat:,} B of flat gradient + {cast:,} B of its cast, of {piece:,} elements stepped at once",
+        device_bytes=max(flat + cast, updating, 0 if case.offloads_optimizer else norm_bytes(case)),
+        formula=f"{flat:,} B of flat gradient + {cast:,} B of its cast, of {piece:,} elements stepped at once, "
+        f"or {norm_bytes(case):,} B of a gradient in float64",
         source=stage_source(case),
         kind="exact",
     )
+
+
+def norm_bytes(case: Case) -> int:
+    """8 x the largest gradient of a rank: DeepSpeed takes norms in float64 (`get_norm_dtype`), not in stage 0.
+
+    Stage 3 measures an offloaded gradient in pieces of 250 million elements (`_constant_buffered_norm2`).
+    """
+    largest = case.inventory.largest_trainable
+    if case.stage == 3:
+        share = -(-largest // case.world_size)
+        return NORM_BYTES * (min(share, NORM_ELEMENTS) if case.offloads_optimizer else share)
+    return NORM_BYTES * min(largest, max(case.group_partitions, default=0)) if case.stage else 0
 
 
 def gradients_in_flight(case: Case) -> tuple[MemoryTerm, ...]:

@@ -19,10 +19,10 @@ LATER: tuple[Phase, ...] = ("resume", "merge")
 """What may follow a run: going on from a checkpoint, and making one model of base and adapter. They decide nothing."""
 PLACES: tuple[Place, ...] = ("device", "host", "disk")
 
-Moment = Literal["read", "convert", "flatten", "loss", "backward start", "backward end"]
+Moment = Literal["read", "convert", "flatten", "masters", "loss", "backward start", "backward end"]
 """What cannot happen at the same time inside a phase."""
 MOMENTS: dict[Phase, tuple[Moment, ...]] = {
-    "load": ("read", "convert", "flatten"),
+    "load": ("read", "convert", "flatten", "masters"),
     "first forward": (),
     "step": ("loss", "backward start", "backward end"),
     "optimizer": (),
@@ -31,7 +31,8 @@ MOMENTS: dict[Phase, tuple[Moment, ...]] = {
     "resume": (),
     "merge": (),
 }
-"""load: weights are read from disk; a .gguf was converted before; DeepSpeed builds its flat copy after.
+"""load: weights are read from disk; a .gguf was converted before; DeepSpeed builds its flat copy after, and
+then the optimizer's own copies.
 step: the loss and its backward; backward of the last layer, then of the first and the embedding.
 """
 
@@ -73,21 +74,6 @@ class PhasePeak:
     device_bytes: int
     host_bytes: int
     disk_bytes: int
-
-
-def as_measured(peaks: tuple[PhasePeak, ...]) -> tuple[PhasePeak, ...]:
-    """The peaks of a run as a run can measure them: DeepSpeed steps inside of backward, so these phases are one."""
-    found = {peak.phase: peak for peak in peaks if peak.phase not in LATER}
-    together = [found.pop(phase) for phase in ("first forward", "optimizer") if phase in found]
-    if "step" in found:
-        together.append(found["step"])
-        found["step"] = PhasePeak(
-            phase="step",
-            device_bytes=max(peak.device_bytes for peak in together),
-            host_bytes=max(peak.host_bytes for peak in together),
-            disk_bytes=max(peak.disk_bytes for peak in together),
-        )
-    return tuple(found.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from tunekit.launcher.environment import ATTEMPT_VARIABLE
 from tunekit.launcher.run_dir import RunDir
-from tunekit.memory.terms import as_measured
+from tunekit.memory.terms import LATER
 from tunekit.planner.plan import Plan
 from tunekit.probes.local import probe_hardware
 from tunekit.worker.adapters import add_adapters, count_trainable, numel
@@ -174,7 +174,8 @@ def write_measured(trainer: WorkerTrainer, run_dir: RunDir, meter: Meter, start:
         return
     expected = [
         {"phase": peak.phase, "device_bytes": peak.device_bytes, "host_bytes": peak.host_bytes}
-        for peak in as_measured(trainer.plan.memory.peaks)
+        for peak in trainer.plan.memory.peaks
+        if peak.phase not in LATER
     ]
     record = {
         "engine": start.engine,

@@ -72,7 +72,7 @@ def planned(case: dict[str, Any], *, backward: bool) -> float:
     }
     plan = job(zero=zero, ranks=1, precision=case["precision"], accumulate=case["accumulate"])
     held = [term for term in collect_terms(make_case(plan, shape, machine(0))) if term.name in STATES]
-    lasting = [term for term in held if backward or term.name != "gradients" or not term.moments]
+    lasting = [term for term in held if backward or term.name != "gradients" or "save" in term.phases]
     return sum(term.host_bytes for term in lasting) / shape.num_parameters
 
 

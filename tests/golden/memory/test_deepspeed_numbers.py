@@ -29,7 +29,7 @@ def terms(zero: dict[str, Any], *, ranks: int, accumulate: int = 1) -> tuple[Mem
 def per_parameter(zero: dict[str, Any], *, ranks: int, accumulate: int = 1, backward: bool = True) -> float:
     """Bytes of model states per parameter and rank, device and host together, as a CPU run holds them."""
     held = [term for term in terms(zero, ranks=ranks, accumulate=accumulate) if term.name in STATES]
-    lasting = [term for term in held if backward or term.name != "gradients" or not term.moments]
+    lasting = [term for term in held if backward or term.name != "gradients" or "save" in term.phases]
     return sum(term.host_bytes for term in lasting) / SHAPE.num_parameters / ranks
 
 

@@ -1,4 +1,4 @@
-from tunekit.memory.terms import LATER, MOMENTS, PHASES, MemoryTerm, PhasePeak, PlaceEstimate, as_measured
+from tunekit.memory.terms import LATER, MOMENTS, PHASES, MemoryTerm, PlaceEstimate
 
 
 def test_a_term_tells_its_bytes_in_each_place() -> None:
@@ -11,24 +11,7 @@ def test_headroom_is_negative_when_it_does_not_fit() -> None:
     assert place.headroom_bytes == -2
 
 
-def test_a_run_measures_all_that_happens_in_a_step_together() -> None:
-    sizes = {
-        "load": (1, 9),
-        "first forward": (5, 2),
-        "step": (7, 3),
-        "optimizer": (6, 4),
-        "save": (1, 1),
-        "merge": (0, 9),
-    }
-    peaks = tuple(
-        PhasePeak(phase=phase, device_bytes=device, host_bytes=host, disk_bytes=0)  # type: ignore[arg-type]
-        for phase, (device, host) in sizes.items()
-    )
-    found = {peak.phase: (peak.device_bytes, peak.host_bytes) for peak in as_measured(peaks)}
-    assert found == {"load": (1, 9), "step": (7, 4), "save": (1, 1)}
-
-
 def test_every_moment_belongs_to_one_phase() -> None:
     assert set(MOMENTS) == {*PHASES, *LATER}
     named = [moment for moments in MOMENTS.values() for moment in moments]
-    assert len(named) == len(set(named)) == 6
+    assert len(named) == len(set(named)) == 7
