@@ -12,7 +12,7 @@ from tunekit.worker.journal import Journal
 from tunekit.worker.measuring import Meter, follow_steps, shard_sizes
 from tunekit.worker.samples import answer_samples
 from tunekit.worker.saving import checkpoint_folder, is_sealed
-from tunekit.worker.stopping import StopRequest
+from tunekit.worker.stopping import StopRequest, go_back_to, random_states
 from tunekit.worker.world import gather_numbers
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ class StepCallback(TrainerCallback):
         self.stop = stop
         self.trainer: WorkerTrainer | None = None
         self.clock = 0.0
+        self.random: dict[str, Any] = {}
+        self.shuffled = False
         self.losses: list[float] = []
         self.first_step_seconds: float | None = None
         self.tokens = self.seconds = 0.0
@@ -92,10 +94,24 @@ class StepCallback(TrainerCallback):
             self._end(args, state, control)
         return control
 
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Remember the random numbers before the rows are shuffled: a resumed run shuffles them again."""
+        assert self.trainer is not None
+        self.random = random_states(self.trainer.world.device)
+        self.shuffled = True
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Remember the random numbers: a step that is broken off is done again with the same."""
+        assert self.trainer is not None
+        if not self.shuffled:
+            self.random = random_states(self.trainer.world.device)
+        self.shuffled = False
+
     def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         """Between the micro-batches of a step, which may take minutes: end here when any rank was asked to."""
         assert self.trainer is not None
         if any(row[0] for row in gather_numbers([float(self.stop.asked)], self.trainer.world)):
+            go_back_to(self.random, self.trainer.world.device)
             self._end(args, state, control)
         return control
 

@@ -1,11 +1,16 @@
-"""Ending together: one rank is asked, all agree at a step's end."""
+"""Ending together: one rank is asked, all agree at a step's end or between two of its micro-batches."""
 
 from __future__ import annotations
 
+import random
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
 
 from tunekit.launcher.run_dir import RunDir
 
@@ -52,3 +57,18 @@ class StopRequest:
         self.signalled = True
         if not self.stepping:
             raise Stopped
+
+
+def random_states(device: torch.device) -> dict[str, Any]:
+    """Where this rank's random numbers are: those that a checkpoint keeps."""
+    states = {"python": random.getstate(), "numpy": np.random.get_state(), "cpu": torch.get_rng_state()}
+    return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def go_back_to(states: dict[str, Any], device: torch.device) -> None:
+    """Draw again what was drawn since `states`."""
+    random.setstate(states["python"])
+    np.random.set_state(states["numpy"])
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)

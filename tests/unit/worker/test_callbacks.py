@@ -115,6 +115,19 @@ def test_being_asked_between_micro_batches_does_not_wait_for_the_step(steps: Ste
     )
 
 
+def test_the_first_step_of_an_epoch_is_done_again_with_its_shuffling(steps: StepCallback, tmp_path: Path) -> None:
+    (tmp_path / "stop.request").touch()
+    steps.on_epoch_begin(ARGS, state_at(1), control())
+    shuffled = torch.rand(3).tolist()
+    steps.on_step_begin(ARGS, state_at(1), control())
+    steps.on_substep_end(ARGS, state_at(1), control())
+    assert torch.rand(3).tolist() == shuffled
+    steps.on_step_begin(ARGS, state_at(2), control())
+    dropped = torch.rand(3).tolist()
+    steps.on_substep_end(ARGS, state_at(2), control())
+    assert torch.rand(3).tolist() == dropped, "the next step is after it"
+
+
 def test_a_complete_checkpoint_is_not_written_over(steps: StepCallback, tmp_path: Path) -> None:
     steps.on_step_begin(ARGS, state_at(1), control())
     (tmp_path / "stop.request").touch()
