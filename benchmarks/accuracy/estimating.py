@@ -63,9 +63,16 @@ def _read(
     full = setting.job.method == "full"
     resting = round(_at_rest(setting, case, collected, phase="load" if full else "save"))
     more = _beyond(setting, case, expected, resting, limit)
+    more = max(more, resting + _left_by_upcasting(setting, case) - round(expected))
     outside = context if setting.reading == "device" else 0
     top = usable if setting.reading == "device" else limit
     return low, min(expected + more + outside, top), min(high + _doubt(setting) * more + 1.5 * outside, 1.01 * top)
+
+
+def _left_by_upcasting(setting: Setting, case: Case) -> int:
+    """Bytes of 16-bit embeddings and head that a quantised base's up-cast to float32 has freed, and still reserves."""
+    upcast = setting.states.frozen_upcast and setting.states.base != "plain"
+    return case.weight_bytes * case.inventory.num_frozen if upcast else 0
 
 
 def _doubt(setting: Setting) -> float:

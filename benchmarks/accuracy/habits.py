@@ -244,7 +244,8 @@ def prime(row: Row) -> Habits:
     """
     supervised = "sft" in row.text("method")
     slots = States(trained_bytes=4, moment_bytes=2.0, frozen_upcast=True)
-    practice = Practice(checkpoints_in_ram="offload" in row.text("grad_ckpt"), logit_bytes=16.0)
+    offloads = "offload" in row.text("grad_ckpt")
+    practice = Practice(checkpoints_in_ram=offloads, logit_bytes=16.0, merges_experts=False)
     return Habits(
         practice=practice, states=States(trained_bytes=4), adapter_states=slots,
         loss="full" if supervised else "liger", reading="reserved", rank=16, slots=4, targets="all linear",

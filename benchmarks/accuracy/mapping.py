@@ -93,6 +93,8 @@ def _map(row: Row) -> Setting:
         raise CannotMapError("what loading reserved, not the weights")
     if phase in _NO_JOB:
         raise CannotMapError(_NO_JOB[phase])
+    if "may include accumulation" in row.text("note"):
+        raise CannotMapError("whether the batch is of one step is not given")
     if "seq_cls" in row.text("source_path"):
         raise CannotMapError("sequence classification, without a language-model head")
     shape = _shape(row)

@@ -177,7 +177,7 @@ def merged_experts(case: Case) -> tuple[MemoryTerm, ...]:
 
     Without checkpointing every layer's merged weights are saved; backward adds 0.8 of one layer's for their gradient.
     """
-    if not adapter_reach(case.shape, case.job.adapter).experts:
+    if not (case.practice.merges_experts and adapter_reach(case.shape, case.job.adapter).experts):
         return ()
     total = case.weight_bytes * case.shape.count("expert")
     layer = total // max(1, case.shape.num_layers)

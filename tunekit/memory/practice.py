@@ -40,6 +40,8 @@ class Practice:
     """Keys and values of every layer stay in a cache beside what attention saves."""
     layer_bytes: int | None = None
     """Bytes per token that a layer saves, where the program has a model of its own whose tensors were counted."""
+    merges_experts: bool = True
+    """Adapters on fused experts are added to the weights for each forward, as PEFT does."""
     experts_in_turn: bool = False
     """A mixture's experts run one after the other, as transformers had them before version 5."""
 

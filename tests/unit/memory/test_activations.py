@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -5,6 +6,7 @@ from memory_jobs import ATTENTION, SEVEN, adapter, job, llama, machine
 
 from tunekit.memory import activations, layer_code
 from tunekit.memory.case import Case, make_case
+from tunekit.memory.practice import Practice
 from tunekit.model_shape.catalogue import find
 from tunekit.model_shape.shape import ModelShape
 
@@ -55,8 +57,6 @@ def test_layer_phase_has_a_floor_where_attention_and_norms_peak() -> None:
 
 
 def test_dropout_keeps_a_mask_and_an_input_for_every_adapter() -> None:
-    from dataclasses import replace
-
     plain = job("lora", ranks=1)
     dropped = make_case(replace(plain, adapter=adapter(dropout=0.1)), SHAPE, machine(1))
     extra = activations.saved_per_layer(dropped) - activations.saved_per_layer(make_case(plain, SHAPE, machine(1)))
@@ -113,8 +113,6 @@ def test_dequantised_weight_is_the_largest_linear() -> None:
 
 
 def test_a_family_that_was_not_counted_is_a_bound() -> None:
-    from dataclasses import replace
-
     known, unknown = (
         activations.saved_activations(case(shape=each, activation_checkpointing=False))
         for each in (SHAPE, replace(SHAPE, family="nova"))
@@ -133,6 +131,19 @@ def test_adapters_on_experts_merge_them() -> None:
     open_ = case("lora", shape=shape, targets=("q_proj", "w1", "w2", "w3"), activation_checkpointing=False)
     assert activations.merged_experts(open_)[0].device_bytes == 32 * experts
     assert activations.merged_experts(case("lora", shape=shape, targets=("q_proj",))) == ()
+    apart = replace(every, practice=Practice(merges_experts=False))
+    assert activations.merged_experts(apart) == ()
+
+
+def test_selective_checkpointing_keeps_attention_and_every_second_product() -> None:
+    """b (2q + v + f + h) and 4a more per layer and token."""
+    every = case(activation_checkpointing=True)
+    kept = replace(every, practice=Practice(keeps_products=True))
+    more = (
+        activations.activation_checkpoints(kept).device_bytes - activations.activation_checkpoints(every).device_bytes
+    )
+    layers, each = every.shape.num_layers, 2 * (2 * H + V + F + H) + 4 * A
+    assert more == each * layers * every.tokens
 
 
 def test_a_mixture_counts_its_active_experts() -> None:
