@@ -10,6 +10,7 @@ from tunekit.hardware.spec import Hardware
 from tunekit.model_shape.shape import ModelShape
 from tunekit.planner.advice import warnings_of
 from tunekit.planner.fixes import find_fixes
+from tunekit.planner.pace import pace
 from tunekit.planner.plan import Plan, Trust
 from tunekit.planner.resolve import Resolved, decisions_of, resolve
 from tunekit.planner.verdict import explain_verdict
@@ -50,5 +51,6 @@ def _plan(found: Resolved, trust: Trust) -> Plan:
         memory=trial.memory,
         table=trial.table,
         decisions=decisions_of(found),
+        speed=pace(settled.recipe, trial.job, settled.shape, settled.hardware),
         warnings=warnings_of(settled, trial, trust),
     )

@@ -11,6 +11,7 @@ from tunekit.memory.terms import MemoryEstimate
 from tunekit.model_shape.shape import ModelShape
 from tunekit.recipe.job import Job
 from tunekit.recipe.schema import Recipe
+from tunekit.speed.terms import SpeedEstimate
 from tunekit.units import format_bytes
 
 FORMAT_VERSION = 1
@@ -57,6 +58,8 @@ class Plan:
     memory: MemoryEstimate
     table: TableCheck
     decisions: tuple[Decision, ...]
+    speed: SpeedEstimate | None = None
+    """None on a machine without GPUs, of which nothing is known."""
     fixes: tuple[Fix, ...] = ()
     warnings: tuple[str, ...] = ()
 

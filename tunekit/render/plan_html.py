@@ -17,6 +17,7 @@ from tunekit.render.plan_parts import (
     shown_phases,
     title,
 )
+from tunekit.render.speed_parts import speed_lines
 from tunekit.units import GIB, format_bytes
 
 COLOURS = {"fits": "#2e7d32", "tight": "#b26a00", "rejected": "#c62828", "passes": "#2e7d32", "fails": "#c62828"}
@@ -47,6 +48,7 @@ def _parts(plan: Plan) -> Iterator[str]:
     yield _table((), ((f"<b>{escape(label)}</b>", escape(text)) for label, text in facts(plan)))
     yield _memory(plan)
     yield _judges(plan)
+    yield _speed(plan)
     if plan.fixes:
         yield _fixes(plan)
     if plan.warnings:
@@ -86,6 +88,11 @@ def _judges(plan: Plan) -> str:
     return (
         f"{table}<p><small>{escape(plan.table.reading)} {escape(overrule_hint(plan, typed=PYTHON_TRUST))}</small></p>"
     )
+
+
+def _speed(plan: Plan) -> str:
+    first, *others = speed_lines(plan)
+    return f"<p><b>{escape(first)}</b>{''.join(f'<br>{escape(line)}' for line in others)}</p>"
 
 
 def _fixes(plan: Plan) -> str:

@@ -28,7 +28,9 @@ from tunekit.render.plan_parts import (
     shown_phases,
     title,
 )
+from tunekit.render.speed_parts import speed_lines, term_lines
 from tunekit.render.term_list import term_list
+from tunekit.speed.terms import SpeedEstimate
 from tunekit.units import GIB, format_bytes
 
 STYLES = {"fits": "green", "tight": "yellow", "rejected": "red", "passes": "green", "fails": "red"}
@@ -57,6 +59,7 @@ def _parts(plan: Plan, console: Console, *, explain: bool, before: MeasuredBefor
         yield from _section("Measured before", _measured_before(plan, before))
     yield from _section("Judges", _judges(plan))
     yield from _section("Largest parts", _terms(plan))
+    yield from _section("Speed", _speed(plan))
     if plan.decisions:
         decisions = _decisions_in_full(plan) if explain else _decisions(plan)
         yield from _section("Decided for you (write the key to overrule)", decisions)
@@ -68,6 +71,8 @@ def _parts(plan: Plan, console: Console, *, explain: bool, before: MeasuredBefor
         yield from _section("What to change", Text("Nothing that tunekit knows makes this fit a shipped machine."))
     if explain:
         yield from _section("Every term: formula with its numbers, source", term_list(plan))
+        if plan.speed is not None:
+            yield from _section("Every cost of a step: formula with its numbers, source", _costs(plan.speed))
 
 
 def _headline(plan: Plan) -> Text:
@@ -163,6 +168,27 @@ def _terms(plan: Plan) -> Table:
             term = terms[row] if row < len(terms) else None
             cells += [term.name, f"{term.bytes_in(column.place) / GIB:.1f}"] if term else ["", ""]
         table.add_row(*cells)
+    return table
+
+
+def _speed(plan: Plan) -> Table:
+    grid = Table.grid()
+    grid.add_column(overflow="fold")
+    first, *others = speed_lines(plan)
+    grid.add_row(Text(first, style="bold" if plan.speed else ""))
+    for line in others:
+        grid.add_row(line)
+    return grid
+
+
+def _costs(speed: SpeedEstimate) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    for term in sorted(speed.terms, key=lambda term: -term.seconds):
+        seconds, name, known, formula = term_lines(term, speed.step_seconds.expected)
+        table.add_row(seconds, Text.assemble((name, "bold"), (f"  {known}", "dim")))
+        table.add_row("", Padding(Text(formula, style="dim"), (0, 0, 0, 2)))
     return table
 
 

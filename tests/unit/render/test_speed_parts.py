@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from planning import LLAMA_8B, machine, recipe_for, shape_of
+
+from tunekit.hardware.spec import Hardware, Measured
+from tunekit.planner.make import make_plan
+from tunekit.planner.plan import Plan
+from tunekit.render.speed_parts import NO_ESTIMATE, PROBE, format_step, speed_lines, term_lines, truth_line
+
+
+def planned(kind: str = "lora", hardware: Hardware | None = None, **overrides: object) -> Plan:
+    return make_plan(recipe_for(LLAMA_8B, kind, **overrides), shape_of(LLAMA_8B), hardware or machine())
+
+
+def test_the_lines_say_tokens_costs_and_time():
+    made = planned(train__max_steps=100)
+    assert made.speed is not None
+    rate, costs, run, truth = speed_lines(made)
+    assert rate.startswith(f"{made.speed.tokens_per_second.expected:,.0f} tokens/s on all 2 GPUs (")
+    assert costs.count("%") == 3
+    assert made.speed.largest[0].name in costs
+    assert run.startswith("100 steps: ")
+    assert "kWh at" in run
+    assert PROBE in truth
+
+
+def test_without_steps_a_million_tokens_are_told():
+    assert speed_lines(planned())[2].startswith("1 M tokens: ")
+
+
+def test_padding_and_wear_are_said_where_there_are_any():
+    padded = planned(data__packing=False, train__micro_batch_size=4)
+    assert any("padding" in line for line in speed_lines(padded))
+    assert not any("padding" in line for line in speed_lines(planned()))
+    swapped = planned("full", zero__preset="z3_offload_nvme", zero__nvme_path="/nvme")
+    (wear,) = (line for line in speed_lines(swapped) if "TB to the drive" in line)
+    assert wear.startswith("1,000 steps write 12")
+
+
+def test_the_plan_says_once_what_was_not_measured():
+    made = planned()
+    assert sum(PROBE in line for line in speed_lines(made)) == 1
+    probed = replace(machine(), measured=Measured(date="2026-11-01", matmul_tflops=160.0))
+    told = truth_line(planned(hardware=probed))
+    assert "measured here" in told
+    assert "2026-11-01" in told
+    assert "%" in told
+
+
+def test_cpu_processes_say_that_there_is_no_estimate():
+    assert speed_lines(replace(planned(), speed=None)) == (NO_ESTIMATE,)
+
+
+def test_every_cost_has_its_formula():
+    made = planned()
+    assert made.speed is not None
+    term = made.speed.largest[0]
+    seconds, name, known, formula = term_lines(term, made.speed.step_seconds.expected)
+    assert seconds.endswith("%")
+    assert name == term.name
+    assert known.startswith("default; ")
+    assert formula == f"{term.formula}\n{term.source}"
+
+
+def test_seconds_keep_two_digits():
+    assert [format_step(each) for each in (0.194, 4.21, 49.4, 185.0)] == ["0.19 s", "4.2 s", "49 s", "3 min 05 s"]

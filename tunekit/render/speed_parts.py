@@ -1,0 +1,103 @@
+"""What a plan says of its speed: tokens a second, the largest costs, hours and energy, and how it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tunekit.hardware.power import load_watts
+from tunekit.planner.plan import Plan
+from tunekit.speed.run import run_cost
+from tunekit.speed.terms import Band, RunCost, SpeedEstimate, SpeedTerm
+from tunekit.units import GB, format_seconds
+
+TOKENS_TOLD = 1_000_000
+"""Where the number of steps is not known, what so many tokens take is told."""
+NO_ESTIMATE = (
+    "No estimate: nothing published tells how fast CPU processes train; "
+    "`tunekit launch` shows it from the first steps on."
+)
+PROBE = "tunekit hardware probe"
+
+
+def speed_lines(plan: Plan) -> tuple[str, ...]:
+    """The lines of the section, most important first."""
+    if plan.speed is None:
+        return (NO_ESTIMATE,)
+    speed = plan.speed
+    return (_rate_line(plan, speed), _costs_line(speed), _run_line(plan, speed), *_more(plan, speed), truth_line(plan))
+
+
+def _rate_line(plan: Plan, speed: SpeedEstimate) -> str:
+    cards = len(plan.hardware.gpus)
+    over = f" on all {cards} GPUs" if cards > 1 else ""
+    rate, seconds = speed.tokens_per_second, speed.step_seconds
+    return (
+        f"{rate.expected:,.0f} tokens/s{over} ({rate.low:,.0f} to {rate.high:,.0f}), "
+        f"{format_step(seconds.expected)} a step ({format_step(seconds.low)} to {format_step(seconds.high)})"
+    )
+
+
+def _costs_line(speed: SpeedEstimate) -> str:
+    whole = speed.step_seconds.expected
+    costs = (f"{term.name} {term.seconds / whole:.0%}" for term in speed.largest)
+    return f"largest costs: {', '.join(costs)}"
+
+
+def _run_line(plan: Plan, speed: SpeedEstimate) -> str:
+    if speed.run is not None:
+        return f"{speed.run.steps:,} steps: {_hours_and_energy(speed.run)}"
+    hours = _hours_of(TOKENS_TOLD, speed.tokens_per_second)
+    watts = load_watts(plan.hardware)
+    return f"1 M tokens: {_duration(hours)}, {hours.expected * watts / 1000:.2g} kWh at {watts:,} W"
+
+
+def _hours_of(tokens: int, rate: Band) -> Band:
+    low, expected, high = (tokens / each / 3600 for each in (rate.high, rate.expected, rate.low))
+    return Band(low=low, expected=expected, high=high)
+
+
+def _hours_and_energy(run: RunCost) -> str:
+    return f"{_duration(run.hours)}, {run.kwh.expected:,.2g} kWh at {run.watts:,} W"
+
+
+def _duration(hours: Band) -> str:
+    low, expected, high = (format_seconds(3600 * each) for each in (hours.low, hours.expected, hours.high))
+    return f"{expected} ({low} to {high})"
+
+
+def _more(plan: Plan, speed: SpeedEstimate) -> Iterator[str]:
+    if speed.useful_share.expected < 1:
+        yield (
+            f"{speed.useful_share.expected:.0%} of the positions hold tokens where lengths are spread evenly; "
+            "the rest is padding"
+        )
+    if speed.nvme_bytes_per_step:
+        written = run_cost(speed, speed.run.steps if speed.run else 1000, plan.hardware)
+        life = f", {written.nvme_life:.1%} of what the drive is rated for" if written.nvme_life else ""
+        yield f"{written.steps:,} steps write {written.nvme_bytes / GB / 1000:,.1f} TB to the drive{life}"
+
+
+def truth_line(plan: Plan) -> str:
+    """Whether the rates were measured on this machine, and the command that measures them."""
+    speed, measured = plan.speed, plan.hardware.measured
+    share = speed.measured_share if speed else 0.0
+    if measured is None or not share:
+        return f"rates come from data sheets and other machines; `{PROBE}` measures this one's"
+    return f"{share:.0%} of the step rests on rates measured here ({PROBE}, {measured.date}), the rest on data sheets"
+
+
+def format_step(seconds: float) -> str:
+    """Seconds of a step: `0.19 s`, `4.2 s`, `49 s`, `3 min 05 s`."""
+    if seconds >= 60:
+        return format_seconds(seconds)
+    return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def term_lines(term: SpeedTerm, whole: float) -> tuple[str, str, str, str]:
+    """Seconds and share of the step, name, band, and formula with source."""
+    return (
+        f"{term.seconds:,.3f} s {term.seconds / whole:4.0%}",
+        term.name,
+        f"{term.kind}; {term.low:,.3f} to {term.high:,.3f} s",
+        f"{term.formula}\n{term.source}",
+    )
