@@ -35,7 +35,7 @@ def engine_terms(case: Case, engine: Engine, states: States) -> tuple[MemoryTerm
     terms += [trained(case, engine, states), gradients(case, engine, states), moments(case, engine, states)]
     terms += [stepping(case, engine, states), *base(case, engine, states)]
     terms += [*in_flight(case, engine, states), *gathered(case, engine, states), *reducing(case, engine, states)]
-    terms += head_in_work(case, states)
+    terms += [*head_in_work(case, states), cast_weights(case, engine, states)]
     return tuple(term for term in terms if term.device_bytes)
 
 
@@ -98,6 +98,14 @@ def moments(case: Case, engine: Engine, states: States) -> MemoryTerm:
     if each is not None:
         size = round(each * trained_count(case, engine, states))
     return _term("optimizer states", TRAINING, 0 if states.optimizer_in_ram else size)
+
+
+def cast_weights(case: Case, engine: Engine, states: States) -> MemoryTerm:
+    """Autocast's 16-bit copies of float32 matrices, which autograd keeps until their backward: b N_t."""
+    narrow = case.job.method == "full" and case.weight_bytes < states.trained_bytes and engine in ("plain", "ddp")
+    matrices = sum(each.total for each in case.inventory.trainable if each.role == "linear")
+    size = case.weight_bytes * matrices if narrow else 0
+    return _term("cast weights", ("first forward", "step"), size, moments=("loss", "backward start"))
 
 
 def stepping(case: Case, engine: Engine, states: States) -> MemoryTerm:

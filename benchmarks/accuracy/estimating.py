@@ -21,6 +21,8 @@ Verdict = Literal["fits", "tight", "rejected"]
 OPEN_READING = 0.08
 """What a unit makes that may be 1e9 or 2^30 bytes (7.4 %), or a figure that may be of tensors or of the allocator."""
 
+FIXED_SEGMENTS = 0.07
+"""What torch's allocator may lose on a full card without expandable segments, rows of one length."""
 
 OTHER_CODE = 0.04
 """What other programs' code makes that nobody counted, as a share of the estimate, either way."""
@@ -44,7 +46,7 @@ def estimate(setting: Setting) -> Estimate:
     low, expected, high = _read(setting, case, total, collected)
     doubt = (OPEN_READING if setting.open_reading else 0.0) + (OTHER_CODE if setting.engine != "deepspeed" else 0.0)
     low, high = (1 - doubt) * low, (1 + doubt) * high
-    return Estimate(low=round(low), expected=round(expected), high=round(high), verdict=_verdict(total))
+    return Estimate(low=round(low), expected=round(expected), high=round(high), verdict=_verdict(setting, total))
 
 
 def _read(
@@ -52,7 +54,7 @@ def _read(
 ) -> tuple[float, float, float]:
     if setting.reading in ("steady", "weights", "forward", "backward"):
         phase: Phase = "save" if setting.reading == "steady" else "load"
-        size = _at_rest(setting, case, collected, phase=phase)
+        size = _at_rest(setting, case, collected, phase=phase) + (setting.outside_bytes or 0)
         return 0.98 * size, size, 1.03 * size
     low, expected, high = _peak(total)
     if setting.reading not in ("reserved", "device"):
@@ -115,8 +117,10 @@ def _at_rest(setting: Setting, case: Case, collected: tuple[MemoryTerm, ...], *,
     return size
 
 
-def _verdict(total: MemoryEstimate) -> Verdict:
+def _verdict(setting: Setting, total: MemoryEstimate) -> Verdict:
+    """As the planner judges; a program whose segments cannot grow loses at least `FIXED_SEGMENTS` to its allocator."""
     place = total.device
     if place.expected_bytes > place.usable_bytes:
         return "rejected"
-    return "tight" if place.high_bytes > place.usable_bytes else "fits"
+    more = 0.0 if setting.expandable else max(0.0, FIXED_SEGMENTS - total.allocator_margin) * place.expected_bytes
+    return "tight" if place.high_bytes + more > place.usable_bytes else "fits"

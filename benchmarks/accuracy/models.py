@@ -77,6 +77,7 @@ def _key(name: str) -> str:
     for noise in _NOISE:
         text = re.sub(noise, " ", text)
     text = re.sub(r"\bcode llama\b", "codellama", text)
+    text = text.replace("qwen1half", "qwen1.5")
     text = re.sub(r"tiny ?llama( 1\.1b)?", "tinyllama", text)
     return re.sub(r"[^a-z0-9]", "", text)
 

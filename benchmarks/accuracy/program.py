@@ -29,6 +29,8 @@ class Program:
     wide_adapters: bool = False
     """Adapters cast their input to float32 first, as PEFT does for a base in 16 bits."""
     autocast: bool = True
+    scores: int = 0
+    """Bytes per token that eager attention keeps of its scores; as much again passes by."""
     repeats_values: bool = False
     dequantises: bool = False
     holds_inputs: bool = False

@@ -109,6 +109,10 @@ class Replay:
                 wide = self.new(2 * size.queries)
                 self.drop(saved[name])
                 saved[name] = wide
+        if self.program.scores:
+            passing = self.new(self.program.scores)
+            saved["scores"] = self.new(self.program.scores)
+            self.drop(passing)
         saved["attention"] = self.new(2 * size.queries)
         saved["statistics"] = self.new(4 * size.heads)
         projected = self.linear("o", size.queries, size.hidden, saved)
@@ -305,6 +309,10 @@ class Replay:
     def _back_of_attention(self, saved: Saved) -> Block:
         size = self.program.size
         flow = self.linear_back("o", self.new(2 * size.hidden), size.queries, size.hidden, saved)
+        if "scores" in saved:
+            first = self.new(self.program.scores)
+            second = self.new(self.program.scores)
+            self.drop(first, second, saved.pop("scores"))
         partial = self.new(4 * size.queries)
         back = {name: self.new(2 * size.queries) for name in ("q", "k", "v")}
         if size.values != size.queries:

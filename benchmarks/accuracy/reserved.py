@@ -27,7 +27,7 @@ def program_of(setting: Setting, case: Case) -> Program:
     full = job.method == "full"
     wide = adapter is not None and setting.states.base == "plain" and setting.states.trained_bytes == 4
     return Program(
-        tokens=case.tokens,
+        tokens=case.tokens * case.weight_bytes // 2,
         rows=job.batch.micro_batch_size,
         layers=setting.shape.num_layers,
         vocab=setting.shape.vocab_size,
@@ -43,6 +43,7 @@ def program_of(setting: Setting, case: Case) -> Program:
         dropout=bool(adapter and adapter.dropout),
         wide_adapters=wide,
         autocast=practice.adapter_input_bytes is None,
+        scores=_scores(case),
         repeats_values=practice.repeats_values,
         dequantises=setting.states.base != "plain",
         holds_inputs=practice.layer_input_gradients,
@@ -53,6 +54,13 @@ def program_of(setting: Setting, case: Case) -> Program:
         lengths=_lengths(case, setting.mean_length),
         step_copies=setting.states.step_copies if full else 0.0,
     )
+
+
+def _scores(case: Case) -> int:
+    """Bytes per token that eager attention keeps of its scores."""
+    if case.job.attention != "eager":
+        return 0
+    return round(case.practice.score_bytes * widths(case.shape).heads * case.job.max_seq_length)
 
 
 def _state_copies(setting: Setting) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from accuracy.mapping import CannotMapError
-from accuracy.mapping import _targets as resolve_targets
+from accuracy.jobs import CannotMapError
+from accuracy.jobs import targets_of as resolve_targets
 from accuracy.models import find_shape
 from accuracy.setting import Unmapped
 

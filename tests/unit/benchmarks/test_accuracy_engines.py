@@ -50,3 +50,10 @@ def test_matrices_stored_in_8_bits_have_gradients_in_16():
 def test_moments_of_their_own_width():
     plain, narrow = terms("plain", States()), terms("plain", replace(States(), moment_bytes=1.0))
     assert plain["optimizer states"].device_bytes == 4 * narrow["optimizer states"].device_bytes
+
+
+def test_autocast_keeps_narrow_copies_of_wide_matrices():
+    wide = terms("plain", States(trained_bytes=4))
+    assert 0 < wide["cast weights"].device_bytes < wide["trained weights"].device_bytes / 2
+    assert "cast weights" not in terms("plain", States(trained_bytes=2))
+    assert "cast weights" not in terms("fsdp", States(trained_bytes=4))

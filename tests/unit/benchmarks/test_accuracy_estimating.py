@@ -42,3 +42,17 @@ def test_what_an_up_cast_has_freed_stays_reserved():
     more = estimate(upcast).expected - estimate(short).expected
     embedding_and_head = 2 * 32000 * 4096
     assert more > 1.3 * 2 * embedding_and_head
+
+
+def test_segments_that_cannot_grow_leave_a_full_card_tight():
+    grows = [replace(setting(micro_batch=str(rows)), expandable=True) for rows in range(4, 64)]
+    fixed = [replace(each, expandable=False) for each in grows]
+    assert [each.verdict for each in map(estimate, fixed)].count("tight") > [
+        each.verdict for each in map(estimate, grows)
+    ].count("tight")
+
+
+def test_weights_are_read_with_the_context_where_the_source_names_it():
+    bare = setting(phase="after_model_on_gpu")
+    named = replace(bare, outside_bytes=1343 * 2**20)
+    assert estimate(named).expected == estimate(bare).expected + 1343 * 2**20

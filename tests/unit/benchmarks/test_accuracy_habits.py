@@ -48,3 +48,10 @@ def test_trl_makes_a_quantised_base_ready():
 def test_swift_keeps_the_lengths_of_rows():
     assert habits(framework="ms-swift v2", model="qwen-7b-chat").varies
     assert habits(framework="ms-swift v2", model="chatglm3-6b").attention == "eager"
+
+
+def test_before_torch_2_gradients_are_kept_and_the_optimizer_steps_one_tensor_at_a_time():
+    old = habits(framework="transformers Trainer", model="bert-large (sequence classification)", published="2022")
+    new = habits(framework="transformers Trainer", model="bert-large (sequence classification)", published="2024-01-01")
+    assert (old.states.keeps_gradients, old.states.step_copies) == (True, 0.0)
+    assert (new.states.keeps_gradients, new.states.step_copies) == (False, 1.0)

@@ -78,6 +78,7 @@ def program(**changes: object) -> Program:
         {"logits": "late"},
         {"logits": "early", "fused_loss": True},
         {"logits": "none"},
+        {"scores": 4096},
         {"fused_norms": True, "repeats_values": True},
         {"residual": 4, "dequantises": True},
         {"adapted": frozenset({"q", "v", "down"}), "dropout": True},
