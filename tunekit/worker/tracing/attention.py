@@ -94,19 +94,22 @@ class CpuAttention(EfficientAttention):
 
 
 def choose_kernel(
-    accelerator: Accelerator, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None
+    accelerator: Accelerator, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rest: Any
 ) -> Kernel:
     """The kernel that torch's scaled_dot_product_attention takes: flash without a mask in 16 bits, else the next.
 
-    Ampere and newer are assumed; the memory-efficient kernel needs as many key heads as query heads.
+    Ampere and newer are assumed. Heads of keys must be as many as of queries; flash repeats them itself if asked to.
+    `rest` are torch's further arguments by name (sdp_utils.cpp, `check_batch_size_and_num_heads_dense`).
     """
     same_width = query.shape[-1] == value.shape[-1]
     if accelerator == "cpu":
         return "cpu" if same_width else "math"
     half = query.dtype in (torch.float16, torch.bfloat16)
-    if half and mask is None and same_width and query.shape[-1] <= WIDEST_FLASH_HEAD:
+    same_heads = query.shape[1] == key.shape[1]
+    narrow = same_width and query.shape[-1] <= WIDEST_FLASH_HEAD
+    if half and narrow and rest.get("attn_mask") is None and (same_heads or rest.get("enable_gqa")):
         return "flash"
-    return "efficient" if query.shape[1] == key.shape[1] else "math"
+    return "efficient" if same_heads else "math"
 
 
 def attend(kernel: Kernel, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rest: Any) -> torch.Tensor:

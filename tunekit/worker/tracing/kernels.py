@@ -8,7 +8,6 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from torch.overrides import TorchFunctionMode
 from transformers import modeling_flash_attention_utils as flash
 from transformers.utils import import_utils
 
@@ -16,61 +15,57 @@ from tunekit.recipe.job import Accelerator
 from tunekit.worker.tracing import attention
 
 _HALF = (torch.float16, torch.bfloat16)
+_SOFTMAX = torch.softmax
+_DROPOUT = torch.nn.functional.dropout
 
 
-class DeviceKernels(TorchFunctionMode):
-    """Takes attention, softmax and dropout as the accelerator does them; `used` are the attention kernels met."""
+class DeviceKernels:
+    """Attention as the accelerator does it; `used` are the kernels met."""
 
     def __init__(self, accelerator: Accelerator) -> None:
-        super().__init__()
         self.accelerator = accelerator
         self.used: dict[str, None] = {}
-        self.ours: dict[Any, Callable[..., Any]] = {torch._C._nn.scaled_dot_product_attention: self._attention}
-        if accelerator == "cuda":
-            self.ours |= dict.fromkeys((torch.softmax, torch.Tensor.softmax), softmax)
-            self.ours[torch.dropout] = dropout
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        ours = self.ours.get(func)
-        return (func if ours is None else ours)(*args, **(kwargs or {}))
-
-    def _attention(self, query: Any, key: Any, value: Any, attn_mask: Any = None, **rest: Any) -> Any:
-        kernel = attention.choose_kernel(self.accelerator, query, key, value, attn_mask)
+    def attention(self, query: Any, key: Any, value: Any, attn_mask: Any = None, *args: Any, **rest: Any) -> Any:
+        """torch's scaled_dot_product_attention."""
+        rest |= {"attn_mask": attn_mask, **dict(zip(("dropout_p", "is_causal"), args, strict=False))}
+        kernel = attention.choose_kernel(self.accelerator, query, key, value, rest)
         self.used[attention.NAMES[kernel]] = None
-        return attention.attend(kernel, query, key, value, {"attn_mask": attn_mask, **rest})
+        return attention.attend(kernel, query, key, value, rest)
 
 
 def softmax(scores: torch.Tensor, dim: int, dtype: torch.dtype | None = None, **rest: Any) -> torch.Tensor:
     """On a GPU 16-bit scores become 32-bit shares in one kernel, without a 32-bit copy of the scores."""
     if dtype == torch.float32 and scores.dtype in _HALF:
         return torch.ops.aten._softmax(scores, dim, True)
-    return torch.softmax(scores, dim, dtype=dtype)
+    return _SOFTMAX(scores, dim, dtype=dtype)
 
 
-def dropout(values: torch.Tensor, p: float, train: bool) -> torch.Tensor:
+def dropout(values: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
     """On a GPU the mask is one byte per element."""
-    if train and 0 < p < 1:
-        return torch.native_dropout(values, p, train)[0]
-    return torch.dropout(values, p, train)
+    if training and 0 < p < 1 and not inplace:
+        return torch.native_dropout(values, p, training)[0]
+    return _DROPOUT(values, p, training, inplace)
 
 
 @contextmanager
 def on_device(accelerator: Accelerator, *, chunked_loss: bool) -> Iterator[DeviceKernels]:
-    """Run modelling code with the device's kernels; transformers does not see that tensors are fake."""
-    kernels = DeviceKernels(accelerator)
-    stand_ins = (
-        attention.flash_attn_func,
-        attention.flash_attn_varlen_func,
-        None,
-        flash._pad_input,
-        flash._unpad_input,
-    )
+    """Run modelling code with the device's kernels; transformers does not see that tensors are fake.
+
+    Functions are replaced, not intercepted: torch switches interception off for as long as backward runs.
+    """
+    kernels, gpu = DeviceKernels(accelerator), accelerator == "cuda"
+    functions = (attention.flash_attn_func, attention.flash_attn_varlen_func, None)
+    stand_ins = (*functions, flash._pad_input, flash._unpad_input)
     with (
         patch.object(import_utils, "is_fake_tensor", lambda tensor: False),
         patch.object(flash, "_lazy_imports", lambda *args, **kwargs: stand_ins),
         patch.object(flash, "_loaded_implementation", None),
-        _triton(accelerator == "cuda" and chunked_loss),
-        kernels,
+        patch.object(torch.nn.functional, "scaled_dot_product_attention", kernels.attention),
+        patch.object(torch.nn.functional, "dropout", dropout if gpu else _DROPOUT),
+        patch.object(torch, "softmax", softmax if gpu else _SOFTMAX),
+        patch.object(torch.Tensor, "softmax", softmax if gpu else torch.Tensor.softmax),
+        _triton(gpu and chunked_loss),
     ):
         yield kernels
 

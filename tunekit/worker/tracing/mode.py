@@ -25,6 +25,29 @@ _BY_VALUE = (
 """Operations whose result's shape depends on values."""
 
 
+UNSHARED = (4, 2)
+"""References to a gradient that nothing but autograd holds, and to its storage, as they are counted in a mode."""
+
+
+def sums_in_place(func: Any, args: Any) -> bool:
+    """Whether this is autograd's sum of two gradients of one tensor, the first of which nothing else uses.
+
+    `can_accumulate_inplace` in torch/csrc/autograd/input_buffer.cpp: with plain tensors such a sum takes no memory.
+    Backward of torch's own functions adds no tensors otherwise.
+    """
+    if func is not _ATEN.add.Tensor or torch.is_grad_enabled() or not isinstance(args[1], torch.Tensor):
+        return False
+    if torch._C._current_autograd_node() is None or args[0].shape != args[1].shape:
+        return False
+    tensor, storage = references(args[0])
+    return tensor <= UNSHARED[0] and storage <= UNSHARED[1] and args[0].is_contiguous()
+
+
+def references(tensor: torch.Tensor) -> tuple[int, int]:
+    """References to a tensor and to its storage."""
+    return tensor._use_count(), torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)
+
+
 class TracingMode(TorchDispatchMode):
     """Counts storages in `ledger`, and answers what fake tensors cannot. Enter it inside its fake mode."""
 
@@ -43,7 +66,10 @@ class TracingMode(TorchDispatchMode):
         answer = self.answers.get(func)
         if answer is not None:
             return answer(*args)
-        if func in _BY_VALUE:
+        if sums_in_place(func, args):
+            # Autograd adds into the first gradient; it does not where tensors are fake.
+            made = args[0].add_(args[1])
+        elif func in _BY_VALUE:
             made = self._shaped_by_values(func, args, kwargs)
         else:
             if func in _BY_INDEX:

@@ -34,6 +34,11 @@ def trace(request: TraceRequest) -> Trace:
     return _line(request, depths, tuple(at_depth(request, depth) for depth in depths), layers, started)
 
 
+def num_layers_of(request: TraceRequest) -> int:
+    """Decoder layers of the model."""
+    return num_layers(make_config(request))
+
+
 def depths_for(request: TraceRequest) -> tuple[int, int]:
     """Two depths whose difference holds every kind of layer equally often, after two layers of each."""
     period = layer_period(make_config(request))

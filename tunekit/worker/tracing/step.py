@@ -17,7 +17,7 @@ from tunekit.worker.tracing.batch import make_batch
 from tunekit.worker.tracing.build import build_model, inner, make_fake, parameters_and_buffers
 from tunekit.worker.tracing.kernels import on_device
 from tunekit.worker.tracing.mode import TracingMode
-from tunekit.worker.tracing.storages import OUTSIDE, Ledger
+from tunekit.worker.tracing.storages import INPUTS, OUTSIDE, Ledger
 from tunekit.worker.tracing.timeline import modules_at_peak, phase_peaks
 
 
@@ -43,7 +43,8 @@ def trace_step(request: TraceRequest, config: Any) -> TracedStep:
         ledger.ignore(tensor)
     mode = TracingMode(fake, ledger)
     with fake, mode, on_device(request.accelerator, chunked_loss=request.loss == "chunked") as kernels:
-        inputs = {name: mode.known(each) if torch.is_tensor(each) else each for name, each in batch.items()}
+        with ledger.made_by(INPUTS):
+            inputs = {name: mode.known(each) if torch.is_tensor(each) else each for name, each in batch.items()}
         train(model, inputs, request, ledger)
         left = sum(size for serial, size, _ in ledger.alive.values() if serial not in ledger.gradients)
         if request.evaluates:
@@ -67,8 +68,7 @@ def train(model: Any, inputs: dict[str, Any], request: TraceRequest, ledger: Led
     """Forward, loss and backward; gradients of weights are taken away as soon as they are there."""
     with watched(model, ledger):
         loss = call(model, inputs, request).loss
-        # Not loss.backward(): torch would take the device's kernels away for as long as it runs.
-        torch.autograd.backward(loss)
+        loss.backward()
 
 
 def evaluate(model: Any, inputs: dict[str, Any], request: TraceRequest, ledger: Ledger) -> None:
@@ -91,7 +91,8 @@ def call(model: Any, inputs: dict[str, Any], request: TraceRequest) -> Any:
 @contextmanager
 def watched(model: Any, ledger: Ledger) -> Iterator[None]:
     """Tell the ledger which module works, which part of the step it is, and what are gradients of weights."""
-    names = {id(module): name or OUTSIDE for name, module in model.named_modules()}
+    names = {id(module): name for name, module in model.named_modules()}
+    names |= {id(model): OUTSIDE, id(inner(model)): OUTSIDE}
     backbone = inner(model).base_model
     with ExitStack() as hooks:
         hooks.callback(register_module_forward_pre_hook(partial(_enter, names, ledger)).remove)
@@ -106,7 +107,7 @@ def watched(model: Any, ledger: Ledger) -> Iterator[None]:
 
 
 def _enter(names: dict[int, str], ledger: Ledger, module: Any, args: Any) -> None:
-    ledger.modules.append(names.get(id(module), OUTSIDE))
+    ledger.modules.append(names.get(id(module)) or OUTSIDE)
 
 
 def _leave(names: dict[int, str], ledger: Ledger, module: Any, args: Any, made: Any) -> None:
@@ -114,7 +115,7 @@ def _leave(names: dict[int, str], ledger: Ledger, module: Any, args: Any, made: 
         ledger.modules.pop()
     first = made[0] if isinstance(made, tuple) and made else made
     if isinstance(first, torch.Tensor) and first.requires_grad and first.grad_fn is not None:
-        first.register_hook(partial(_backward_of, ledger, names.get(id(module), OUTSIDE)))
+        first.register_hook(partial(_backward_of, ledger, names.get(id(module)) or OUTSIDE))
 
 
 def _backward_of(ledger: Ledger, name: str, gradient: torch.Tensor) -> None:

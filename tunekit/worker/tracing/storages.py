@@ -13,8 +13,9 @@ import torch
 from tunekit.memory.tracing import TracedName
 from tunekit.worker.tracing.timeline import Event
 
-OUTSIDE = "the model"
-"""What made the storages that no module made: the trainer's own code."""
+OUTSIDE = "head and loss"
+"""What made the storages that no module below the whole model made."""
+INPUTS = "inputs"
 
 
 @dataclass(slots=True)
@@ -73,6 +74,15 @@ class Ledger:
             yield
         finally:
             self.phase = before
+
+    @contextmanager
+    def made_by(self, name: str) -> Iterator[None]:
+        """Count what is made in here under this name."""
+        self.modules.append(name)
+        try:
+            yield
+        finally:
+            self.modules.remove(name)
 
     def _freed(self, key: int) -> None:
         serial, size, _ = self.alive.pop(key)
