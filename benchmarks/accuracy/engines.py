@@ -35,6 +35,7 @@ def engine_terms(case: Case, engine: Engine, states: States) -> tuple[MemoryTerm
     terms += [trained(case, engine, states), gradients(case, engine, states), moments(case, engine, states)]
     terms += [stepping(case, engine, states), *base(case, engine, states)]
     terms += [*in_flight(case, engine, states), *gathered(case, engine, states), *reducing(case, engine, states)]
+    terms += from_ram(case, engine, states)
     terms += [*head_in_work(case, states), cast_weights(case, engine, states)]
     return tuple(term for term in terms if term.device_bytes)
 
@@ -204,6 +205,21 @@ def reducing(case: Case, engine: Engine, states: States) -> tuple[MemoryTerm, ..
             _term("gradients being reduced", ("step",), states.trained_bytes * size, moments=(moment,))
             for moment, size in sizes
         ),
+    )
+
+
+def from_ram(case: Case, engine: Engine, states: States) -> tuple[MemoryTerm, ...]:
+    """FSDP 2 with weights in RAM: a rank's part of a layer is brought in and cast, and that of its gradient taken out.
+
+    (w + b) / P of the layer that is gathered next, w / P of the layer whose gradients were reduced.
+    """
+    if engine != "fsdp2" or not states.weights_in_ram:
+        return ()
+    part = -(-case.inventory.layer // case.world_size)
+    reduced = states.trained_bytes * part if case.job.method == "full" else 0
+    return (
+        _term("shards brought from RAM", FORWARD, (states.trained_bytes + case.weight_bytes) * part),
+        _term("reduced gradients taken to RAM", ("step",), reduced, moments=("backward start", "backward end")),
     )
 
 

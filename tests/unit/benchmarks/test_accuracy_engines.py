@@ -57,3 +57,13 @@ def test_autocast_keeps_narrow_copies_of_wide_matrices():
     assert 0 < wide["cast weights"].device_bytes < wide["trained weights"].device_bytes / 2
     assert "cast weights" not in terms("plain", States(trained_bytes=2))
     assert "cast weights" not in terms("fsdp", States(trained_bytes=4))
+
+
+def test_weights_in_ram_pass_through_the_device_part_by_part():
+    states = States(trained_bytes=4, weights_in_ram=True, optimizer_in_ram=True)
+    found = terms("fsdp2", states)
+    layer = found["layer gathered"].device_bytes // 2
+    assert found["shards brought from RAM"].device_bytes == 6 * (layer // 2) // 2
+    assert found["reduced gradients taken to RAM"].device_bytes == 4 * (layer // 2) // 2
+    assert "shards brought from RAM" not in terms("fsdp", states)
+    assert "trained weights" not in found
