@@ -121,7 +121,7 @@ def _matmul(gpu: Gpu, measured: Measured) -> Rate:
 
 
 SHAPES = 0.95
-"""Of the rate of large square products, what those of a layer reach: tiles at the edges, clocks under mixed load."""
+"""Of the rate of large products, what those of a layer reach; settled on published runs."""
 
 
 def large_products(gpu: Gpu) -> tuple[float, str]:
@@ -129,7 +129,7 @@ def large_products(gpu: Gpu) -> tuple[float, str]:
     if gpu.compute_capability == 8.0:
         return 0.857, "A100: 267 of 312 measured by stas00/ml-engineering"
     if 9.0 <= gpu.compute_capability < 10.0:
-        return 0.75, "H100: 794 of 989 in the best shape (stas00/ml-engineering); less at 700 W over long runs"
+        return 0.75, "H100: 794 of 989 in the best shape (stas00/ml-engineering), less in published runs"
     if gpu.compute_capability >= 8.0 and gpu.bf16_tflops / gpu.power_watts > POWER_BOUND:
         return 0.65, "workstation cards and small ones reach their power limit first: A5000, L40S"
     return 1.0, "GeForce boosts beyond the data sheet's clock; LoHan trains 13B at 156 of 165 on one RTX 4090"
