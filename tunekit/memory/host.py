@@ -61,7 +61,7 @@ def kernel_scratch(case: Case) -> MemoryTerm:
     """P x 280 MiB without GPUs: what the CPU's matmul libraries and their threads keep once they have run."""
     return MemoryTerm(
         name="scratch of CPU kernels",
-        phases=TRAINING,
+        phases=STEPPED,
         host_bytes=case.world_size * CPU_SCRATCH_BYTES if case.on_cpu else 0,
         formula=f"{case.world_size} ranks x {CPU_SCRATCH_BYTES:,} B",
         source="growth of resident memory beyond the tensors in a LoRA run of a 135M model",

@@ -294,16 +294,20 @@ def norm_bytes(case: Case) -> int:
 
 
 def gradients_in_flight(case: Case) -> tuple[MemoryTerm, ...]:
-    """Gradients that are not yet in a bucket: b x the head at the loss, then a layer, then the embedding."""
+    """Gradients that are not yet in a bucket: b x the head at the loss, then a layer, then the embedding.
+
+    Where head and embedding are one, autograd keeps the head's through all of backward, until the embedding's joins it.
+    """
     inventory = case.inventory
     full = case.job.method == "full"
     layer = inventory.layer if full else inventory.num_trainable // max(1, case.shape.num_layers)
     last = max(layer, inventory.embedding if inventory.embedding_is_trained else 0)
     counted = case.stage < 2 and not case.offloads_optimizer and not case.accumulates
+    waiting = inventory.head if case.shape.tied_embeddings and inventory.embedding_is_trained else 0
     at: tuple[tuple[Moment, str, int], ...] = (
         ("loss", "head", inventory.head if inventory.head_is_trained else 0),
-        ("backward start", "last layer", layer),
-        ("backward end", "first layer or embedding", 0 if counted else last),
+        ("backward start", "last layer", layer + waiting),
+        ("backward end", "first layer or embedding", waiting + (0 if counted else last)),
     )
     return tuple(_in_flight(case, moment, what, elements) for moment, what, elements in at)
 

@@ -162,3 +162,13 @@ def test_a_trained_head_has_its_gradient_at_the_loss() -> None:
     head, *_ = states.gradients_in_flight(case())
     assert (head.moments, head.device_bytes) == (("loss",), 2 * SHAPE.count("head"))
     assert states.gradients_in_flight(case("lora"))[0].device_bytes == 0
+
+
+def test_a_shared_heads_gradient_waits_for_the_embeddings() -> None:
+    tied = make_case(job(zero={"stage": 2}), llama(tied=True), machine(2))
+    apart = make_case(job(zero={"stage": 2}), llama(), machine(2))
+    _, start, end = (term.device_bytes for term in states.gradients_in_flight(tied))
+    _, plain_start, plain_end = (term.device_bytes for term in states.gradients_in_flight(apart))
+    assert start - plain_start == end - plain_end == 2 * tied.inventory.head
+    adapters = make_case(job("lora", zero={"stage": 2}), llama(tied=True), machine(2))
+    assert states.gradients_in_flight(adapters)[1].device_bytes < 2 * tied.inventory.head
