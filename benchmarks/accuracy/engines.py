@@ -36,7 +36,7 @@ def engine_terms(case: Case, engine: Engine, states: States) -> tuple[MemoryTerm
     terms += [stepping(case, engine, states), *base(case, engine, states)]
     terms += [*in_flight(case, engine, states), *gathered(case, engine, states), *reducing(case, engine, states)]
     terms += from_ram(case, engine, states)
-    terms += [*head_in_work(case, states), cast_weights(case, engine, states)]
+    terms += [*head_in_work(case, states), cast_weights(case, engine, states), left_over(case, states)]
     return tuple(term for term in terms if term.device_bytes)
 
 
@@ -137,11 +137,23 @@ _PACKED = {"nf4": 0.5, "gptq": 0.5, "int8": 1.0}
 
 
 def head_in_work(case: Case, states: States) -> tuple[MemoryTerm, ...]:
-    """A quantised head is the largest linear that backward dequantises: b V h beyond the largest of the layers."""
+    """A quantised head is the largest linear that backward dequantises: b V h, twice where it is copied."""
     if not states.quantizes_head or states.base == "plain":
         return ()
-    more = max(0, case.shape.count("head") - case.inventory.largest_quantized)
-    return (_term("dequantised head", ("step",), case.weight_bytes * more, moments=("loss",)),)
+    copies, largest = 2 if states.dequantises_twice else 1, case.inventory.largest_quantized
+    head = max(case.shape.count("head"), largest)
+    return (
+        _term("dequantised head", ("step",), copies * case.weight_bytes * head, moments=("loss",)),
+        _term("copy of the dequantised weight", ("step",), (copies - 1) * case.weight_bytes * largest, moments=_BACK),
+    )
+
+
+_BACK: tuple[Moment, ...] = ("backward start", "backward end")
+
+
+def left_over(case: Case, states: States) -> MemoryTerm:
+    """What a script's own names hold of the last micro-step, while the next one's forward runs."""
+    return _term("left of the last step", ("first forward",), states.left_over * case.tokens)
 
 
 def scales(case: Case, states: States) -> int:

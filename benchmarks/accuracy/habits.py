@@ -39,6 +39,8 @@ class Habits:
     """Mean tokens of a row where the table gives none."""
     own_layers: str = ""
     """The program whose own model code saves other tensors than transformers'."""
+    longest_first: bool = False
+    """Whether the first step has the longest row, which then is the peak."""
     packs: bool = False
     expandable: bool = False
     """Whether it sets expandable_segments, or its compiled layers come and go alike."""
@@ -162,12 +164,15 @@ def litgpt(row: Row) -> Habits:
     They are 4 V, their log-softmax 4 V, which gives way to their gradient: all of the loss comes before the head.
 
     Quantised, the head is too; bitsandbytes up to 0.42 keeps inputs of 4-bit linears; its 32-bit states may be paged
-    but are there. FSDP starts from a whole model on every card.
+    but are there. FSDP starts from a whole model on every card. 4-bit weights are quantised from float16.
+    Scripts of 2023 (PyTorch 2.1) began with the longest row, so that nothing was left of a step before.
     """
     quantised, sharded = bool(row.text("quant")), "fsdp" in row.text("parallelism")
     adapter = States(trained_bytes=2, step_copies=1.0, whole_at_first=sharded)
     if quantised:
-        adapter = States(trained_bytes=2, moment_bytes=8.0, step_copies=0.0, quantizes_head=True)
+        adapter = States(
+            trained_bytes=2, moment_bytes=8.0, step_copies=0.0, quantizes_head=True, dequantises_twice=True
+        )
     return Habits(
         practice=Practice(logit_bytes=8.0),
         states=States(trained_bytes=2, step_copies=1.0, whole_at_first=sharded),
@@ -176,6 +181,7 @@ def litgpt(row: Row) -> Habits:
         dropout=0.05,
         checkpointing=False,
         own_layers="litgpt",
+        longest_first="pytorch 2.1" in row.text("framework"),
     )
 
 

@@ -13,13 +13,27 @@ _DROPPED = 3
 """Bytes per element of a dropped input: 2 of its own and 1 of its mask."""
 
 
-def saved_by_litgpt(job: Job, size: Widths, *, rms: bool, keeps_inputs: bool) -> int:
-    """Bytes per token of one layer. `keeps_inputs`: 4-bit linears keep their input (bitsandbytes up to 0.42)."""
+def saved_by_litgpt(job: Job, size: Widths, *, rms: bool, caps: bool) -> int:
+    """Bytes per token of one layer. 4-bit linears keep their input (bitsandbytes up to 0.42).
+
+    `caps`: scores are capped and so written out: tanh 2 B, softmax 4 B and its 16-bit copy 2 B of each.
+    """
     adapted = set(job.adapter.target_modules) if job.adapter else set()
     full = job.method == "full"
     total = _norms(size, rms=rms, full=full) + _attention(size) + _mlp(size, full=full)
     total += 0 if full else _adapters(size, adapted)
-    return total + (4 * size.hidden + 2 * size.ffn if keeps_inputs else 0)
+    total += 8 * size.heads * job.max_seq_length if caps else 0
+    return total + (4 * size.hidden + 2 * size.ffn if job.method == "qlora" else 0)
+
+
+def left_of_last_step(job: Job, size: Widths, *, layers: int, vocab: int, rms: bool) -> int:
+    """Bytes per token that the name `logits` holds of the last micro-step until the model has returned new ones.
+
+    Old and new float32 logits and new ones in 16 bits are 2 V more than the loss. Inputs of 4-bit linears are
+    attributes of their nodes, so that backward does not free them.
+    """
+    inputs = (2 if rms else 1) * size.hidden + size.queries + size.ffn if job.method == "qlora" else 0
+    return 2 * vocab + 2 * layers * inputs
 
 
 def _norms(size: Widths, *, rms: bool, full: bool) -> int:

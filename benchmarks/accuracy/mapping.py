@@ -9,14 +9,14 @@ from accuracy.compiled_layer import saved_compiled
 from accuracy.habits import Habits, habits_of
 from accuracy.jobs import CannotMapError, job_of
 from accuracy.lengths import mean_length
-from accuracy.litgpt_layer import saved_by_litgpt
+from accuracy.litgpt_layer import left_of_last_step, saved_by_litgpt
 from accuracy.machines import machine
 from accuracy.models import as_litgpt_builds, find_shape, with_linear_experts
 from accuracy.peft_methods import method_of
 from accuracy.rows import UNITS, Row
 from accuracy.setting import Base, Engine, Reading, Setting, Unmapped
 from tunekit.errors import TunekitError
-from tunekit.memory.layer_code import RMS_NORM, adapter_reach, widths
+from tunekit.memory.layer_code import RMS_NORM, Widths, adapter_reach, widths
 from tunekit.memory.practice import Practice
 from tunekit.model_shape.shape import ModelShape, ParameterTensor
 from tunekit.recipe.job import Job
@@ -91,7 +91,7 @@ def _map(row: Row) -> Setting:
         shape=shape,
         hardware=machine(row, job.batch.world_size),
         practice=_practice_of(row, habits, engine, job, shape),
-        states=states,
+        states=replace(states, left_over=_left_over(habits, job, shape)),
         reading=reading,
         measured_bytes=_measured(row, habits, reading, job.batch.world_size),
         ran=_ran(row),
@@ -126,9 +126,20 @@ def _practice_of(row: Row, habits: Habits, engine: Engine, job: Job, shape: Mode
         return replace(practice, layer_bytes=saved_compiled(size, adapter_reach(shape, job.adapter).ranks))
     if habits.own_layers != "litgpt":
         return practice
-    rms = size.code.norm_frozen == RMS_NORM.norm_frozen
-    each = saved_by_litgpt(job, size, rms=rms, keeps_inputs=job.method == "qlora")
-    return replace(practice, layer_bytes=each)
+    caps = shape.family == "gemma2"
+    logits = practice.logit_bytes + (2.0 if caps else 0.0)
+    return replace(practice, layer_bytes=saved_by_litgpt(job, size, rms=_has_rms(size), caps=caps), logit_bytes=logits)
+
+
+def _has_rms(size: Widths) -> bool:
+    return size.code.norm_frozen == RMS_NORM.norm_frozen
+
+
+def _left_over(habits: Habits, job: Job, shape: ModelShape) -> int:
+    if habits.own_layers != "litgpt" or habits.longest_first:
+        return 0
+    size = widths(shape)
+    return left_of_last_step(job, size, layers=shape.num_layers, vocab=shape.vocab_size, rms=_has_rms(size))
 
 
 def _practice(row: Row, habits: Habits, engine: Engine, method: str) -> Practice:

@@ -45,6 +45,10 @@ class States:
     """Whether FSDP leaves what is trained whole on every rank (adapters as ignored modules)."""
     quantizes_head: bool = False
     """Whether the output head of a quantised base is quantised too."""
+    dequantises_twice: bool = False
+    """Whether 4-bit weights are dequantised in float16 and copied to bfloat16."""
+    left_over: int = 0
+    """Bytes per token that the last micro-step leaves until this one has its logits."""
     whole_at_first: bool = False
     """Whether every process holds the whole model before FSDP shares it, within what is read."""
     optimizer_in_ram: bool = False
