@@ -12,14 +12,14 @@ from tunekit.planner.plan import Trust
 from tunekit.planner.search import Settled, Trial, leanest
 from tunekit.planner.zero import SLOWNESS, ladder, over_pcie, why
 from tunekit.recipe.checks import remarks
+from tunekit.speed.rates import adam_rate
+from tunekit.speed.stepping import NVME_FP32
 from tunekit.units import GB, GIB, format_bytes, format_seconds
 
 BF16_FAMILIES = ("llama", "mistral", "mixtral", "qwen2", "qwen3", "gemma", "gemma2", "phi3", "olmo", "olmo2")
 """Families whose weights were trained in bf16 and may overflow in fp16."""
 EAGER_TOKENS = 2048
 LARGE_BUCKET = 500_000_000
-CPU_ADAM_RATE = {False: 1.0e9, True: 2.0e9}
-"""Parameters per second that DeepSpeed's CPU Adam steps on a desktop: fp32 states (0.6 to 1.4 seen), bf16 states."""
 
 Advice: TypeAlias = Callable[[Settled, Trial], Iterator[str]]
 
@@ -74,7 +74,7 @@ def _wasted_boundary(settled: Settled, trial: Trial) -> Iterator[str]:
     zero, batch = trial.job.zero, trial.job.batch
     if zero.offload_optimizer != "cpu" or trial.job.accelerator == "cpu":
         return
-    seconds = settled.num_trainable / CPU_ADAM_RATE[zero.bf16_states]
+    seconds = settled.num_trainable / adam_rate(settled.hardware, bf16=zero.bf16_states).value
     passes = batch.gradient_accumulation_steps
     if passes < 4 and seconds >= 1:
         often = "every pass" if passes == 1 else f"every {passes} passes"
@@ -103,7 +103,7 @@ def about(seconds: float) -> str:
 
 def nvme_traffic(settled: Settled) -> tuple[int, float]:
     """Bytes read and again written per optimizer step (16 per trained parameter), and seconds on the fastest drive."""
-    moved = 16 * settled.num_trainable
+    moved = NVME_FP32 * settled.num_trainable
     disk = max(settled.hardware.disks, key=lambda disk: disk.write_rate)
     return moved, moved / disk.read_rate + moved / disk.write_rate
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from tunekit.planner.advice import CPU_ADAM_RATE, about, nvme_traffic
+from tunekit.planner.advice import about, nvme_traffic
 from tunekit.planner.change import Change, Setting
 from tunekit.planner.resolve import Resolved
 from tunekit.planner.zero import GATHER_COST, SLOWNESS, ladder, over_pcie
 from tunekit.recipe.schema import MethodKind
+from tunekit.speed.rates import adam_rate
 from tunekit.units import format_bytes
 
 Family: TypeAlias = tuple[Change, ...]
@@ -168,7 +169,7 @@ def _preset_note(found: Resolved, preset: str) -> str:
     if preset == "z3_offload_nvme":
         return _nvme_note(found)
     bf16 = preset.endswith("bf16")
-    seconds = found.settled.num_trainable / CPU_ADAM_RATE[bf16]
+    seconds = found.settled.num_trainable / adam_rate(found.settled.hardware, bf16=bf16).value
     note = f"the CPU steps the optimizer: {about(seconds)} per step"
     return note + ("; bf16 states, loss 3.12 instead of 3.09 (DeepSpeed, 6.9B)" if bf16 else "")
 

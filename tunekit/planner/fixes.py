@@ -18,6 +18,7 @@ from tunekit.planner.change import Change, Setting, applied, joined
 from tunekit.planner.plan import Fix, Trust, Verdict
 from tunekit.planner.resolve import Resolved, resolve
 from tunekit.planner.verdict import Demand
+from tunekit.speed.estimate import estimate_speed
 from tunekit.units import GIB, format_bytes
 
 _ORDER: dict[Verdict, int] = {"fits": 0, "tight": 1, "rejected": 2}
@@ -99,6 +100,11 @@ def _plan_again(first: Resolved, change: Change, trust: Trust) -> Option | None:
     return Option(change=change, found=found, saved=_saved(first, found))
 
 
+def _speed(found: Resolved) -> float | None:
+    speed = estimate_speed(found.trial.job, found.settled.shape, found.settled.hardware)
+    return None if speed is None else speed.tokens_per_second.expected
+
+
 def _saved(first: Resolved, after: Resolved) -> int:
     worst = first.trial.judgement.worst
     return worst.expected_bytes - _same_place(worst, after).expected_bytes
@@ -156,6 +162,7 @@ def _fix(option: Option) -> Fix:
         saves_bytes=max(0, option.saved),
         note=option.change.note,
         verdict=option.verdict,
+        tokens_per_second=_speed(option.found),
     )
 
 

@@ -39,6 +39,8 @@ class Fix:
     note: str
     verdict: Verdict
     """The verdict of the plan after this change."""
+    tokens_per_second: float | None = None
+    """Expected, after this change; None where no speed is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

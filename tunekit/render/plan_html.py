@@ -100,11 +100,12 @@ def _fixes(plan: Plan) -> str:
         (
             _badge("not enough" if fix.verdict == "rejected" else fix.verdict),
             escape(format_bytes(fix.saves_bytes)) if fix.saves_bytes else "",
+            f"{fix.tokens_per_second:,.0f}" if fix.tokens_per_second else "",
             f"<code>{escape(fix.set)}</code><br>{escape(fix.note)}",
         )
         for fix in plan.fixes
     ]
-    return _table(("then", "saves", "set this, and what it costs"), rows)
+    return _table(("then", "saves", "tokens/s", "set this, and what it costs"), rows)
 
 
 def _decisions(plan: Plan) -> str:

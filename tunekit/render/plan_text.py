@@ -54,32 +54,33 @@ def _parts(plan: Plan, console: Console, *, explain: bool, before: MeasuredBefor
     yield _headline(plan)
     yield Text(plan.reason + "\n")
     yield _grid(facts(plan))
-    yield from _section("Memory, expected GiB and share of usable", _memory(plan, console))
+    yield from section("Memory, expected GiB and share of usable", _memory(plan, console))
     if before is not None:
-        yield from _section("Measured before", _measured_before(plan, before))
-    yield from _section("Judges", _judges(plan))
-    yield from _section("Largest parts", _terms(plan))
-    yield from _section("Speed", _speed(plan))
+        yield from section("Measured before", _measured_before(plan, before))
+    yield from section("Judges", _judges(plan))
+    yield from section("Largest parts", _terms(plan))
+    yield from section("Speed", _speed(plan))
     if plan.decisions:
         decisions = _decisions_in_full(plan) if explain else _decisions(plan)
-        yield from _section("Decided for you (write the key to overrule)", decisions)
+        yield from section("Decided for you (write the key to overrule)", decisions)
     if plan.warnings:
-        yield from _section("Warnings", _list(plan.warnings))
+        yield from section("Warnings", _list(plan.warnings))
     if plan.fixes:
-        yield from _section(_fixes_title(plan), _fixes(plan.fixes))
+        yield from section(_fixes_title(plan), fixes_table(plan.fixes))
     elif plan.verdict == "rejected":
-        yield from _section("What to change", Text("Nothing that tunekit knows makes this fit a shipped machine."))
+        yield from section("What to change", Text("Nothing that tunekit knows makes this fit a shipped machine."))
     if explain:
-        yield from _section("Every term: formula with its numbers, source", term_list(plan))
+        yield from section("Every term: formula with its numbers, source", term_list(plan))
         if plan.speed is not None:
-            yield from _section("Every cost of a step: formula with its numbers, source", _costs(plan.speed))
+            yield from section("Every cost of a step: formula with its numbers, source", _costs(plan.speed))
 
 
 def _headline(plan: Plan) -> Text:
     return Text.assemble((plan.verdict.upper(), f"bold {STYLES[plan.verdict]}"), "  ", (title(plan), "bold"))
 
 
-def _section(name: str, body: RenderableType) -> Iterator[RenderableType]:
+def section(name: str, body: RenderableType) -> Iterator[RenderableType]:
+    """A titled part of a page."""
     yield Text(f"\n{name}", style="bold")
     yield Padding(body, (0, 0, 0, 2))
 
@@ -225,11 +226,14 @@ def _fixes_title(plan: Plan) -> str:
     return "What to change" if plan.verdict == "rejected" else "To be sure that it fits"
 
 
-def _fixes(fixes: tuple[Fix, ...]) -> Table:
-    table = _table("then", "saves", "type this, and what it costs")
-    table.columns[1].justify = "right"
+def fixes_table(fixes: tuple[Fix, ...]) -> Table:
+    """Changes with what they save and cost."""
+    fast = any(fix.tokens_per_second for fix in fixes)
+    table = _table("then", "saves", *(["tokens/s"] if fast else []), "type this, and what it costs")
+    table.columns[1].justify = table.columns[-2].justify = "right"
     for fix in fixes:
         verdict = Text("not enough" if fix.verdict == "rejected" else fix.verdict, STYLES[fix.verdict])
         saves = format_bytes(fix.saves_bytes) if fix.saves_bytes else "-"
-        table.add_row(verdict, saves, Text.assemble((fix.set, "bold"), "\n", (fix.note, "dim")))
+        rate = [f"{fix.tokens_per_second:,.0f}" if fix.tokens_per_second else "-"] if fast else []
+        table.add_row(verdict, saves, *rate, Text.assemble((fix.set, "bold"), "\n", (fix.note, "dim")))
     return table

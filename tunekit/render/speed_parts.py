@@ -10,6 +10,8 @@ from tunekit.speed.run import run_cost
 from tunekit.speed.terms import Band, RunCost, SpeedEstimate, SpeedTerm
 from tunekit.units import GB, format_seconds
 
+TB = 1000 * GB
+"""Vendors rate endurance in TB."""
 TOKENS_TOLD = 1_000_000
 """Where the number of steps is not known, what so many tokens take is told."""
 NO_ESTIMATE = (
@@ -74,7 +76,7 @@ def _more(plan: Plan, speed: SpeedEstimate) -> Iterator[str]:
     if speed.nvme_bytes_per_step:
         written = run_cost(speed, speed.run.steps if speed.run else 1000, plan.hardware)
         life = f", {written.nvme_life:.1%} of what the drive is rated for" if written.nvme_life else ""
-        yield f"{written.steps:,} steps write {written.nvme_bytes / GB / 1000:,.1f} TB to the drive{life}"
+        yield f"{written.steps:,} steps write {written.nvme_bytes / TB:,.1f} TB to the drive{life}"
 
 
 def truth_line(plan: Plan) -> str:

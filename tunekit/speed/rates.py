@@ -72,8 +72,8 @@ def rates_of(hardware: Hardware) -> Rates:
         collective=_given(measured.all_gather_rate) or _collective(hardware, to_gpu),
         overlap=_overlap(hardware.link, to_gpu),
         copy_overlap=_overlap(None, to_gpu),
-        adam_fp32=_given(measured.adam_fp32_rate) or _adam(hardware.host, ADAM_FP32_BYTES),
-        adam_bf16=_given(measured.adam_bf16_rate) or _adam(hardware.host, ADAM_BF16_BYTES),
+        adam_fp32=adam_rate(hardware, bf16=False),
+        adam_bf16=adam_rate(hardware, bf16=True),
         nvme_read=_drive(hardware, "read_rate"),
         nvme_write=_drive(hardware, "write_rate"),
         step=STEP,
@@ -184,6 +184,13 @@ def _overlap(link: Link | None, to_gpu: Rate) -> Rate:
 
 OVERLAP_RATE = 31 * GB
 """Pinned copies at this rate would leave nothing to wait for; PCIe 4.0 x16 reaches 0.8 of it, x8 0.4."""
+
+
+def adam_rate(hardware: Hardware, *, bf16: bool) -> Rate:
+    """Parameters per second that DeepSpeed's CPU Adam steps with these states, on any machine."""
+    measured = hardware.measured or Measured(date="")
+    known = _given(measured.adam_bf16_rate if bf16 else measured.adam_fp32_rate)
+    return known or _adam(hardware.host, ADAM_BF16_BYTES if bf16 else ADAM_FP32_BYTES)
 
 
 def _adam(host: Host, moved: int) -> Rate:

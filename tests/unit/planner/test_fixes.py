@@ -161,3 +161,10 @@ def test_a_larger_machine_saves_nothing() -> None:
 def test_a_larger_machine_saves_nothing_even_where_more_cards_share() -> None:
     found = fixes("meta-llama/Llama-2-70b-chat-hf", "lora", zero__preset="z3", train__micro_batch_size=1)
     assert named(found, "hardware=8x_a100_80gb").saves_bytes == 0
+
+
+def test_a_fix_says_how_fast_the_plan_is_then() -> None:
+    found = fixes(CODELLAMA_34B, "full", zero__preset="z3_offload")
+    rates = {fix.set.split()[0]: fix.tokens_per_second for fix in found}
+    assert all(rates.values())
+    assert rates["method.kind=qlora"] > rates["method.kind=lora"]  # type: ignore[operator]

@@ -5,7 +5,7 @@ from speed_jobs import NVLINK, PCIE_X8, box
 
 from tunekit.hardware.profiles import load_profile, profile_names
 from tunekit.hardware.spec import Measured
-from tunekit.speed.rates import Rate, Rates, rates_of
+from tunekit.speed.rates import Rate, Rates, adam_rate, rates_of
 
 
 def test_every_rate_of_every_shipped_machine_has_a_band_and_a_source():
@@ -67,3 +67,8 @@ def test_roads_in_order():
 def test_few_cores_hold_adam_back():
     assert rates_of(box(cores=1)).adam_fp32.value < rates_of(box(cores=12)).adam_fp32.value
     assert rates_of(box(cores=12)).adam_fp32.value == rates_of(box(cores=64)).adam_fp32.value
+
+
+def test_adam_has_a_rate_on_machines_without_cards():
+    machine = replace(box(), gpus=(), link=None)
+    assert adam_rate(machine, bf16=False).value < adam_rate(machine, bf16=True).value
