@@ -102,10 +102,15 @@ def moments(case: Case, engine: Engine, states: States) -> MemoryTerm:
 
 
 def cast_weights(case: Case, engine: Engine, states: States) -> MemoryTerm:
-    """Autocast's 16-bit copies of float32 matrices, which autograd keeps until their backward: b N_t."""
-    narrow = case.job.method == "full" and case.weight_bytes < states.trained_bytes and engine in ("plain", "ddp")
-    matrices = sum(each.total for each in case.inventory.trainable if each.role == "linear")
-    size = case.weight_bytes * matrices if narrow else 0
+    """Autocast's 16-bit copies of float32 matrices, which autograd keeps until their backward: b each element.
+
+    A frozen base in float32 is cast likewise: every matrix, since inputs need gradients.
+    """
+    inventory, full = case.inventory, case.job.method == "full"
+    wide = states.trained_bytes == 4 if full else states.frozen_upcast and states.base == "plain"
+    cast = (*inventory.trainable, *inventory.frozen) if engine in ("plain", "ddp") and wide else ()
+    matrices = sum(each.total for each in cast if each.role in ("linear", "head"))
+    size = case.weight_bytes * matrices if case.weight_bytes == 2 else 0
     return _term("cast weights", ("first forward", "step"), size, moments=("loss", "backward start"))
 
 

@@ -165,17 +165,20 @@ def litgpt(row: Row) -> Habits:
 
     Quantised, the head is too; bitsandbytes up to 0.42 keeps inputs of 4-bit linears; its 32-bit states may be paged
     but are there. FSDP starts from a whole model on every card. 4-bit weights are quantised from float16.
-    Scripts of 2023 (PyTorch 2.1) began with the longest row, so that nothing was left of a step before.
+    Mixed precision stores all in float32. Scripts of 2023 (PyTorch 2.1) began with the longest row, so that nothing
+    was left of a step before.
     """
     quantised, sharded = bool(row.text("quant")), "fsdp" in row.text("parallelism")
-    adapter = States(trained_bytes=2, step_copies=1.0, whole_at_first=sharded)
+    wide = "mixed" in row.text("compute_dtype")
+    full = States(trained_bytes=4 if wide else 2, whole_at_first=sharded)
+    adapter = replace(full, frozen_upcast=wide)
     if quantised:
         adapter = States(
             trained_bytes=2, moment_bytes=8.0, step_copies=0.0, quantizes_head=True, dequantises_twice=True
         )
     return Habits(
-        practice=Practice(logit_bytes=8.0),
-        states=States(trained_bytes=2, step_copies=1.0, whole_at_first=sharded),
+        practice=Practice(logit_bytes=8.0, residual_bytes=4 if wide else None),
+        states=full,
         adapter_states=adapter,
         reading="allocated",
         dropout=0.05,

@@ -67,3 +67,10 @@ def test_weights_in_ram_pass_through_the_device_part_by_part():
     assert found["reduced gradients taken to RAM"].device_bytes == 4 * (layer // 2) // 2
     assert "shards brought from RAM" not in terms("fsdp", states)
     assert "trained weights" not in found
+
+
+def test_a_frozen_base_in_float32_is_cast_too():
+    lora = {"method": "lora", "base_weight_dtype": "bf16"}
+    cast = terms("plain", States(frozen_upcast=True), **lora)["cast weights"].device_bytes
+    assert 0.4 < cast / terms("plain", States(frozen_upcast=True), **lora)["frozen base"].device_bytes < 0.5
+    assert "cast weights" not in terms("plain", States(trained_bytes=4), **lora)
