@@ -105,7 +105,7 @@ def around_the_step(case: SpeedCase) -> SpeedTerm:
 def data_loading(case: SpeedCase) -> SpeedTerm:
     """T x passes x seconds per token in the training process; worker processes (data.num_workers) hide it."""
     tokens = case.tokens * case.passes if not case.job.num_workers else 0
-    rate = case.rates.row
+    rate = case.rates.packed_row if case.job.packing else case.rates.row
     return SpeedTerm(
         name="making batches",
         seconds=tokens * rate.value,

@@ -56,4 +56,5 @@ def test_nvme_states_are_read_and_written():
 
 def test_worker_processes_make_the_batches():
     assert stepping.data_loading(case(num_workers=2)).high == 0
-    assert stepping.data_loading(case()).seconds > 0
+    packed, padded = (stepping.data_loading(case(packing=packing)).seconds for packing in (True, False))
+    assert packed > padded > 0
