@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,8 @@ PACKAGES = ("torch", "transformers", "trl", "peft", "deepspeed", "bitsandbytes",
 def run(script: str, *, about: str, prefix: str, accelerator: str, grids: Sequence[str]) -> None:
     """Parse, run, write, compare. SystemExit 4 where cards are asked for and none is here."""
     options = _parser(about, script, accelerator, grids).parse_args()
+    # Ended from outside, the ranks of the case in work are ended too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     here = machine_of(options.accelerator)
     cases = tuple(case for name in options.grid for case in grid(name, here))
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,14 @@ from trials.command import machine_of, origin_of, run, run_missing
 from trials.rows import Origin, case_name, read_file
 
 from tests.plans import CPU_BOX, DUAL_4090
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    """The command takes SIGTERM over; other tests get it back."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 def test_without_a_card_a_clear_message_and_code_4(
@@ -67,3 +77,11 @@ def test_listing_names_the_cases_and_runs_nothing(
     monkeypatch.setattr("sys.argv", ["x", "--list", "--grid", "tiny"])
     run("x.py", about="x", prefix="TKX", accelerator="cpu", grids=("cpu",))
     assert capsys.readouterr().out.count("smollm2-135m-1l-") == 4
+
+
+def test_ended_from_outside_it_ends_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["x", "--list", "--grid", "tiny"])
+    run("x.py", about="x", prefix="TKX", accelerator="cpu", grids=("cpu",))
+    with pytest.raises(SystemExit) as ended:
+        signal.raise_signal(signal.SIGTERM)
+    assert ended.value.code == 143
