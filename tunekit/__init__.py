@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from tunekit.memory.llamafactory_table import TableCheck
     from tunekit.memory.terms import MemoryEstimate, MemoryTerm
     from tunekit.model_shape.shape import ModelShape
-    from tunekit.notebook import launch, load, plan
+    from tunekit.notebook import fit, launch, load, plan
     from tunekit.planner.plan import Decision, Fix, Plan
+    from tunekit.planner.search_result import SearchResult
     from tunekit.recipe.job import Job
     from tunekit.recipe.schema import Recipe
     from tunekit.run import Run
@@ -25,6 +26,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "load": "tunekit.notebook",
     "plan": "tunekit.notebook",
+    "fit": "tunekit.notebook",
     "launch": "tunekit.notebook",
     "Run": "tunekit.run",
     "Recipe": "tunekit.recipe.schema",
@@ -35,6 +37,7 @@ _HOMES = {
     "MemoryEstimate": "tunekit.memory.terms",
     "TableCheck": "tunekit.memory.llamafactory_table",
     "Plan": "tunekit.planner.plan",
+    "SearchResult": "tunekit.planner.search_result",
     "Decision": "tunekit.planner.plan",
     "Fix": "tunekit.planner.plan",
     "TunekitError": "tunekit.errors",
@@ -62,10 +65,12 @@ __all__ = [
     "RecipeError",
     "Run",
     "RunFailed",
+    "SearchResult",
     "TableCheck",
     "TunekitError",
     "UsageError",
     "__version__",
+    "fit",
     "launch",
     "load",
     "plan",

@@ -1,4 +1,4 @@
-"""What a notebook or script calls: `load`, `plan`, `launch`. No torch here: the ranks are processes of their own."""
+"""What a notebook or script calls: `load`, `plan`, `fit`, `launch`. No torch: ranks are processes of their own."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from tunekit.recipe.placing import placed, shown_name
 from tunekit.recipe.schema import Recipe
 
 if TYPE_CHECKING:
+    from tunekit.model_shape.shape import ModelShape
+    from tunekit.planner.search_result import Goal, SearchResult
+    from tunekit.recipe.schema import MethodKind
     from tunekit.run import Run
 
 Source: TypeAlias = str | Path | Mapping[str, Any] | Recipe | LoadedRecipe
@@ -70,6 +73,35 @@ def launch(
     return run
 
 
+def fit(
+    model: str,
+    overrides: Overrides = (),
+    *,
+    on: str | Hardware | None = None,
+    method: MethodKind | None = None,
+    tokens: int | None = None,
+    data: str | None = None,
+    goal: Goal = "speed",
+    trust: Trust = "both",
+) -> SearchResult:
+    """Search the ways to train a model on a machine and recommend one. Starts nothing; needs no GPU.
+
+    `overrides` are keys of a recipe that are fixed, such as `train.max_seq_length=4096`; `method` full, lora or qlora,
+    else all three are searched. Hours are told for `tokens`, for `data` times `train.num_epochs`, or for a million.
+    UsageError: the machine has no GPU. MissingError: the model is not known here and the network does not have it.
+    """
+    from tunekit.planner.fit import find_plans
+    from tunekit.planner.fit_recipe import check_goal, open_recipe, tokens_asked
+
+    check_trust(trust)
+    check_goal(goal)
+    loaded = read_source(open_recipe(model, data=data, method=method), overrides)
+    recipe, shape, hardware = _aim(loaded, on)
+    count, said = tokens_asked(recipe, tokens=tokens, data=data)
+    with _placing(loaded, recipe):
+        return find_plans(recipe, shape, hardware, goal=goal, tokens=count, tokens_said=said, trust=trust)
+
+
 def read_source(source: Source, overrides: Overrides = ()) -> LoadedRecipe:
     """The recipe with its text and path, whatever it was given as."""
     if isinstance(overrides, str):
@@ -86,16 +118,29 @@ def read_source(source: Source, overrides: Overrides = ()) -> LoadedRecipe:
 
 def plan_loaded(loaded: LoadedRecipe, *, on: str | Hardware | None = None, trust: Trust = "both") -> Plan:
     """Plan a recipe that was read; every problem carries the line it is about."""
+    check_trust(trust)
+    recipe, shape, hardware = _aim(loaded, on)
+    with _placing(loaded, recipe):
+        return make_plan(recipe, shape, hardware, trust=trust)
+
+
+def _aim(loaded: LoadedRecipe, on: str | Hardware | None) -> tuple[Recipe, ModelShape, Hardware]:
+    """The recipe naming its machine, the model's shape, and the machine."""
     from tunekit.hub import find_shape
 
-    check_trust(trust)
     recipe = _aimed(loaded, on)
     with _about("hardware", loaded, place="--on" if on else ""):
         hardware = on if isinstance(on, Hardware) else find_hardware(recipe.hardware)
     with _about("model.path", loaded):
         shape = find_shape(recipe.model.path, recipe.model.revision)
+    return recipe, shape, hardware
+
+
+@contextmanager
+def _placing(loaded: LoadedRecipe, recipe: Recipe) -> Iterator[None]:
+    """Give every problem of a recipe the line it is about."""
     try:
-        return make_plan(recipe, shape, hardware, trust=trust)
+        yield
     except RecipeError as error:
         problems = placed(error.problems, loaded)
         raise RecipeError(problems, source=_faulty_file(problems, recipe) or shown_name(loaded)) from None

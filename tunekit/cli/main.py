@@ -78,6 +78,48 @@ def launch(
     launch_recipe(recipe, overrides or [], on=on, trust=trust, dry=dry_run, json=json, master_port=master_port)
 
 
+@app.command(cls=RecipeCommand)
+def fit(
+    model: Annotated[
+        str, typer.Argument(help="Hub id, local folder with config.json, or .gguf file.", metavar="MODEL")
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Keys of a recipe that are fixed, e.g. method.rank=64.", metavar="[KEY=VALUE]..."),
+    ] = None,
+    on: OnHardware = None,
+    method: Annotated[
+        str | None, typer.Option("--method", help="full, lora or qlora. Not set: all three are searched.")
+    ] = None,
+    seq: Annotated[int | None, typer.Option("--seq", help="Tokens per row. Not set: 2048.")] = None,
+    tokens: Annotated[int | None, typer.Option("--tokens", help="Tokens to train on: what hours are told for.")] = None,
+    data: Annotated[str | None, typer.Option("--data", metavar="PATH", help="The data: its size tells tokens.")] = None,
+    epochs: Annotated[float | None, typer.Option("--epochs", help="Passes over --data. Not set: 1.")] = None,
+    goal: Annotated[str, typer.Option("--goal", help="speed, memory or cost.")] = "speed",
+    trust: TrustOption = "both",
+    write: Annotated[Path | None, typer.Option("--write", metavar="FILE", help="Save it as a recipe.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Search every way to train MODEL on a machine, and recommend one. Starts nothing."""
+    from tunekit.cli.fit import Asked, show_fit
+
+    fixed = {"train.max_seq_length": seq, "train.num_epochs": epochs}
+    words = [
+        f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in fixed.items() if value
+    ]
+    asked = Asked(
+        model=model,
+        overrides=(*(overrides or ()), *words),
+        on=on,
+        method=method,
+        tokens=tokens,
+        data=data,
+        goal=goal,
+        trust=trust,
+    )
+    show_fit(asked, write=write, json=json)
+
+
 @recipes_app.callback(invoke_without_command=True)
 def recipes(context: typer.Context, json: JsonOption = False) -> None:
     """List the shipped recipes."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from tunekit.errors import UsageError
+from tunekit.cli.new_file import write_new
 from tunekit.recipe.listing import Listed, listed_recipes, shipped_text
 
 if TYPE_CHECKING:
@@ -38,20 +38,8 @@ def show_recipe(name: str) -> None:
 def copy_recipe(name: str, file: Path) -> None:
     """Write a shipped recipe to a new file; raises UsageError and changes nothing when the file exists."""
     text = _text(name)
-    try:
-        target = file / f"{name}.yaml" if file.is_dir() else file
-        made = not target.parent.exists()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # "x" never replaces a file.
-        with target.open("x", encoding="utf-8") as copy:
-            copy.write(text)
-    except FileExistsError as error:
-        raise UsageError(
-            f"{error.filename} exists and is not overwritten. Choose another name, or remove it first."
-        ) from None
-    except OSError as error:
-        raise UsageError(f"{error.filename} cannot be written: {error.strerror}. Choose another place.") from None
-    folder = f" (the folder {target.parent} was created)" if made else ""
+    target = file / f"{name}.yaml" if os.path.isdir(file) else file
+    folder = write_new(target, text)
     typer.echo(f"Copied {name} to {target}{folder}. Next: tunekit plan {shlex.quote(str(target))}")
 
 

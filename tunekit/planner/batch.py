@@ -16,8 +16,10 @@ from tunekit.recipe.schema import TrainSection
 
 DEFAULT_GLOBAL_BATCH = 16
 """Rows per optimizer step when nobody says: what eight of eleven peer launchers use or come to."""
-MICRO_BATCHES = (8, 4, 2, 1)
-"""Micro-batch sizes tried, largest first: beyond 8 rows of 2,048 tokens a card gains nothing."""
+MICRO_BATCHES = (32, 16, 8, 4, 2, 1)
+"""Micro-batch sizes tried, largest first."""
+USUAL_MICRO_BATCH = 8
+"""Beyond 8 rows of 2,048 tokens a card gains nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +87,7 @@ def _known_factors(wish: BatchWish) -> tuple[str, ...]:
     return (*(f"{name} {size}" for name, size in written if size is not None), processes(wish.world_size))
 
 
-def micro_candidates(wish: BatchWish, *, largest: int = MICRO_BATCHES[0]) -> tuple[int, ...]:
+def micro_candidates(wish: BatchWish, *, largest: int = USUAL_MICRO_BATCH) -> tuple[int, ...]:
     """Micro-batch sizes that keep the identity, largest first; one when the recipe fixes it. Needs `check_batch`."""
     if wish.micro is not None:
         return (wish.micro,)

@@ -55,7 +55,7 @@ class Resolved:
 def resolve(recipe: Recipe, shape: ModelShape, hardware: Hardware, trust: Trust = "both") -> Resolved:
     """Find the job. Raises RecipeError with every combination that cannot work on this model and machine."""
     stated = adopt_user_config(recipe)
-    settled, early, faults = _settle(stated, shape, hardware)
+    settled, early, faults = settle(stated, shape, hardware)
     outcome = search(settled, trust)
     faults += (*contradiction_problems(outcome.taken.rung, stated.zero), *outcome.taken.problems)
     if faults:
@@ -77,9 +77,10 @@ def decisions_of(found: Resolved) -> tuple[Decision, ...]:
     return _in_recipe_order((*found.early, *_searched(found.settled, found.outcome)))
 
 
-def _settle(
+def settle(
     recipe: Recipe, shape: ModelShape, hardware: Hardware
 ) -> tuple[Settled, tuple[Decision, ...], tuple[Problem, ...]]:
+    """What needs no search, the decisions made on the way, and the faults found."""
     adapter, decisions, faults = _adapter(recipe, shape)
     wish = BatchWish.of(recipe.train, hardware.world_size)
     clashes = check_batch(wish)

@@ -111,17 +111,18 @@ def leanest(settled: Settled, rung: Rung, trust: Trust) -> Trial:
     """The rung with the smallest micro-batch, recomputation, and the offload settings that suit the machine best."""
     micro = micro_candidates(settled.wish)[-1]
     trials: list[Trial] = []
-    for ratio, pin in product(_ratios(settled, rung), _pins(settled, rung)):
+    for ratio, pin in product(_ratios(settled, rung), pins(settled, rung)):
         zero, sizes = build_zero(rung, settled.placement, pin_memory=pin, offload_ratio=ratio)
-        job = _job(settled, zero, micro, checkpointing=_written_or(settled, default=True))
-        trials.append(_try(settled, rung, job, sizes, trust))
-        if trials[-1].fits and not (pin and _locks_too_much(settled, trials[-1])):
+        job = make_job(settled, zero, micro, checkpointing=_written_or(settled, default=True))
+        trials.append(try_job(settled, rung, job, sizes, trust))
+        if trials[-1].fits and not (pin and locks_too_much(settled, trials[-1])):
             break
     # Of two that are equally good the one without page-locking comes last and is taken.
     return min(reversed(trials), key=lambda trial: trial.preference)
 
 
-def _locks_too_much(settled: Settled, trial: Trial) -> bool:
+def locks_too_much(settled: Settled, trial: Trial) -> bool:
+    """Whether a trial that page-locks its buffers had better not, where the recipe leaves it open."""
     locked = pinned_bytes(trial.memory, trial.job.zero.stage)
     return settled.recipe.zero.pin_memory is None and not pin_memory(settled.hardware, pinned_bytes=locked).value
 
@@ -138,7 +139,8 @@ def _ratios(settled: Settled, rung: Rung) -> tuple[float, ...]:
     return _RATIOS if rung.facts.offload_ratio < 1 else (1.0,)
 
 
-def _pins(settled: Settled, rung: Rung) -> tuple[bool, ...]:
+def pins(settled: Settled, rung: Rung) -> tuple[bool, ...]:
+    """What to try for page-locking: what the recipe says, else with it first wherever something is offloaded."""
     wanted = settled.recipe.zero.pin_memory
     if wanted is not None:
         return (wanted,)
@@ -147,7 +149,8 @@ def _pins(settled: Settled, rung: Rung) -> tuple[bool, ...]:
     return (True, False)
 
 
-def _try(settled: Settled, rung: Rung, job: Job, sizes: BucketSizes, trust: Trust) -> Trial:
+def try_job(settled: Settled, rung: Rung, job: Job, sizes: BucketSizes, trust: Trust) -> Trial:
+    """Hold a job against both judges and the rules."""
     memory = estimate_memory(job, settled.shape, settled.hardware)
     table = check_table(job, settled.shape, settled.hardware)
     return Trial(
@@ -164,8 +167,8 @@ def _try(settled: Settled, rung: Rung, job: Job, sizes: BucketSizes, trust: Trus
 def _quicken(settled: Settled, base: Trial, trust: Trust) -> tuple[Trial, tuple[Trial, ...]]:
     too_large: list[Trial] = []
     for checkpointing, micro in _faster(settled, base):
-        job = _job(settled, base.job.zero, micro, checkpointing=checkpointing)
-        trial = _try(settled, base.rung, job, base.sizes, trust)
+        job = make_job(settled, base.job.zero, micro, checkpointing=checkpointing)
+        trial = try_job(settled, base.rung, job, base.sizes, trust)
         if trial.fits:
             return trial, tuple(too_large)
         too_large.append(trial)
@@ -182,7 +185,8 @@ def _faster(settled: Settled, base: Trial) -> Iterator[tuple[bool, int]]:
     yield from ((_written_or(settled, default=True), micro) for micro in sizes)
 
 
-def _job(settled: Settled, zero: Zero, micro: int, *, checkpointing: bool) -> Job:
+def make_job(settled: Settled, zero: Zero, micro: int, *, checkpointing: bool, packing: bool | None = None) -> Job:
+    """The job with these choices; `packing` None: as the recipe says, or as suits so many tokens."""
     recipe = settled.recipe
     tokens = micro * recipe.train.max_seq_length
     return Job(
@@ -193,7 +197,7 @@ def _job(settled: Settled, zero: Zero, micro: int, *, checkpointing: bool) -> Jo
         zero=zero,
         batch=solve_batch(settled.wish, micro),
         max_seq_length=recipe.train.max_seq_length,
-        packing=answer_packing(recipe, settled.attention, settled.accelerator, tokens).value,
+        packing=_packs(settled, tokens) if packing is None else packing,
         completion_only_loss=answer_completion_only_loss(recipe.data).value,
         precision=settled.precision,
         attention=settled.attention,
@@ -206,6 +210,10 @@ def _job(settled: Settled, zero: Zero, micro: int, *, checkpointing: bool) -> Jo
         keep_checkpoints=recipe.output.keep_checkpoints,
         num_workers=recipe.data.num_workers,
     )
+
+
+def _packs(settled: Settled, tokens: int) -> bool:
+    return answer_packing(settled.recipe, settled.attention, settled.accelerator, tokens).value
 
 
 def shortfall(trial: Trial) -> str:

@@ -121,7 +121,7 @@ def rungs(recipe: Recipe, hardware: Hardware) -> tuple[Rung, ...]:
         return (Rung(preset=zero.config, facts=preset_facts(load_user_config(zero.config)), auto=False),)
     if zero.preset is not None:
         return (_rung(zero.preset, auto=False),)
-    agreeing = tuple(rung for rung in ladder(recipe.method.kind, hardware) if _agrees(rung, zero))
+    agreeing = tuple(rung for rung in ladder(recipe.method.kind, hardware) if agrees(rung, zero))
     return agreeing or (_written_out(zero),)
 
 
@@ -143,7 +143,8 @@ def ladder(method: MethodKind, hardware: Hardware) -> tuple[Rung, ...]:
     return tuple(_rung(name) for name in names)
 
 
-def _agrees(rung: Rung, zero: ZeroSection) -> bool:
+def agrees(rung: Rung, zero: ZeroSection) -> bool:
+    """Whether a rung has every value that the recipe states."""
     return not _contradictions(rung, zero)
 
 

@@ -1,0 +1,89 @@
+"""`tunekit fit`: search the plans of a model on a machine, print the frontier, write the best as a recipe."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import typer
+
+from tunekit.cli.new_file import write_new
+from tunekit.notebook import fit
+from tunekit.planner.plan import Trust
+from tunekit.planner.search_result import Goal, SearchResult
+from tunekit.recipe.schema import MethodKind
+
+REJECTED = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the user typed behind `tunekit fit`."""
+
+    model: str
+    overrides: tuple[str, ...] = ()
+    on: str | None = None
+    method: str | None = None
+    tokens: int | None = None
+    data: str | None = None
+    goal: str = "speed"
+    trust: str = "both"
+
+    @property
+    def typed(self) -> str:
+        """The same words again, as they are typed in a shell."""
+        flags = {"on": self.on, "method": self.method, "tokens": self.tokens, "data": self.data}
+        words = ["tunekit", "fit", self.model, *self.overrides]
+        words += [part for name, value in flags.items() if value is not None for part in (f"--{name}", str(value))]
+        words += ["--goal", self.goal] if self.goal != "speed" else []
+        words += ["--trust", self.trust] if self.trust != "both" else []
+        return shlex.join(words)
+
+
+def show_fit(asked: Asked, *, write: Path | None, json: bool) -> None:
+    """Search and print; exits with 3 where nothing fits. Raises what `fit` raises, and UsageError for a file there."""
+    found = fit(
+        asked.model,
+        asked.overrides,
+        on=asked.on,
+        method=cast("MethodKind | None", asked.method),
+        tokens=asked.tokens,
+        data=asked.data,
+        goal=cast("Goal", asked.goal),
+        trust=cast("Trust", asked.trust),
+    )
+    written = _write(found, write) if write is not None and found.recommended is not None else ""
+    if json:
+        from tunekit.planner.search_json import search_to_json
+
+        typer.echo(jsonlib.dumps(search_to_json(found), indent=2))
+    else:
+        _print(found)
+        typer.echo(_next(found, asked, write, written))
+    if found.recommended is None:
+        raise typer.Exit(REJECTED)
+
+
+def _write(found: SearchResult, file: Path) -> str:
+    from tunekit.planner.fit_recipe import recipe_text
+
+    return f"Written to {file}{write_new(file, recipe_text(found))}."
+
+
+def _print(found: SearchResult) -> None:
+    from rich.console import Console
+
+    from tunekit.render.fit_text import render_search
+
+    render_search(found, Console(highlight=False))
+
+
+def _next(found: SearchResult, asked: Asked, write: Path | None, written: str) -> str:
+    if found.recommended is None:
+        return "\nNothing was started."
+    if write is None:
+        return f"\nNext: {asked.typed} --write my.yaml"
+    return f"\n{written} Next: tunekit launch {shlex.quote(str(write))}"

@@ -1,0 +1,27 @@
+"""Files that a command writes for the user: never over one that is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tunekit.errors import UsageError
+
+
+def write_new(target: Path, text: str) -> str:
+    """Write a new file and its folder; what to add to the message where the folder was made.
+
+    Raises UsageError and changes nothing when the file exists or cannot be written.
+    """
+    try:
+        made = not target.parent.exists()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # "x" never replaces a file.
+        with target.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise UsageError(
+            f"{error.filename} exists and is not overwritten. Choose another name, or remove it first."
+        ) from None
+    except OSError as error:
+        raise UsageError(f"{error.filename} cannot be written: {error.strerror}. Choose another place.") from None
+    return f" (the folder {target.parent} was created)" if made else ""

@@ -1,0 +1,67 @@
+"""From the words of `tunekit fit` to a recipe with everything open, and from what was found to a recipe to keep."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, get_args
+
+from tunekit.errors import UsageError
+from tunekit.planner.search_result import Goal, SearchResult
+from tunekit.recipe.data_size import BYTES_PER_TOKEN, estimate_tokens
+from tunekit.recipe.keys import join_words
+from tunekit.recipe.loading import as_mapping, dump_yaml
+from tunekit.recipe.schema import MethodKind, Recipe
+from tunekit.units import GIB, format_count
+
+EXAMPLE_DATA = "examples/data/finetuning_qa.jsonl"
+
+
+def open_recipe(model: str, *, data: str | None = None, method: str | None = None) -> dict[str, Any]:
+    """A recipe of the model that leaves everything open, as `load_recipe` takes it. UsageError: no such method."""
+    if method is not None and method not in get_args(MethodKind):
+        raise UsageError(f"--method {method}: there is no such method; allowed: {join_words(get_args(MethodKind))}.")
+    name = re.sub(r"[^a-z0-9]+", "_", model.rstrip("/").rpartition("/")[2].lower()).strip("_")
+    found: dict[str, Any] = {
+        "model": {"path": model},
+        "data": {"path": data or EXAMPLE_DATA},
+        "output": {"dir": f"runs/{name or 'model'}_fit"},
+    }
+    return {**found, "method": {"kind": method}} if method else found
+
+
+def check_goal(goal: str) -> None:
+    """Raise UsageError when there is no such goal."""
+    if goal not in get_args(Goal):
+        raise UsageError(f"--goal {goal}: there is no such goal; allowed: {join_words(get_args(Goal))}.")
+
+
+def tokens_asked(recipe: Recipe, *, tokens: int | None, data: str | None) -> tuple[int | None, str]:
+    """How many tokens the run learns from, and who says so. UsageError: both are given, or the data does not tell."""
+    if tokens is not None and data is not None:
+        raise UsageError("--tokens and --data both say how much is learned from; type one of them.")
+    if tokens is not None:
+        if tokens < 1:
+            raise UsageError(f"--tokens {tokens}: must be 1 or more.")
+        return tokens, "--tokens"
+    if data is None:
+        return None, ""
+    epochs = recipe.train.num_epochs
+    once = estimate_tokens(data)
+    said = f"{data} at {BYTES_PER_TOKEN} bytes a token" + (f", {epochs:g} times" if epochs != 1 else "")
+    return max(1, round(once * epochs)), said
+
+
+def recipe_text(found: SearchResult) -> str:
+    """A recipe file that plans to the numbers of the recommended candidate. Needs one."""
+    best, plan = found.recommended, found.plan
+    assert best is not None
+    assert plan is not None
+    device, host, rate = best.device, best.host, best.speed.tokens_per_second
+    header = (
+        f"# {found.model_shape.name}: what `tunekit fit` recommends on {found.hardware.name} for {found.goal}.\n"
+        f"# Each GPU {device.expected_bytes / GIB:.1f} of {device.usable_bytes / GIB:.1f} GiB, RAM "
+        f"{host.expected_bytes / GIB:.1f} of {host.usable_bytes / GIB:.1f} GiB, {rate.expected:,.0f} tokens/s "
+        f"({rate.low:,.0f} to {rate.high:,.0f}); {format_count(found.tokens)} tokens take "
+        f"{best.run.hours.expected:.2g} h.\n"
+    )
+    return header + dump_yaml(as_mapping(plan.recipe, written_only=True))

@@ -1,0 +1,84 @@
+"""Which of the plans on the frontier is recommended for a goal, and why the next one was not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tunekit.planner.quality import MEANING, WORTH, in_order
+from tunekit.planner.search_result import Candidate, Goal
+from tunekit.units import format_bytes
+
+
+def expense(candidate: Candidate, goal: Goal) -> float:
+    """What a plan costs for the goal; every loss of quality counts as `WORTH` times that."""
+    return plain_expense(candidate, goal) * WORTH ** len(candidate.losses)
+
+
+def plain_expense(candidate: Candidate, goal: Goal) -> float:
+    """Seconds per token, the share of the fullest place, or kWh of the run with what swapping wears off the drive."""
+    if goal == "memory":
+        return candidate.fullness
+    if goal == "cost":
+        return candidate.run.kwh.expected * (1.0 + (candidate.run.nvme_life or 0.0))
+    return candidate.seconds_per_token
+
+
+def ranked(candidates: Sequence[Candidate], goal: Goal) -> tuple[Candidate, ...]:
+    """The best for the goal first; of equals the one that needs less GPU memory."""
+    return tuple(sorted(candidates, key=lambda each: (expense(each, goal), each.device.expected_bytes)))
+
+
+def runner_up(order: Sequence[Candidate]) -> Candidate | None:
+    """The next best that puts the states elsewhere or trains in another way."""
+    best = order[0]
+    return next((each for each in order[1:] if _kind(each) != _kind(best)), None)
+
+
+def _kind(candidate: Candidate) -> tuple[object, ...]:
+    zero = candidate.zero
+    return candidate.method, zero.stage, zero.offload_optimizer, zero.offload_param, candidate.losses
+
+
+def why_not(best: Candidate, other: Candidate, goal: Goal) -> str:
+    """Why another plan lost against the best, with its numbers."""
+    ratio = plain_expense(other, goal) / plain_expense(best, goal)
+    if ratio < 1.0:
+        more = in_order(frozenset(other.losses) - frozenset(best.losses))
+        paid = ", ".join(more) or "more losses"
+        return f"{_better(1 / ratio, goal)}, but it gives up more ({paid}: {'; '.join(MEANING[each] for each in more)})"
+    if goal == "memory":
+        return f"its fullest place is {other.fullness:.0%} full instead of {best.fullness:.0%}"
+    told = _slower(best, other) if ratio > 1.005 else _no_slower(best, other)
+    extra = in_order(frozenset(other.losses) - frozenset(best.losses))
+    return told + (f"; it also gives up: {', '.join(extra)}" if extra else "")
+
+
+def _better(ratio: float, goal: Goal) -> str:
+    words = {"speed": "times as fast", "memory": "times the room", "cost": "times cheaper"}
+    return f"it is {ratio:.2f} {words[goal]}"
+
+
+def _no_slower(best: Candidate, other: Candidate) -> str:
+    more = other.device.expected_bytes - best.device.expected_bytes
+    if more > 0:
+        return f"it is no faster and needs {format_bytes(more)} more of every GPU"
+    return "it is no faster"
+
+
+def _slower(best: Candidate, other: Candidate) -> str:
+    ratio = other.seconds_per_token / best.seconds_per_token
+    how = f"{ratio:.1f} times slower" if ratio >= 2 else f"{ratio - 1:.0%} slower"
+    cost = _largest_difference(best, other)
+    return f"it is {how}" + (f", most of it {cost}" if cost else "")
+
+
+def _largest_difference(best: Candidate, other: Candidate) -> str | None:
+    """The cost that grew most, per token."""
+    before = {term.name: term.seconds / _tokens(best) for term in best.speed.terms}
+    grown = {term.name: term.seconds / _tokens(other) - before.get(term.name, 0.0) for term in other.speed.terms}
+    name = max(grown, key=lambda each: grown[each], default=None)
+    return name if name is not None and grown[name] > 0 else None
+
+
+def _tokens(candidate: Candidate) -> float:
+    return candidate.speed.tokens_per_step * candidate.speed.useful_share.expected

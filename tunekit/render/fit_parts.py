@@ -1,0 +1,119 @@
+"""What a search has to say, in words and numbers but without any layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tunekit.planner.goals import ranked
+from tunekit.planner.search_result import Candidate, SearchResult
+from tunekit.recipe.job import Zero
+from tunekit.render.plan_parts import METHOD_NAMES
+from tunekit.render.speed_parts import truth_line
+from tunekit.units import GIB, format_count, format_seconds
+
+MOST_ROWS = 10
+_GOALS = {"speed": "the fastest", "memory": "what leaves most room", "cost": "what takes the least energy"}
+_PLACE = {"cpu": "in RAM", "nvme": "on NVMe"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of the table."""
+
+    candidate: Candidate
+    hours: str
+
+
+def headline(found: SearchResult) -> str:
+    """What was searched for, in one short line."""
+    model = found.model_shape.name.rstrip("/").rpartition("/")[2]
+    if found.recommended is None:
+        return f"{model} on {found.hardware.name}"
+    return f"{METHOD_NAMES[found.recommended.method]} of {model} on {found.hardware.name}"
+
+
+def rows(found: SearchResult) -> tuple[Row, ...]:
+    """The best plan of each placement on the frontier, the fastest first; the best for the goal are never left out."""
+    best: dict[tuple[object, ...], Candidate] = {}
+    for each in ranked(found.frontier, found.goal):
+        zero = each.zero
+        place = (each.method, each.losses, zero.stage, zero.offload_optimizer, zero.offload_param)
+        best.setdefault(place, each)
+    chosen = sorted(tuple(best.values())[:MOST_ROWS], key=lambda each: each.seconds_per_token)
+    return tuple(Row(candidate=each, hours=duration(3600 * each.run.hours.expected)) for each in chosen)
+
+
+def duration(seconds: float) -> str:
+    """Hours in a narrow column: `42 s`, `13 min`, `8.3 h`, `12 d`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 72 * 3600 else f"{seconds / 86400:.0f} d"
+
+
+def hours_title(found: SearchResult) -> str:
+    """What the last column is for."""
+    return f"{format_count(found.tokens).replace('.0 ', ' ')} tok."
+
+
+def placement(candidate: Candidate) -> str:
+    """How a plan trains and where its states rest."""
+    method = METHOD_NAMES[candidate.method].replace(" fine-tuning", "")
+    return ", ".join((method, f"ZeRO-{candidate.zero.stage}", *_offloads(candidate.zero)))
+
+
+def passes(candidate: Candidate) -> str:
+    """How a card works through its rows."""
+    rows = f"{candidate.micro_batch_size} row{'s' if candidate.micro_batch_size > 1 else ''} a pass"
+    kept = "recomputed" if candidate.activation_checkpointing else "activations kept"
+    return f"{rows}, {kept}, {'packed' if candidate.packing else 'not packed'}"
+
+
+def _offloads(zero: Zero) -> list[str]:
+    found = []
+    if zero.offload_param != "none":
+        found.append(f"weights {_PLACE[zero.offload_param]}")
+    if zero.offload_optimizer != "none":
+        share = "" if zero.offload_ratio == 1 else f"{zero.offload_ratio:.0%} of "
+        found.append(f"{share}optimizer {_PLACE[zero.offload_optimizer]}")
+    return found
+
+
+def gives_up(candidate: Candidate) -> str:
+    """What the plan gives up, in a few words."""
+    return f"gives up: {', '.join(candidate.losses)}" if candidate.losses else "gives up nothing"
+
+
+def recommended_lines(found: SearchResult, best: Candidate) -> tuple[tuple[str, str], ...]:
+    """Labelled lines about the recommended plan."""
+    rate, run = best.speed.tokens_per_second, best.run
+    return (
+        ("Plan", f"{placement(best)}; {passes(best)}"),
+        (
+            "Memory",
+            f"each GPU {best.device.expected_bytes / GIB:.1f} (at most {best.device.high_bytes / GIB:.1f}) of "
+            f"{best.device.usable_bytes / GIB:.1f} GiB, RAM {best.host.expected_bytes / GIB:.1f} (at most "
+            f"{best.host.high_bytes / GIB:.1f}) of {best.host.usable_bytes / GIB:.1f} GiB",
+        ),
+        ("Speed", f"{rate.expected:,.0f} tokens/s ({rate.low:,.0f} to {rate.high:,.0f})"),
+        (
+            "Run",
+            f"{format_count(found.tokens)} tokens ({found.tokens_said or 'of any data'}): "
+            f"{format_seconds(3600 * run.hours.expected)} ({format_seconds(3600 * run.hours.low)} to "
+            f"{format_seconds(3600 * run.hours.high)}), {run.kwh.expected:.2g} kWh",
+        ),
+        ("Quality", gives_up(best)),
+        ("Keys", best.typed),
+    )
+
+
+def count_line(found: SearchResult) -> str:
+    """How much was searched."""
+    goal = _GOALS[found.goal]
+    return f"Searched {found.plans:,} plans for {goal}: {found.weighed:,} were weighed, the others follow from them."
+
+
+def truth(found: SearchResult) -> str:
+    """Whether the rates were measured on this machine."""
+    return truth_line(found.plan) if found.plan is not None else ""
