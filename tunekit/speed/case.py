@@ -12,7 +12,7 @@ from tunekit.model_shape.shape import ModelShape, ParameterTensor
 from tunekit.recipe.job import Adapter, Job
 from tunekit.recipe.schema import MethodKind
 from tunekit.speed.habits import WORKER, Habits
-from tunekit.speed.rates import Rates
+from tunekit.speed.rates import Rate, Rates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +72,11 @@ class SpeedCase:
     """Micro-batches of an optimizer step."""
     world_size: int
     weight_bytes: int
+
+    @property
+    def products(self) -> Rate:
+        """The rate of matrix products in the job's precision."""
+        return self.rates.fp32 if self.job.precision == "fp32" else self.rates.matmul
 
     @property
     def recomputes(self) -> bool:

@@ -39,15 +39,15 @@ def matrix_products(case: SpeedCase) -> SpeedTerm:
     counts, rates = case.counts, case.rates
     often = (3 if case.recomputes else 2) + (1 if counts.trained_products else 0)
     work = 2.0 * often * counts.products * case.tokens
-    to_work = rates.matmul.value / rates.memory.value
+    to_work = case.products.value / rates.memory.value
     reading = case.weight_bytes * _touched(case) * often * to_work
     edges = case.weight_bytes * often * counts.product_widths * case.tokens * to_work
     return times(
         case,
         "matrix products of the layers",
-        (max(work, reading) + edges) * (2 if case.job.precision == "fp32" else 1),
-        rates.matmul,
-        f"{2 * often} x {counts.products:,} weights x {case.tokens:,} tokens at {rates.matmul.value / 1e12:.0f}e12/s",
+        max(work, reading) + edges,
+        case.products,
+        f"{2 * often} x {counts.products:,} weights x {case.tokens:,} tokens at {case.products.value / 1e12:.0f}e12/s",
     )
 
 
@@ -139,7 +139,7 @@ def adapters(case: SpeedCase) -> SpeedTerm:
     return times(
         case,
         "adapters",
-        moved + work / rates.matmul.value * rates.memory.value,
+        moved + work / case.products.value * rates.memory.value,
         rates.memory,
         f"{counts.adapters} modules: {moved / 1e9:.2f} GB moved, {work / 1e12:.2f}e12 operations",
         "PEFT 0.21 lora/layer.py",
@@ -155,8 +155,8 @@ def head_and_loss(case: SpeedCase) -> SpeedTerm:
     return times(
         case,
         "head and loss",
-        work + moved / rates.memory.value * rates.matmul.value,
-        rates.matmul,
+        work + moved / rates.memory.value * case.products.value,
+        case.products,
         f"{work / 1e12:.2f}e12 operations, {moved / 1e9:.2f} GB of logits",
     )
 

@@ -30,6 +30,8 @@ class Rates:
 
     matmul: Rate
     """16-bit matrix products of training's shapes on one card, operations per second."""
+    fp32: Rate
+    """The same in 32 bits: no tensor cores, as torch has it without TF32."""
     attention: Rate
     """Flash attention, forward and backward together, operations per second of the lower triangle."""
     memory: Rate
@@ -63,9 +65,11 @@ def rates_of(hardware: Hardware) -> Rates:
     """The rates of a machine with GPUs: measured where it was probed, else derived from its data sheets."""
     gpu = min(hardware.gpus, key=lambda card: card.bf16_tflops)
     measured = hardware.measured or Measured(date="")
+    matmul = _matmul(gpu, measured)
     to_gpu = _given(measured.to_gpu_rate) or _pinned(hardware.link)
     return Rates(
-        matmul=_matmul(gpu, measured),
+        matmul=matmul,
+        fp32=_fp32(gpu, matmul),
         attention=_attention(gpu),
         memory=_spread(0.85 * gpu.memory_bandwidth, 0.9, 1.1, "85 % of the data sheet, as copy kernels reach"),
         launch=LAUNCH,
@@ -138,6 +142,15 @@ def large_products(gpu: Gpu) -> tuple[float, str]:
     if gpu.compute_capability >= 8.0 and gpu.bf16_tflops / gpu.power_watts > POWER_BOUND:
         return 0.65, "workstation cards and small ones reach their power limit first: A5000, L40S"
     return 1.0, "GeForce boosts beyond the data sheet's clock; LoHan trains 13B at 156 of 165 on one RTX 4090"
+
+
+def _fp32(gpu: Gpu, matmul: Rate) -> Rate:
+    """Plain 32-bit units against tensor cores: 1/16 on A100 and H100, 1/4 on workstation cards, 1/2 on GeForce."""
+    if gpu.compute_capability == 8.0 or 9.0 <= gpu.compute_capability < 10.0:
+        share = 1 / 16
+    else:
+        share = 1 / 4 if gpu.bf16_tflops / gpu.power_watts > POWER_BOUND else 1 / 2
+    return _spread(share * matmul.value, 0.8, 1.2, "32-bit units of the data sheet")
 
 
 POWER_BOUND = 0.4

@@ -79,3 +79,10 @@ def test_passes_multiply():
     one, four = compute.matrix_products(case()), compute.matrix_products(case(accumulate=4))
     assert four.seconds == pytest.approx(4 * one.seconds)
     assert four.low < four.seconds < four.high
+
+
+def test_float32_runs_without_tensor_cores():
+    """GeForce has half the rate in 32 bits, A100 a sixteenth; torch uses no TF32 unless it is asked to."""
+    bf16, fp32 = case(precision="bf16"), case(precision="fp32")
+    assert compute.matrix_products(fp32).seconds > 1.9 * compute.matrix_products(bf16).seconds
+    assert fp32.products.value == pytest.approx(bf16.products.value / 2)

@@ -72,3 +72,8 @@ def test_few_cores_hold_adam_back():
 def test_adam_has_a_rate_on_machines_without_cards():
     machine = replace(box(), gpus=(), link=None)
     assert adam_rate(machine, bf16=False).value < adam_rate(machine, bf16=True).value
+
+
+def test_float32_is_slowest_where_tensor_cores_are_largest():
+    shares = {name: rates_of(load_profile(name)) for name in ("dual_rtx4090", "8x_a100_80gb", "8x_h100_80gb")}
+    assert [round(each.matmul.value / each.fp32.value) for each in shares.values()] == [2, 16, 16]
