@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from accuracy.engines import engine_terms, method_term
-from accuracy.reserved import OUTSIDE_BYTES, in_other_pools, program_of, reserved_beyond
+from accuracy.reserved import OUTSIDE_BYTES, in_other_pools, program_of, reserved_beyond, runs_out
 from accuracy.setting import Setting
 from tunekit.memory.activations import saved_per_layer
 from tunekit.memory.case import Case, make_case
@@ -20,9 +20,6 @@ Verdict = Literal["fits", "tight", "rejected"]
 
 OPEN_READING = 0.08
 """What a unit makes that may be 1e9 or 2^30 bytes (7.4 %), or a figure that may be of tensors or of the allocator."""
-
-FIXED_SEGMENTS = 0.07
-"""What torch's allocator may lose on a full card without expandable segments, rows of one length."""
 
 OTHER_CODE = 0.04
 """What other programs' code makes that nobody counted, as a share of the estimate, either way."""
@@ -46,7 +43,9 @@ def estimate(setting: Setting) -> Estimate:
     low, expected, high = _read(setting, case, total, collected)
     doubt = (OPEN_READING if setting.open_reading else 0.0) + (OTHER_CODE if setting.engine != "deepspeed" else 0.0)
     low, high = (1 - doubt) * low, (1 + doubt) * high
-    return Estimate(low=round(low), expected=round(expected), high=round(high), verdict=_verdict(setting, total))
+    return Estimate(
+        low=round(low), expected=round(expected), high=round(high), verdict=_verdict(setting, case, total, collected)
+    )
 
 
 def _read(
@@ -62,8 +61,7 @@ def _read(
     usable = min(gpu.memory_bytes for gpu in setting.hardware.gpus)
     context = setting.outside_bytes or OUTSIDE_BYTES
     limit = usable - context
-    full = setting.job.method == "full"
-    resting = round(_at_rest(setting, case, collected, phase="load" if full else "save"))
+    resting = _resting(setting, case, collected)
     more = _beyond(setting, case, expected, resting, limit)
     more = max(more, resting + _left_by_upcasting(setting, case) - round(expected))
     outside = context if setting.reading == "device" else 0
@@ -117,10 +115,27 @@ def _at_rest(setting: Setting, case: Case, collected: tuple[MemoryTerm, ...], *,
     return size
 
 
-def _verdict(setting: Setting, total: MemoryEstimate) -> Verdict:
-    """As the planner judges; a program whose segments cannot grow loses at least `FIXED_SEGMENTS` to its allocator."""
+def _verdict(setting: Setting, case: Case, total: MemoryEstimate, collected: tuple[MemoryTerm, ...]) -> Verdict:
+    """As the planner judges; where segments cannot grow, what the replay reserves must have room as well."""
     place = total.device
     if place.expected_bytes > place.usable_bytes:
         return "rejected"
-    more = 0.0 if setting.expandable else max(0.0, FIXED_SEGMENTS - total.allocator_margin) * place.expected_bytes
-    return "tight" if place.high_bytes + more > place.usable_bytes else "fits"
+    if place.high_bytes > place.usable_bytes or _overflows(setting, case, total, collected):
+        return "tight"
+    return "fits"
+
+
+def _overflows(setting: Setting, case: Case, total: MemoryEstimate, collected: tuple[MemoryTerm, ...]) -> bool:
+    """Whether the replay reserves more than the card has. Of a job that takes half of it the replay is not asked."""
+    usable = total.device.usable_bytes
+    if setting.expandable or 2 * total.device.expected_bytes < usable:
+        return False
+    _, expected, _ = _peak(total)
+    limit, resting = usable - (setting.outside_bytes or OUTSIDE_BYTES), _resting(setting, case, collected)
+    full = expected + _beyond(setting, case, expected, resting, limit) > limit
+    return full or runs_out(program_of(setting, case), resting, limit)
+
+
+def _resting(setting: Setting, case: Case, collected: tuple[MemoryTerm, ...]) -> int:
+    phase: Phase = "load" if setting.job.method == "full" else "save"
+    return round(_at_rest(setting, case, collected, phase=phase))

@@ -119,13 +119,22 @@ NCCL_BYTES = 1000 * MIB
 """NCCL's communicators and buffers of cards joined by NVLink."""
 
 
-@lru_cache(maxsize=4096)
 def reserved_beyond(program: Program, resting: int, limit: int) -> int:
     """Bytes reserved at the peak beyond the peak of the tensors, beside `resting` bytes, on a card with `limit`."""
+    return _replayed(program, resting, limit)[0]
+
+
+def runs_out(program: Program, resting: int, limit: int) -> bool:
+    """Whether the replay finds no room for one of its tensors."""
+    return _replayed(program, resting, limit)[1]
+
+
+@lru_cache(maxsize=4096)
+def _replayed(program: Program, resting: int, limit: int) -> tuple[int, bool]:
     memory = CachingAllocator(limit=limit)
     try:
         memory.take(resting)
         Replay(program, memory).run()
     except OutOfMemoryError:
-        return max(0, limit - max(memory.peak_allocated, resting))
-    return memory.peak_reserved - memory.peak_allocated
+        return max(0, limit - max(memory.peak_allocated, resting)), True
+    return memory.peak_reserved - memory.peak_allocated, False

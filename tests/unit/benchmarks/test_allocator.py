@@ -6,6 +6,7 @@ import pytest
 from accuracy.allocator import CachingAllocator, OutOfMemoryError
 from accuracy.program import Program
 from accuracy.replay import Replay
+from accuracy.reserved import runs_out
 from memory_jobs import llama
 
 from tunekit.memory.layer_code import widths
@@ -105,3 +106,9 @@ def test_more_tokens_reserve_more():
         sizes.append(memory.peak_reserved)
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[-1]
+
+
+def test_a_replay_says_whether_a_card_is_too_small():
+    plain = program()
+    assert not runs_out(plain, 0, 4 * 2**30)
+    assert runs_out(plain, 4 * 2**30 - 2**20, 4 * 2**30)
