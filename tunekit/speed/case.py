@@ -153,7 +153,7 @@ def count(shape: ModelShape, method: MethodKind, adapter: Adapter | None) -> Cou
         values=size.values,
         heads=size.heads,
         gated=size.gated,
-        norms=size.norms + (1 if size.head_norms else 0),
+        norms=_norms(shape),
         linears=_linears(layered, shape),
         vocab=shape.vocab_size,
         code=layer_code(shape.family),
@@ -175,6 +175,13 @@ def _widths(tensor: ParameterTensor) -> int:
     """Inputs and outputs of all matrices in a tensor; fused experts hold several."""
     matrices = tensor.count * (tensor.shape[0] if tensor.role == "expert" else 1)
     return matrices * sum(tensor.shape[-2:])
+
+
+def _norms(shape: ModelShape) -> int:
+    """Norms that run in a layer; those of single heads are narrow and count as one."""
+    weights = [each for each in shape.tensors if each.in_layers and each.role == "norm" and each.first_layer == 0]
+    wide = sum(1 for each in weights if each.shape[-1] == shape.hidden_size and each.name.endswith("weight"))
+    return max(1, wide) + any(each.shape[-1] != shape.hidden_size for each in weights)
 
 
 def _linears(layered: list[ParameterTensor], shape: ModelShape) -> int:

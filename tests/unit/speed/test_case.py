@@ -51,3 +51,9 @@ def test_counting_happens_once():
     for micro in (1, 2, 4):
         case("lora", micro=micro, shape=shape)
     assert count.cache_info().misses == 1
+
+
+def test_norms_are_those_that_run():
+    found = {name: find(name) for name in ("meta-llama/Llama-2-7b-hf", "Qwen/Qwen3-8B", "EleutherAI/pythia-1b")}
+    counts = [count(shape, "full", None).norms for shape in found.values() if shape]
+    assert counts == [2, 3, 2]
