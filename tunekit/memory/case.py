@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from tunekit.hardware.spec import Hardware
 from tunekit.memory.partitions import Tensors, flat_partition, persistent_elements, sharded_elements, sub_groups
@@ -46,7 +46,7 @@ class Inventory:
     """The optimizer's parameter groups, as the Trainer makes them: with weight decay, and norms and biases without."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Case:
     """A job, its model and its machine. `weight_bytes` is the width of weights, gradients and activations."""
 
@@ -114,7 +114,7 @@ class Case:
         """Tokens of one micro-batch on one device."""
         return self.job.tokens_per_device
 
-    @property
+    @cached_property
     def partition(self) -> int:
         """Trained elements per rank (n): of flat groups in stages 1, 2, tensor by tensor in stage 3, all in stage 0."""
         if self.stage == 0:
@@ -123,20 +123,20 @@ class Case:
             return sharded_elements(self.inventory.trainable, self.world_size)
         return sum(self.group_partitions)
 
-    @property
+    @cached_property
     def group_partitions(self) -> tuple[int, ...]:
         """Trained elements per rank of each parameter group, stages 1 and 2."""
         return tuple(
             flat_partition(sum(each.total for each in group), self.world_size) for group in self.inventory.groups
         )
 
-    @property
+    @cached_property
     def sub_groups(self) -> tuple[int, ...]:
         """Elements per rank of each sub-group of stage 3, all parameter groups."""
         size = self.job.zero.sub_group_size
         return tuple(part for group in self.inventory.groups for part in sub_groups(group, self.world_size, size))
 
-    @property
+    @cached_property
     def persistent(self) -> int:
         """Elements that stage 3 keeps whole on every device."""
         tensors = self.inventory.trainable + self.inventory.frozen

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 from tunekit.hardware.spec import Hardware
 from tunekit.memory import activations, buffers, disk, engine_work, host, logits, model_states, overheads
 from tunekit.memory.case import Case, make_case
-from tunekit.memory.terms import (
-    LATER,
-    MOMENTS,
-    PHASES,
-    PLACES,
-    MemoryEstimate,
-    MemoryTerm,
-    Moment,
-    Phase,
-    PhasePeak,
-    Place,
-    PlaceEstimate,
-)
+from tunekit.memory.peaks import Totals, at_their_peaks
+from tunekit.memory.terms import LATER, PHASES, MemoryEstimate, MemoryTerm, Phase
 from tunekit.model_shape.shape import ModelShape
 from tunekit.recipe.job import Job
 
@@ -108,14 +96,15 @@ def sum_up(case: Case, collected: tuple[MemoryTerm, ...]) -> MemoryEstimate:
     """The peaks of these terms by phase and place, against what the machine of the case may hold."""
     hardware = case.hardware
     margin = overheads.allocator_margin(case)
-    terms = _at_their_peaks(collected)
-    place = partial(_place, terms, margin=margin, allocator="host" if case.on_cpu else "device")
+    terms = at_their_peaks(collected)
+    totals = Totals(margin=margin, allocator="host" if case.on_cpu else "device")
+    totals.add(terms)
     return MemoryEstimate(
         terms=terms,
-        peaks=tuple(_peak(terms, phase) for phase in (*PHASES, *LATER)),
-        device=place("device", usable=_device_usable(case)),
-        host=place("host", usable=hardware.host.usable_ram_bytes),
-        disk=place("disk", usable=hardware.disks[0].usable_bytes if hardware.disks else 0),
+        peaks=tuple(totals.peak(phase) for phase in (*PHASES, *LATER)),
+        device=totals.estimate("device", _device_usable(case)),
+        host=totals.estimate("host", hardware.host.usable_ram_bytes),
+        disk=totals.estimate("disk", hardware.disks[0].usable_bytes if hardware.disks else 0),
         allocator_margin=margin,
     )
 
@@ -134,6 +123,8 @@ def collect_terms(case: Case) -> tuple[MemoryTerm, ...]:
 
 
 def _without(term: MemoryTerm, absent: set[Phase]) -> MemoryTerm:
+    if absent.isdisjoint(term.phases):
+        return term
     return replace(term, phases=tuple(phase for phase in term.phases if phase not in absent))
 
 
@@ -142,68 +133,6 @@ def _on_the_host(term: MemoryTerm, world_size: int) -> MemoryTerm:
         return term
     formula = f"{world_size} ranks x ({term.formula})"
     return replace(term, device_bytes=0, host_bytes=world_size * term.device_bytes, formula=formula)
-
-
-def _at_their_peaks(terms: tuple[MemoryTerm, ...]) -> tuple[MemoryTerm, ...]:
-    """Each term with only those phases at whose peak it stands."""
-    worst = {(phase, place): _worst_moment(terms, phase, place) for phase in MOMENTS for place in PLACES}
-    return tuple(_standing(term, worst) for term in terms)
-
-
-def _worst_moment(terms: tuple[MemoryTerm, ...], phase: Phase, place: Place) -> Moment | None:
-    moments = MOMENTS[phase]
-    if not moments:
-        return None
-    inside = [term for term in terms if phase in term.phases and term.bytes_in(place)]
-    return max(moments, key=lambda moment: sum(term.bytes_in(place) for term in inside if _lives(term, phase, moment)))
-
-
-def _lives(term: MemoryTerm, phase: Phase, moment: Moment | None) -> bool:
-    named = [each for each in term.moments if each in MOMENTS[phase]]
-    return not named or moment in named
-
-
-def _standing(term: MemoryTerm, worst: dict[tuple[Phase, Place], Moment | None]) -> MemoryTerm:
-    place = next(place for place in PLACES if term.bytes_in(place))
-    kept = tuple(phase for phase in term.phases if _lives(term, phase, worst[phase, place]))
-    return term if kept == term.phases else replace(term, phases=kept)
-
-
-def _peak(terms: tuple[MemoryTerm, ...], phase: Phase) -> PhasePeak:
-    inside = [term for term in terms if phase in term.phases]
-    return PhasePeak(
-        phase=phase,
-        device_bytes=sum(term.device_bytes for term in inside),
-        host_bytes=sum(term.host_bytes for term in inside),
-        disk_bytes=sum(term.disk_bytes for term in inside),
-    )
-
-
-def _place(
-    terms: tuple[MemoryTerm, ...], place: Place, *, usable: int, margin: float, allocator: Place
-) -> PlaceEstimate:
-    held = [term for term in terms if term.bytes_in(place)]
-    share = margin if place == allocator else 0.0
-    sums = {phase: _band([term for term in held if phase in term.phases], place, share) for phase in PHASES}
-    worst = max(PHASES, key=lambda phase: sums[phase][1])
-    return PlaceEstimate(
-        low_bytes=max(low for low, _, _ in sums.values()),
-        expected_bytes=sums[worst][1],
-        high_bytes=max(high for _, _, high in sums.values()),
-        usable_bytes=usable,
-        worst_phase=worst,
-    )
-
-
-def _band(terms: Iterable[MemoryTerm], place: Place, margin: float) -> tuple[int, int, int]:
-    """Low, expected and high bytes. High adds the allocator's margin to what it holds."""
-    low = expected = high = 0.0
-    for term in terms:
-        size = term.bytes_in(place)
-        low += size * term.low
-        expected += size
-        high += size * (term.high + (margin if term.pooled else 0.0))
-    return round(low), round(expected), round(high)
 
 
 def _device_usable(case: Case) -> int:

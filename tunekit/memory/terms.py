@@ -61,6 +61,16 @@ class MemoryTerm:
     pooled: bool = True
     """Allocated through torch's caching allocator, so that the allocator's margin applies to it on the device."""
 
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+        return "device" if self.device_bytes else "host" if self.host_bytes else "disk"
+
+    @property
+    def bytes(self) -> int:
+        """Expected bytes, where it stands."""
+        return self.device_bytes or self.host_bytes or self.disk_bytes
+
     def bytes_in(self, place: Place) -> int:
         """Expected bytes in one place."""
         return {"device": self.device_bytes, "host": self.host_bytes, "disk": self.disk_bytes}[place]

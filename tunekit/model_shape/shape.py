@@ -76,6 +76,14 @@ class ModelShape:
     """Where the shape was read: `catalogue`, a config.json path, a .gguf path, or the hub."""
 
     @cached_property
+    def _hash(self) -> int:
+        return hash((self.name, self.source, self.tensors))
+
+    def __hash__(self) -> int:
+        # A search asks for it thousands of times.
+        return self._hash
+
+    @cached_property
     def num_parameters(self) -> int:
         """All parameters, tied weights counted once."""
         return sum(tensor.total for tensor in self.tensors)
