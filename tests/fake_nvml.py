@@ -83,6 +83,12 @@ class FakeNvml:
     def nvmlDeviceGetCurrPcieLinkWidth(self, card: Card) -> int:
         return card.lanes
 
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> Card:
+        return next(card for card in self.cards if card.uuid == uuid)
+
+    def nvmlDeviceGetCurrPcieLinkGeneration(self, card: Card) -> int:
+        return card.generation
+
     def nvmlDeviceGetNvLinkState(self, card: Card, _link: int) -> int:
         return card.nvlink
 

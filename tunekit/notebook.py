@@ -178,10 +178,13 @@ def _aimed(loaded: LoadedRecipe, on: str | Hardware | None) -> Recipe:
 
 
 def find_hardware(name: str) -> Hardware:
-    """A shipped profile, a YAML file, or this machine. Raises UsageError with the nearest names."""
+    """A profile, shipped or the user's own, a YAML file, or this machine. Raises UsageError with the nearest names."""
+    from tunekit.probes.user_folder import machines_folder, with_own_figures
+
+    folder = machines_folder()
     if name == LOCAL:
         from tunekit.probes.calibration_file import calibrated_hardware
         from tunekit.probes.local import probe_hardware
 
-        return calibrated_hardware(probe_hardware())
-    return load_profile(name)
+        return calibrated_hardware(with_own_figures(probe_hardware(), folder))
+    return load_profile(name, folder)

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tunekit.hardware.profiles import LOCAL, profile_names
-from tunekit.hardware.spec import Hardware
+from tunekit.hardware.checks import hardware_warnings, power_words
+from tunekit.hardware.profiles import LOCAL, own_names, profile_names
+from tunekit.hardware.spec import Disk, Hardware, Measured
 from tunekit.notebook import find_hardware
+from tunekit.probes.user_folder import machines_folder
+from tunekit.render.probe_text import TITLES, format_rate
 from tunekit.units import GB, GIB
 
 if TYPE_CHECKING:
@@ -18,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def list_hardware(*, json: bool) -> None:
-    """Print every shipped profile and this machine, one a line."""
-    machines = tuple(find_hardware(name) for name in (*profile_names(), LOCAL))
+    """Print every profile, shipped and of the user's own, and this machine, one a line."""
+    machines = tuple(find_hardware(name) for name in (*profile_names(), *own_names(machines_folder()), LOCAL))
     if json:
-        print(json_text.dumps([_as_json(machine) for machine in machines], indent=2))
+        print(json_text.dumps([as_json(machine) for machine in machines], indent=2))
         return
     console = _console()
     console.print(hardware_table(machines))
@@ -32,11 +35,13 @@ def show_hardware(name: str, *, json: bool) -> None:
     """Print one machine with all its numbers: a shipped profile, a YAML file, or `local`."""
     machine = find_hardware(name)
     if json:
-        print(json_text.dumps(_as_json(machine), indent=2))
+        print(json_text.dumps(as_json(machine), indent=2))
         return
     console = _console()
     console.print(f"[bold]{machine.name}[/bold]  {machine.description}")
     console.print(_details(machine))
+    for line in hardware_warnings(machine):
+        console.print(f"Warning: {line}", style="yellow", highlight=False, markup=False)
     console.print(f"Source: {machine.source}", style="dim", highlight=False)
     console.print(f"Plan for it: tunekit plan RECIPE --on {name}", highlight=False)
 
@@ -89,33 +94,52 @@ def _lines(machine: Hardware) -> Iterator[tuple[str, str]]:
     else:
         yield "GPU", f"none: {machine.cpu_processes} CPU processes train"
     host = machine.host
-    yield "Host", f"{host.cpu}, {host.cores} cores"
+    yield "Host", f"{host.cpu}, {host.cores} cores, vectors of {host.vector_bits} bits"
     yield "RAM", f"{_gib(host.ram_bytes)} seen, {_gib(host.usable_ram_bytes)} usable, {host.ram_bandwidth // GB} GB/s"
     for disk in machine.disks:
-        yield (
-            "Drive",
-            (
-                f"{disk.name}: {disk.total_bytes // GB:,} GB, {disk.usable_bytes // GB:,} GB usable, "
-                f"reads {disk.read_rate / GB:g} GB/s, writes {disk.write_rate / GB:g} GB/s"
-            ),
-        )
+        yield "Drive", _drive_words(disk)
+    yield "Power", power_words(machine)
+    if machine.price is not None:
+        price = machine.price
+        note = f", {price.note}" if price.note else ""
+        yield "Price", f"{price.amount:,.0f} {price.currency} ({price.date}{note})"
+    yield from _measured_lines(machine.measured)
+
+
+def _drive_words(disk: Disk) -> str:
+    wear = "" if disk.endurance_bytes is None else f", rated for {disk.endurance_bytes // GB // 1000:,} TB written"
+    return (
+        f"{disk.name}: {disk.total_bytes // GB:,} GB, {disk.usable_bytes // GB:,} GB usable, "
+        f"reads {disk.read_rate / GB:.3g} GB/s, writes {disk.write_rate / GB:.3g} GB/s{wear}"
+    )
+
+
+def _measured_lines(measured: Measured | None) -> Iterator[tuple[str, str]]:
+    """What was measured there; where nothing was, how it can be."""
+    if measured is None:
+        yield "Measured", "nothing yet: rates come from data sheets; on the machine, tunekit hardware probe measures"
+        return
+    rates = ((title, getattr(measured, name, None), name) for name, title in TITLES.items())
+    said = ", ".join(f"{title} {format_rate(name, value)}" for title, value, name in rates if value)
+    yield "Measured", f"{said} ({measured.date})"
 
 
 def _link_words(machine: Hardware) -> str:
     link = machine.link
     if link is None:
         return "-"
-    peers = (
-        "" if len(machine.gpus) < 2 else ", NVLink" if link.nvlink else ", peer access" if link.p2p else ", no peers"
-    )
-    return f"PCIe {link.pcie_generation}.0 x{link.pcie_lanes}{peers}"
+    lanes = " + ".join(f"x{lanes}" for lanes in link.card_lanes) or f"x{link.pcie_lanes}"
+    nvlink = f", NVLink {link.nvlink_rate / GB:g} GB/s each way"
+    peers = "" if len(machine.gpus) < 2 else nvlink if link.nvlink else ", peer access" if link.p2p else ", no peers"
+    return f"PCIe {link.pcie_generation}.0 {lanes}{peers}"
 
 
 def _gib(count: int) -> str:
     return f"{count / GIB:,.1f} GiB"
 
 
-def _as_json(machine: Hardware) -> dict[str, Any]:
+def as_json(machine: Hardware) -> dict[str, Any]:
+    """Every number of a machine, bytes and bytes per second."""
     return {**asdict(machine), "world_size": machine.world_size}
 
 

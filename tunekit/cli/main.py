@@ -22,7 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 recipes_app = typer.Typer(help="The recipes that are shipped: list, show, copy, schema.", rich_markup_mode=None)
-hardware_app = typer.Typer(help="The hardware profiles that are shipped: list, show.", rich_markup_mode=None)
+hardware_app = typer.Typer(help="Machines to plan for: list, show, probe this one.", rich_markup_mode=None)
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(hardware_app, name="hardware")
 
@@ -39,6 +39,9 @@ OnHardware = Annotated[
 ]
 TrustOption = Annotated[str, typer.Option("--trust", help="both, model or table: overrule one of the two judges.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+HtmlOption = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Write it as a page with pictures, for any browser.")
+]
 RunArgument = Annotated[str, typer.Argument(help="A run directory, or its name below runs/.", metavar="RUN")]
 
 
@@ -53,11 +56,12 @@ def plan(
     trace: Annotated[
         bool, typer.Option("--trace", help="Run the model's own code without weights, and show its activations too.")
     ] = False,
+    html: HtmlOption = None,
 ) -> None:
     """Show what would happen: verdict, memory, batch, decisions, fixes. Starts nothing."""
     from tunekit.cli.plan import show_plan
 
-    show_plan(recipe, overrides or [], on=on, trust=trust, json=json, explain=explain, trace=trace)
+    show_plan(recipe, overrides or [], on=on, trust=trust, json=json, explain=explain, trace=trace, html=html)
 
 
 @app.command(cls=RecipeCommand)
@@ -98,6 +102,7 @@ def fit(
     goal: Annotated[str, typer.Option("--goal", help="speed, memory or cost.")] = "speed",
     trust: TrustOption = "both",
     write: Annotated[Path | None, typer.Option("--write", metavar="FILE", help="Save it as a recipe.")] = None,
+    html: HtmlOption = None,
     json: JsonOption = False,
 ) -> None:
     """Search every way to train MODEL on a machine, and recommend one. Starts nothing."""
@@ -117,7 +122,7 @@ def fit(
         goal=goal,
         trust=trust,
     )
-    show_fit(asked, write=write, json=json)
+    show_fit(asked, write=write, html=html, json=json)
 
 
 @recipes_app.callback(invoke_without_command=True)
@@ -171,6 +176,20 @@ def hardware_show(name: Annotated[str, typer.Argument(metavar="NAME")], json: Js
     from tunekit.cli.hardware import show_hardware
 
     show_hardware(name, json=json)
+
+
+@hardware_app.command("probe")
+def hardware_probe(
+    write: Annotated[
+        str | None,
+        typer.Option("--write", metavar="FILE", help="Keep it as a YAML file; `local`: plans for local use it."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure this machine, in less than 60 seconds: cards, links, RAM, drive, CPU Adam."""
+    from tunekit.cli.probe import probe_machine
+
+    probe_machine(write=write, json=json)
 
 
 @app.command()

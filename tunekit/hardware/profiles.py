@@ -20,17 +20,29 @@ def profile_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
 
 
-def load_profile(name_or_path: str) -> Hardware:
-    """A shipped profile by name, or a YAML file of the user's own.
+def own_names(folder: Path) -> tuple[str, ...]:
+    """Names of the profiles in a folder of the user's own, sorted; `local` is no profile but this machine."""
+    return tuple(sorted(path.stem for path in folder.glob("*.yaml") if path.stem != LOCAL))
 
-    UsageError: no such name or file, with the nearest name; RecipeError: every fault in the file, with its line.
+
+def load_profile(name_or_path: str, folder: Path | None = None) -> Hardware:
+    """A shipped profile by name, one of the user's own in `folder`, or a YAML file.
+
+    UsageError: no such name or file, with the nearest name, or a name that two profiles have; RecipeError: every fault
+    in the file, with its line.
     """
+    own = folder / f"{name_or_path}.yaml" if folder is not None else None
+    is_own = own is not None and "/" not in name_or_path and own.is_file()
     if name_or_path in profile_names():
+        if is_own:
+            raise UsageError(f"hardware: {name_or_path} is shipped and {own} has the same name; rename that file.")
         return _shipped(name_or_path)
+    if own is not None and is_own:
+        return _from_file(own, str(own))
     path = Path(name_or_path).expanduser()
     if path.is_file():
         return _from_file(path, name_or_path)
-    raise UsageError(_no_such(name_or_path))
+    raise UsageError(_no_such(name_or_path, own_names(folder) if folder is not None else ()))
 
 
 @cache
@@ -47,22 +59,22 @@ def _from_file(path: Path, given: str) -> Hardware:
     return hardware_from_yaml(text, name=path.stem, file=given)
 
 
-def _no_such(given: str) -> str:
+def _no_such(given: str, own: tuple[str, ...]) -> str:
     if given.endswith((".yaml", ".yml")) or "/" in given:
         return f"hardware: there is no file {given}; tunekit hardware lists the profiles that are shipped."
-    near = _nearest(given)
+    near = _nearest(given, own)
     hint = f" Did you mean {near}?" if near else ""
-    names = ", ".join((*profile_names(), LOCAL))
+    names = ", ".join((*profile_names(), *own, LOCAL))
     return f"hardware: there is no profile {given}; allowed: {names}, or the path of a YAML file.{hint}"
 
 
-def _nearest(given: str) -> str | None:
+def _nearest(given: str, own: tuple[str, ...]) -> str | None:
     """The profile that is most like the name; of those that hold the whole name, the smallest: one card first."""
     wanted = _letters(given)
     holding = [name for name in profile_names() if wanted and wanted in _letters(name)]
     if holding:
         return min(holding, key=lambda name: (len(_shipped(name).gpus), name))
-    return next(iter(get_close_matches(given, (*profile_names(), LOCAL), n=1)), None)
+    return next(iter(get_close_matches(given, (*profile_names(), *own, LOCAL), n=1)), None)
 
 
 def _letters(name: str) -> str:

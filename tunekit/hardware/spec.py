@@ -8,6 +8,8 @@ from tunekit.hardware.calibration import Calibration
 
 NO_GPU = "no GPU"
 """What stands for the cards in the name of a machine without any."""
+LANE_RATE = {1: 0.25, 2: 0.5, 3: 0.985, 4: 1.969, 5: 3.938, 6: 7.563}
+"""GB/s of one lane, one way, by generation of PCIe, less its encoding (PCI-SIG)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,11 @@ class Link:
     """Lanes of each card where they differ, as on boards with x16 + x4."""
     nvlink_rate: int = 0
     """Bytes per second that a card sends while it receives as many: half of what data sheets say; 0 without NVLink."""
+
+    @property
+    def pcie_rate(self) -> int:
+        """Bytes per second that the narrowest slot carries one way, before its protocol."""
+        return round(self.pcie_lanes * LANE_RATE.get(self.pcie_generation, LANE_RATE[3]) * 1e9)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

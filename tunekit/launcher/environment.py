@@ -69,7 +69,7 @@ def worker_environment(
         "TORCH_EXTENSIONS_DIR": str(extensions_dir(caller)),
         **_always(),
         **_accelerator(plan),
-        **_links(plan.hardware),
+        **link_variables(plan.hardware),
         **_allocators(plan, caller),
         **(_offline() if offline else {}),
         **_trackers(plan, caller, run_dir),
@@ -144,7 +144,8 @@ def _accelerator(plan: Plan) -> dict[str, str]:
     return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "DS_ACCELERATOR": "cuda"}
 
 
-def _links(hardware: Hardware) -> dict[str, str]:
+def link_variables(hardware: Hardware) -> dict[str, str]:
+    """What keeps NCCL off roads that cards of this machine do not have."""
     return {"NCCL_IB_DISABLE": "1", "NCCL_P2P_DISABLE": "1"} if needs_no_p2p(hardware) else {}
 
 

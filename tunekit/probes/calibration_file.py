@@ -13,6 +13,7 @@ import yaml
 from tunekit.errors import UsageError
 from tunekit.hardware.calibration import BOUNDS, Calibration, fault_of
 from tunekit.hardware.spec import Hardware
+from tunekit.probes.user_folder import config_folder
 
 HEADER = """\
 # What runs measured on your machines, written by `tunekit calibrate`; plans for `local` use it and say so.
@@ -23,7 +24,7 @@ _ABOUT = ("date", "runs")
 
 def calibration_path(environ: Mapping[str, str] = os.environ) -> Path:
     """`${XDG_CONFIG_HOME:-~/.config}/tunekit/calibration.yaml`; it may not exist."""
-    return Path(environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "tunekit" / "calibration.yaml"
+    return config_folder(environ) / "calibration.yaml"
 
 
 def calibrated_hardware(hardware: Hardware, path: Path | None = None) -> Hardware:

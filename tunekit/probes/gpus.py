@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any, TypeVar
@@ -49,6 +49,14 @@ class GpuReport:
         return tuple(gpu.uuid for gpu in self.gpus)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkState:
+    """A card's link to the host at this moment; a card that does nothing falls back to a lower generation."""
+
+    generation: int
+    lanes: int
+
+
 def read_gpus(nvml: Any = None) -> GpuReport:
     """Ask NVML for every card. `nvml` is a module with the functions of pynvml; pynvml itself when left out.
 
@@ -67,6 +75,25 @@ def read_gpus(nvml: Any = None) -> GpuReport:
         return GpuReport(missing=f"the NVIDIA driver refused ({error})")
     finally:
         library.nvmlShutdown()
+
+
+def read_links(uuids: Iterable[str], nvml: Any = None) -> tuple[LinkState, ...]:
+    """The links of these cards as they are now, in this order; none where the driver does not tell all of them."""
+    library = nvml if nvml is not None else _library()
+    if library is None:
+        return ()
+    try:
+        library.nvmlInit()
+        handles = [library.nvmlDeviceGetHandleByUUID(uuid) for uuid in uuids]
+        return tuple(
+            LinkState(
+                generation=int(library.nvmlDeviceGetCurrPcieLinkGeneration(handle)),
+                lanes=int(library.nvmlDeviceGetCurrPcieLinkWidth(handle)),
+            )
+            for handle in handles
+        )
+    except library.NVMLError:
+        return ()
 
 
 def visible_gpus(gpus: Sequence[GpuReading], visible: str | None) -> tuple[GpuReading, ...]:

@@ -88,6 +88,12 @@ def read_drives(first: str | Path = ".") -> tuple[Drive, ...]:
     return tuple(drives.values())
 
 
+def drive_of(path: str | Path, names: tuple[str, ...]) -> str | None:
+    """Which of the folders `names` lies on the drive that holds `path`; None for none of them."""
+    device = read_drive(path).device
+    return next((name for name in names if Path(name).exists() and Path(name).stat().st_dev == device), None)
+
+
 def shm_free_bytes(path: Path = Path("/dev/shm")) -> int:
     """Free bytes of /dev/shm, which NCCL and data loaders use; 0 where there is none."""
     return shutil.disk_usage(path).free if path.is_dir() else 0

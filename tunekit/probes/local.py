@@ -14,6 +14,7 @@ from tunekit.hardware.gpu_table import (
     recognise,
     unknown_gpu,
 )
+from tunekit.hardware.probing import ASSUMED
 from tunekit.hardware.profiles import LOCAL
 from tunekit.hardware.spec import Disk, Gpu, Hardware, Host, Link
 from tunekit.probes.gpus import GpuReading, GpuReport, read_gpus, visible_gpus, visible_here
@@ -163,5 +164,4 @@ def _source(report: GpuReport, cards: tuple[tuple[Gpu, bool], ...]) -> str:
     if unknown:
         spare, rate = format_bytes(CONTEXT_BYTES), f"{UNKNOWN_TFLOPS:g} TFLOPS, {UNKNOWN_BANDWIDTH // GB} GB/s"
         parts.append(f"unknown card {', '.join(unknown)}: conservative {rate}, {spare} kept back")
-    parts.append(f"assumed until measured: RAM {RAM_BANDWIDTH // GB} GB/s, drives {DISK_RATE // GB} GB/s")
-    return "; ".join(parts)
+    return "; ".join(parts) + f"{ASSUMED}: RAM {RAM_BANDWIDTH // GB} GB/s, drives {DISK_RATE // GB} GB/s"

@@ -9,7 +9,7 @@ import pytest
 
 from tests.fake_nvml import Card, FakeNvml
 from tunekit.probes import gpus
-from tunekit.probes.gpus import read_gpus, visible_gpus
+from tunekit.probes.gpus import LinkState, read_gpus, read_links, visible_gpus
 from tunekit.units import GIB, MIB
 
 CARD = Card()
@@ -88,3 +88,12 @@ def cards(count: int) -> tuple[Any, ...]:
 )
 def test_visible_cards_as_cuda_reads_them(visible: str | None, expected: list[int]) -> None:
     assert [card.index for card in visible_gpus(cards(3), visible)] == expected
+
+
+def test_links_as_they_are_now_in_the_order_that_was_asked() -> None:
+    library = FakeNvml((Card(lanes=16), Card(uuid="GPU-b", lanes=2, generation=3)))
+    assert read_links(["GPU-b", "GPU-a"], library) == (
+        LinkState(generation=3, lanes=2),
+        LinkState(generation=4, lanes=16),
+    )
+    assert read_links(["GPU-a"], FakeNvml((Card(),), refuses=("nvmlDeviceGetCurrPcieLinkWidth",))) == ()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tunekit.probes.host import (
+    drive_of,
     memlock_bytes,
     read_cores,
     read_cpu_name,
@@ -116,3 +117,8 @@ def test_shared_memory(tmp_path: Path) -> None:
 def test_lockable_memory_is_the_soft_limit() -> None:
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     assert memlock_bytes() == (None if soft == resource.RLIM_INFINITY else soft)
+
+
+def test_which_folder_lies_on_the_drive(tmp_path: Path) -> None:
+    assert drive_of(tmp_path / "not" / "there", ("/proc", str(tmp_path), "/")) == str(tmp_path)
+    assert drive_of(tmp_path, ("/proc", "/nowhere")) is None
