@@ -12,7 +12,7 @@ from tunekit.hardware.profiles import LOCAL, own_names, profile_names
 from tunekit.hardware.spec import Disk, Hardware, Measured
 from tunekit.notebook import find_hardware
 from tunekit.probes.user_folder import machines_folder
-from tunekit.render.probe_text import TITLES, format_rate
+from tunekit.render.probe_text import measured_words
 from tunekit.units import GB, GIB
 
 if TYPE_CHECKING:
@@ -119,9 +119,7 @@ def _measured_lines(measured: Measured | None) -> Iterator[tuple[str, str]]:
     if measured is None:
         yield "Measured", "nothing yet: rates come from data sheets; on the machine, tunekit hardware probe measures"
         return
-    rates = ((title, getattr(measured, name, None), name) for name, title in TITLES.items())
-    said = ", ".join(f"{title} {format_rate(name, value)}" for title, value, name in rates if value)
-    yield "Measured", f"{said} ({measured.date})"
+    yield "Measured", f"{measured_words(measured)} ({measured.date})"
 
 
 def _link_words(machine: Hardware) -> str:

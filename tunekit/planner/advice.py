@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from tunekit.ds_config.build import owns_optimizer
+from tunekit.hardware.checks import lane_warnings, ram_warnings, supply_warnings
 from tunekit.planner.pinning import pin_memory, pinned_bytes
 from tunekit.planner.plan import Trust
 from tunekit.planner.search import Settled, Trial, leanest
@@ -152,6 +153,18 @@ def _fp4(settled: Settled, trial: Trial) -> Iterator[str]:
         yield "method.quantization fp4 loses more than nf4 at the same size: weights are not spread evenly."
 
 
+def _machine(settled: Settled, trial: Trial) -> Iterator[str]:
+    """What those who build machines at home warn about, where this job feels it."""
+    hardware, zero = settled.hardware, trial.job.zero
+    offloads = (zero.offload_optimizer, zero.offload_param) != ("none", "none")
+    exchanges = len(hardware.gpus) > 1 and (zero.stage == 3 or trial.job.method == "full")
+    if offloads or exchanges:
+        yield from lane_warnings(hardware)
+    if offloads:
+        yield from ram_warnings(hardware)
+    yield from supply_warnings(hardware)
+
+
 ADVICE: tuple[Advice, ...] = (
     _rows_beyond_the_model,
     _fp16_for_bf16_models,
@@ -163,4 +176,5 @@ ADVICE: tuple[Advice, ...] = (
     _large_buckets,
     _decayed_norms,
     _fp4,
+    _machine,
 )

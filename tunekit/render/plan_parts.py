@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tunekit.hardware.calibration import MEANINGS, Calibration
+from tunekit.hardware.spec import Measured
 from tunekit.launcher.history import MeasuredBefore
 from tunekit.memory.terms import PHASES, MemoryTerm, Phase, Place, PlaceEstimate
 from tunekit.planner.answer import as_typed
 from tunekit.planner.plan import Decision, Fix, Plan, Verdict
 from tunekit.planner.verdict import judge, terms_of
+from tunekit.render.probe_text import measured_words
 from tunekit.units import GIB, format_bytes, format_count
 
 METHOD_NAMES = {"full": "full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
@@ -72,6 +74,7 @@ def facts(plan: Plan) -> tuple[tuple[str, str], ...]:
     return (
         ("Machine", _machine_line(plan)),
         *_calibration_line(plan.hardware.calibration),
+        *_measured_line(plan.hardware.measured),
         ("Model", _model_line(plan)),
         ("Method", _method_line(plan)),
         ("ZeRO", zero_line(plan)),
@@ -94,6 +97,12 @@ def _calibration_line(calibration: Calibration | None) -> Iterator[tuple[str, st
     if calibration is not None and calibration.figures:
         figures = ", ".join(f"{MEANINGS[name]} {format_figure(name, calibration)}" for name in calibration.figures)
         yield "Calibrated", f"{figures} (tunekit calibrate, {calibration.date}: {', '.join(calibration.runs)})"
+
+
+def _measured_line(measured: Measured | None) -> Iterator[tuple[str, str]]:
+    """The rates that a probe found, which this plan is made with."""
+    if measured is not None:
+        yield "Measured", f"{measured_words(measured)} (tunekit hardware probe, {measured.date})"
 
 
 def format_figure(name: str, calibration: Calibration | None) -> str:

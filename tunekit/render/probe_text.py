@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tunekit.hardware.probing import Outcome
+from tunekit.hardware.spec import Measured
 from tunekit.probes.gpus import GpuReport
 from tunekit.units import GB, format_bytes
 
@@ -57,6 +58,12 @@ def outcomes_as_json(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
         }
         for outcome in outcomes
     ]
+
+
+def measured_words(measured: Measured) -> str:
+    """The rates of a machine that was probed, in one line."""
+    rates = ((title, getattr(measured, name, None), name) for name, title in TITLES.items())
+    return ", ".join(f"{title} {format_rate(name, value)}" for title, value, name in rates if value)
 
 
 def format_rate(name: str, value: float) -> str:

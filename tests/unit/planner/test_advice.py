@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from planning import CODELLAMA_34B, LLAMA_7B, LLAMA_8B, SMOLLM, laptop, machine, recipe_for, resolved
 
-from tunekit.hardware.spec import Hardware
+from tunekit.hardware.spec import Hardware, Power
 from tunekit.planner.advice import nvme_traffic, warnings_of
 from tunekit.recipe.schema import Recipe
 from tunekit.units import GB, GIB
@@ -131,3 +131,30 @@ def test_little_swapping_is_no_zero_and_no_question_of_endurance() -> None:
     recipe = recipe_for(SMOLLM, zero__preset="z3_offload_nvme", zero__nvme_path="/mnt/nvme")
     (text,) = (text for text in warnings(recipe) if "NVMe" in text)
     assert text.endswith("MiB on NVMe, less than a second.")
+
+
+def test_slots_ram_and_supply_are_told_where_the_job_feels_them() -> None:
+    box = machine(ram_bytes=62 * GIB)
+    assert box.link is not None
+    poor = replace(
+        box,
+        link=replace(box.link, pcie_lanes=2, card_lanes=(16, 2)),
+        power=Power(host_watts=250, load_watts=1000, supply_watts=1000),
+    )
+    whole = warnings(recipe_for(SMOLLM, "lora"), poor)
+    assert [text.partition(":")[0] for text in whole] == [
+        "2 x 450 W of cards and 250 W of host are 1,150 W in one moment, the power supply gives 1,000 W"
+    ]
+    felt = "".join(warnings(recipe_for(SMOLLM, "full", zero__preset="z2_offload"), poor))
+    assert "The cards sit on x16 + x2" in felt
+    assert "62.0 GiB of RAM are less than twice the 48.0 GiB of the cards" in felt
+    assert "x16 + x2" in "".join(warnings(recipe_for(SMOLLM, "full"), poor))
+
+
+def test_a_drive_too_small_for_model_and_checkpoints_is_a_rejection() -> None:
+    box = machine()
+    small = tuple(replace(disk, usable_bytes=10 * GB) for disk in box.disks)
+    found = resolved(recipe_for(LLAMA_7B, "lora"), replace(box, disks=small))
+    assert found.trial.judgement.verdict == "rejected"
+    judged = found.trial.judgement.demands
+    assert {demand.place for demand in judged if demand.verdict == "rejected"} == {"disk"}

@@ -5,6 +5,7 @@ from dataclasses import replace
 from planning import CODELLAMA_34B, LLAMA_8B, SMOLLM, laptop, machine, recipe_for, shape_of
 
 from tunekit.hardware.calibration import Calibration
+from tunekit.hardware.spec import Measured
 from tunekit.launcher.history import MeasuredBefore
 from tunekit.planner.make import make_plan
 from tunekit.planner.plan import Decision, Plan
@@ -160,3 +161,11 @@ def test_a_run_before_is_the_same_job_or_says_what_differs() -> None:
     assert plan_parts.before_line(replace(before, differs=differs)).endswith(
         ": with zero.stage=3, train.max_seq_length=512"
     )
+
+
+def test_what_a_probe_measured_is_said_with_its_day() -> None:
+    measured = Measured(date="2026-11-22", matmul_tflops=158.2, to_gpu_rate=12_700_000_000, adam="x")
+    made = make_plan(recipe_for(), shape_of(SMOLLM), replace(machine(), measured=measured))
+    said = dict(plan_parts.facts(made))["Measured"]
+    assert said == "matrix products 158.2 TFLOPS, RAM to card 12.7 GB/s (tunekit hardware probe, 2026-11-22)"
+    assert "Measured" not in dict(plan_parts.facts(make_plan(recipe_for(), shape_of(SMOLLM), machine())))
