@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
+from tunekit.backends.child import run_child
 from tunekit.errors import RunFailed, UsageError
 from tunekit.memory.tracing import Trace, TraceRequest
 from tunekit.memory.tracing_json import request_to_text, trace_from_json
 
 LIMIT_SECONDS = 180
 """A trace that takes longer is ended; the largest model of the catalogue takes a tenth of it."""
-POLL_SECONDS = 0.05
 _RAISED = re.compile(r"[\w.]*(Error|Exception|UnknownValue)\b.*: ")
 _QUIET = {
     # No GPU is used, and making its context would take seconds and memory on a card that may be full.
@@ -59,33 +55,10 @@ def run_trace(request: TraceRequest, *, waiting: Callable[[], None], limit: floa
         asked, answer, log = (Path(folder) / name for name in ("request.json", "trace.json", "log.txt"))
         asked.write_text(request_to_text(request))
         argv = [sys.executable, "-m", "tunekit.worker.tracing", "--request", str(asked), "--result", str(answer)]
-        code = _finish(argv, log, waiting, limit)
+        code = run_child(argv, env={**os.environ, **_QUIET}, log=log, limit=limit, waiting=waiting)
         if code != 0:
             raise _failure(code, log.read_text(errors="replace"), limit)
         return trace_from_json(answer.read_text())
-
-
-def _finish(argv: list[str], log: Path, waiting: Callable[[], None], limit: float) -> int | None:
-    """The exit code; None where the time was up. The process and its children are gone in any case."""
-    with log.open("wb") as output:
-        popen = subprocess.Popen(
-            argv,
-            env={**os.environ, **_QUIET},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    deadline = time.monotonic() + limit
-    try:
-        while popen.poll() is None and time.monotonic() < deadline:
-            waiting()
-            time.sleep(POLL_SECONDS)
-        return popen.poll()
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(popen.pid, signal.SIGKILL)
-        popen.wait()
 
 
 def _failure(code: int | None, text: str, limit: float) -> UsageError | RunFailed:

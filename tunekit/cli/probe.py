@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_text
+import os
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -92,8 +93,15 @@ def _print(console: Console, machine: Hardware, report: GpuReport, outcomes: lis
     left_out = len(missing_lines(outcomes))
     rest = f"; {left_out} of {len(outcomes)} measurements were left out" if left_out else ""
     console.print(f"Measured in {format_seconds(seconds)}{rest}.", highlight=False)
-    for line in hardware_warnings(machine):
+    for line in (*busy_words(os.getloadavg()[0], os.cpu_count() or 1), *hardware_warnings(machine)):
         console.print(f"Warning: {line}", style="yellow", highlight=False, markup=False)
+
+
+def busy_words(load: float, threads: int) -> tuple[str, ...]:
+    """Whether other programs took a part of the machine; the probe's own threads count as well."""
+    if load <= 1.5 * threads:
+        return ()
+    return (f"{load:.1f} programs wanted {threads} threads: the rates are higher on a quiet machine. Probe again.",)
 
 
 def _print_written(console: Console, path: Path | None) -> None:

@@ -19,9 +19,9 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def put(program: str) -> None:
         file = tmp_path / "child.py"
         file.write_text("import sys, pathlib, time, os\nresult = pathlib.Path(sys.argv[-1])\n" + program)
-        start = tracing._finish
+        start = tracing.run_child
         monkeypatch.setattr(
-            tracing, "_finish", lambda argv, *rest: start([sys.executable, str(file), *argv[3:]], *rest)
+            tracing, "run_child", lambda argv, **rest: start([sys.executable, str(file), *argv[3:]], **rest)
         )
         monkeypatch.setattr(tracing, "find_spec", lambda name: True)
 

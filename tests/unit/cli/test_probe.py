@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tunekit.cli import probe
-from tunekit.cli.probe import probe_machine, target_path
+from tunekit.cli.probe import busy_words, probe_machine, target_path
 from tunekit.errors import UsageError
 from tunekit.hardware.probing import Outcome
 from tunekit.hardware.profiles import load_profile
@@ -77,6 +77,11 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be written"):
         probe_machine(write=str(tmp_path / "file" / "box.yaml"), json=False)
+
+
+def test_a_busy_machine_is_told() -> None:
+    assert busy_words(2.9, 2) == ()
+    assert busy_words(6.35, 2)[0].startswith("6.3 programs wanted 2 threads: the rates are higher")
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
