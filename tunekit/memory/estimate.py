@@ -77,6 +77,7 @@ SINGLE: tuple[Callable[[Case], MemoryTerm], ...] = (
 SEVERAL: tuple[Callable[[Case], tuple[MemoryTerm, ...]], ...] = (
     model_states.gradients_in_flight,
     buffers.gathered_weights,
+    activations.attention_bias,
     activations.layer_in_backward,
     activations.merged_experts,
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from tunekit.memory.case import Case
+from tunekit.memory.layer_bytes import final_norm_saved
+from tunekit.memory.layer_code import widths
 from tunekit.memory.model_states import FORWARD
 from tunekit.memory.terms import MemoryTerm
 
@@ -25,21 +27,22 @@ def loss(case: Case) -> MemoryTerm:
 
 
 def full_loss(case: Case) -> MemoryTerm:
-    """12 V + 6 h bytes per token: float32 log-softmax, its gradient and the gradient of the logits; the final norm.
+    """12 V + 4 h bytes per token: float32 log-softmax, its gradient and the gradient of the logits; the final norm.
 
-    9 h where all weights are trained; 14 V when the trainer keeps the model's outputs alive. 12.04 V traced on the CPU.
+    8 h where all weights are trained: the norm's product and the head's input. 14 V when the trainer keeps the model's
+    outputs alive.
     """
     vocabulary, hidden, practice = case.shape.vocab_size, case.shape.hidden_size, case.practice
     norm = practice.loss_hidden_bytes
-    norm = (9 if case.job.method == "full" else 6) if norm is None else norm
-    each = round(practice.logit_bytes * vocabulary + norm * hidden)
+    norm = final_norm_saved(case) + 2 * int(case.inventory.head_is_trained) if norm is None else norm
+    logit = practice.logit_bytes + 2 * int(widths(case.shape).code.caps_logits)
+    each = round(logit * vocabulary + norm * hidden)
     return MemoryTerm(
         name="logits and loss",
         phases=FORWARD,
         moments=("loss",),
         device_bytes=each * case.tokens,
-        formula=f"({practice.logit_bytes:g} B x {vocabulary:,} vocabulary + {norm:g} B x {hidden:,})"
-        f" x {case.tokens:,} tokens",
+        formula=f"({logit:g} B x {vocabulary:,} vocabulary + {norm:g} B x {hidden:,}) x {case.tokens:,} tokens",
         source=_FULL,
         kind="calibrated",
         low=10 / 12,
@@ -48,7 +51,7 @@ def full_loss(case: Case) -> MemoryTerm:
 
 
 def chunked_loss(case: Case) -> MemoryTerm:
-    """One tile b x min(T, 4096) x 32768, per token 6 h of the final norm and 8 h of hidden states and their gradient.
+    """One tile b x min(T, 4096) x 32768; per token 4 h of the final norm (6 h trained), 8 h of hidden states.
 
     The gradient of the hidden states is summed in float32 (4 h) and cast (2 h); the scored positions are copied (2 h).
     Without Triton the tile is folded by torch operations, 29 bytes per element more (31 traced on the CPU).
@@ -56,15 +59,15 @@ def chunked_loss(case: Case) -> MemoryTerm:
     columns = min(case.shape.vocab_size, VOCABULARY_TILE) if case.on_cpu else VOCABULARY_TILE
     each = case.weight_bytes + (29 if case.on_cpu else 0)
     tile = each * tile_tokens(case) * columns
-    flow = 14 * case.shape.hidden_size * case.tokens * case.weight_bytes // 2
+    width = (8 + final_norm_saved(case)) * case.weight_bytes // 2
     return MemoryTerm(
         name="chunked loss",
         phases=FORWARD,
         moments=("loss",),
-        device_bytes=tile + flow,
+        device_bytes=tile + width * case.shape.hidden_size * case.tokens,
         formula=(
             f"{each} B x {tile_tokens(case):,} tokens x {columns:,} columns"
-            f" + {14 * case.weight_bytes // 2} B x {case.shape.hidden_size:,} x {case.tokens:,} tokens"
+            f" + {width} B x {case.shape.hidden_size:,} x {case.tokens:,} tokens"
         ),
         source=_CHUNKED,
         kind="bound",

@@ -133,7 +133,8 @@ _EVAL: tuple[Callable[[Case], MemoryTerm], ...] = (
 def activation_terms(case: Case) -> tuple[MemoryTerm, ...]:
     """The terms of a step that a trace sees: activations, logits and what kernels need for a moment."""
     single = [term(case) for term in _STEP]
-    return (*single, *activations.layer_in_backward(case), *activations.merged_experts(case))
+    several = (activations.attention_bias, activations.layer_in_backward, activations.merged_experts)
+    return (*single, *(term for terms in several for term in terms(case)))
 
 
 def formula_bytes(case: Case) -> dict[TracedName, int]:

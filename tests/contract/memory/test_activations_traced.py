@@ -61,6 +61,7 @@ def test_what_one_layer_saves(family: str, method: str) -> None:
 def backward_bytes(of: Case) -> int:
     terms = [activations.layer_in_backward(of)[0], activations.activation_checkpoints(of)]
     terms += [activations.saved_activations(of), activations.attention_mask(of)]
+    terms += [each for each in activations.attention_bias(of) if "backward start" in each.moments]
     return sum(term.device_bytes for term in terms)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from memory_jobs import job, llama, machine
 
 from tunekit.memory import activations, logits
 from tunekit.memory.case import make_case
 from tunekit.memory.practice import WORKER, Practice
+from tunekit.model_shape.catalogue import find
 
 
 def case(practice: Practice = WORKER):
@@ -42,8 +45,12 @@ def test_a_loss_with_other_logits():
 
 
 def test_a_mixture_whose_experts_run_in_turn_needs_less_in_backward():
-    size = activations.widths(case().shape)
-    assert activations._mlp_phase(case(), size) == activations._mlp_phase(case(Practice(experts_in_turn=True)), size)
+    dense, turns = (case(each) for each in (Practice(), Practice(experts_in_turn=True)))
+    assert activations.layer_phase(dense) == activations.layer_phase(turns)
+    mixture = find("mistralai/Mixtral-8x7B-v0.1")
+    assert mixture is not None
+    at_once, turns = (replace(each, shape=mixture) for each in (dense, turns))
+    assert activations.layer_phase(turns) < activations.layer_phase(at_once)
 
 
 def test_norms_of_one_kernel_keep_nothing():

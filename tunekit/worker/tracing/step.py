@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ def trace_step(request: TraceRequest, config: Any) -> TracedStep:
         with ledger.made_by(INPUTS):
             inputs = {name: mode.known(each) if torch.is_tensor(each) else each for name, each in batch.items()}
         train(model, inputs, request, ledger)
+        ledger.gradients |= tied_gradients(model, ledger)
         left = sum(size for serial, size, _ in ledger.alive.values() if serial not in ledger.gradients)
         if request.evaluates:
             evaluate(model, inputs, request, ledger)
@@ -55,6 +57,13 @@ def trace_step(request: TraceRequest, config: Any) -> TracedStep:
         kernels=(*kernels.used, *(["flash-attn 2"] if request.attention == "flash_attention_2" else [])),
         left=left,
     )
+
+
+def tied_gradients(model: Any, ledger: Ledger) -> set[int]:
+    """Serials of the gradients of weights that two modules share: their parts are known by their size only."""
+    counts = Counter(id(each) for _, each in model.named_parameters(remove_duplicate=False) if each.requires_grad)
+    shared = {each.numel() * each.element_size() for each in model.parameters() if counts[id(each)] > 1}
+    return {event.serial for event in ledger.events if event.size in shared and event.phase != "forward"}
 
 
 def use_chunked_loss(model: Any) -> None:

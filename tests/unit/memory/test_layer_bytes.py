@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from memory_jobs import ATTENTION, SEVEN, adapter, job, llama, machine
+
+from tunekit.memory import layer_bytes
+from tunekit.memory.case import Case, make_case
+from tunekit.model_shape.catalogue import find
+from tunekit.model_shape.shape import ModelShape
+
+SHAPE = llama()
+H, F, V, A = 64, 176, 32, 4
+
+
+def case(method: str = "full", shape: ModelShape = SHAPE, **changes: Any) -> Case:
+    return make_case(job(method, ranks=1, **changes), shape, machine(1))
+
+
+def named(hub_id: str) -> ModelShape:
+    shape = find(hub_id)
+    assert shape is not None
+    return shape
+
+
+def saved(hub_id: str, method: str = "full", **changes: Any) -> float:
+    """Bytes per token and hidden element."""
+    shape = named(hub_id)
+    return layer_bytes.saved_per_layer(case(method, shape, **changes)) / shape.hidden_size
+
+
+@pytest.mark.parametrize(
+    ("hub_id", "full"),
+    [
+        ("meta-llama/Llama-2-7b-hf", 45.53),
+        ("Qwen/Qwen3-8B", 52.56),
+        ("google/gemma-7b", 94.69),
+        ("microsoft/phi-4", 53.53),
+        ("microsoft/phi-2", 54.05),
+        ("EleutherAI/pythia-6.9b", 36.03),
+        ("allenai/OLMo-2-1124-7B", 65.56),
+        ("stabilityai/stablelm-2-1_6b", 40.06),
+    ],
+)
+def test_layers_of_many_families_as_they_were_traced(hub_id: str, full: float) -> None:
+    """h per token and layer, full fine-tuning with flash attention: traced at rows of 2,048 tokens."""
+    assert saved(hub_id) == pytest.approx(full, abs=0.02)
+
+
+def test_the_layer_in_backward_adds_six_f_and_its_gradient() -> None:
+    more = layer_bytes.layer_phase(case("lora", targets=SEVEN)) - layer_bytes.saved_per_layer(
+        case("lora", targets=SEVEN)
+    )
+    assert more == 4 * F + 2 * H
+
+
+def test_attention_decides_where_the_feed_forward_part_is_narrow() -> None:
+    narrow, wide = (layer_bytes.layer_phase(case(shape=llama(ffn=ffn))) for ffn in (8, 16))
+    assert narrow == wide
+
+
+def test_without_checkpointing_backward_starts_with_the_final_norm_or_the_last_layer() -> None:
+    assert layer_bytes.beyond_saved(case(shape=llama(ffn=H))) == 25 * H
+    wide = case(shape=llama(ffn=16 * H))
+    assert layer_bytes.beyond_saved(wide) == 4 * 16 * H + 2 * H
+
+
+def test_a_mask_repeats_values_and_flash_attn_copies_padded_outputs() -> None:
+    plain = case("lora", attention="flash_attention_2", packing=False)
+    padded = case("lora", attention="flash_attention_2", packing=False, micro=2)
+    assert layer_bytes.saved_per_layer(padded) - layer_bytes.saved_per_layer(plain) == 2 * H
+    assert layer_bytes.repeats_values(case(attention="sdpa", packing=True))
+    assert not layer_bytes.repeats_values(plain)
+
+
+def test_falcon_always_gets_a_mask() -> None:
+    assert layer_bytes.has_dense_mask(case(shape=named("tiiuae/falcon-40b"), attention="sdpa", packing=False))
+    assert not layer_bytes.has_dense_mask(case(attention="sdpa", packing=False))
+
+
+def test_one_key_head_under_sdpa_keeps_all_scores() -> None:
+    shape = named("tiiuae/falcon-7b")
+    short, long = (
+        layer_bytes.saved_per_layer(case(shape=shape, attention="sdpa", max_seq_length=length))
+        for length in (512, 1024)
+    )
+    assert long - short == 4 * 71 * 512
+
+
+def test_capped_scores_are_kept_once_more() -> None:
+    gemma = named("google/gemma-2-9b")
+    short, long = (
+        layer_bytes.saved_per_layer(case(shape=gemma, attention="eager", packing=False, max_seq_length=length))
+        for length in (512, 1024)
+    )
+    assert long - short == 8 * gemma.num_heads * 512
+
+
+def test_experts_keep_what_they_read_only_where_they_are_trained() -> None:
+    mixtral = named("mistralai/Mixtral-8x7B-v0.1")
+    frozen = layer_bytes.saved_per_layer(case("lora", mixtral, targets=("q_proj",)))
+    trained = layer_bytes.saved_per_layer(case("full", mixtral))
+    assert trained - frozen >= 2 * 2 * 4096 + 2 * 2 * 14336
+
+
+def test_dropout_keeps_inputs_of_its_own() -> None:
+    plain = job("lora", ranks=1, targets=ATTENTION)
+    dropped = make_case(replace(plain, adapter=adapter(targets=ATTENTION, dropout=0.1)), SHAPE, machine(1))
+    assert layer_bytes.drops(dropped)
+    assert layer_bytes.keeps_own_inputs(dropped)
+    extra = layer_bytes.saved_per_layer(dropped) - layer_bytes.saved_per_layer(make_case(plain, SHAPE, machine(1)))
+    assert extra == 3 * 4 * H - 2 * H
+
+
+def test_an_evaluated_layer_keeps_nothing() -> None:
+    assert layer_bytes.evaluated_layer(case()) == 6 * F + 8 * H
+
+
+def test_what_is_freed_while_a_weight_is_dequantised() -> None:
+    assert layer_bytes.freed_for_dequantising(case("qlora")) == 2 * F
+
+
+def test_the_final_norm() -> None:
+    assert layer_bytes.final_norm_saved(case()) == 6
+    assert layer_bytes.final_norm_saved(case("lora")) == 4

@@ -1,0 +1,209 @@
+"""Bytes per token of one decoder layer of transformers 5.23: what it saves, and what its backward takes.
+
+Counted in the modelling code itself, run on fake tensors with the kernels of a GPU (`tunekit plan --trace`), in bf16.
+Symbols: h hidden, f feed-forward width (of the active experts), a heads, q and v width of all query and key/value
+heads, T tokens of a micro-batch, S tokens of a row, r rank.
+"""
+
+from __future__ import annotations
+
+from tunekit.memory.case import Case
+from tunekit.memory.layer_code import Widths, adapter_reach, widths
+
+FINAL_NORM = 25
+"""Bytes per hidden element that backward of the final RMSNorm takes, in single operations of 32 bits."""
+
+
+def row_length(case: Case) -> int:
+    """S: tokens that attend to one another; packing joins the rows of a micro-batch into one (padding-free)."""
+    return case.tokens if case.job.packing else case.job.max_seq_length
+
+
+def has_dense_mask(case: Case) -> bool:
+    """Whether attention gets a mask of S x S: packed or padded rows under sdpa, always under eager."""
+    if case.job.attention == "eager":
+        return True
+    masked = case.job.packing or case.job.batch.micro_batch_size > 1 or widths(case.shape).code.always_masked
+    return case.job.attention == "sdpa" and masked
+
+
+def saved_per_layer(case: Case) -> int:
+    """Bytes per token that one layer saves for backward.
+
+    Full: 16h + 4q + 4v + 8f + 4a + 8. Frozen 16-bit or 4-bit base: 8h + 4q + 4v + 6f + 4a + 8, plus 2h where inputs
+    of attention or feed-forward are adapted, 2f where the down projection is, 2r per adapter. Without a gate 4f and
+    2f instead of 8f and 6f; families differ as layer_code.py says. fp32 doubles all (bound).
+    """
+    if case.practice.layer_bytes is not None:
+        return case.practice.layer_bytes
+    size = widths(case.shape)
+    total = _kept_beside_mlp(case, size) + _mlp_saved(case, size)
+    total += 4 * size.values if case.practice.keeps_cache else 0
+    return total * case.weight_bytes // 2
+
+
+def layer_phase(case: Case) -> int:
+    """Bytes per token of one layer, recomputed and in backward.
+
+    What is saved beside the feed-forward part, 2h of gradient, and 12f: what the feed-forward part saves and its
+    gradients. Without a gate 6f, 8f where the down projection is adapted. At least what backward of attention takes.
+    """
+    size = widths(case.shape)
+    mlp = _kept_beside_mlp(case, size) + _gradients(case) * size.hidden + _mlp_in_backward(case, size)
+    return max(mlp, _attention_in_backward(case, size)) * case.weight_bytes // 2
+
+
+def beyond_saved(case: Case) -> int:
+    """Bytes per token that the start of backward takes beside what all layers have saved.
+
+    Of the last layer what is not saved, or 25h of the final RMSNorm, which works in 32 bits.
+    """
+    size = widths(case.shape)
+    final = FINAL_NORM * size.hidden if size.code.norm_frozen > 2 else 0
+    return max(layer_phase(case) - saved_per_layer(case), final * case.weight_bytes // 2)
+
+
+def freed_for_dequantising(case: Case) -> int:
+    """Bytes per token by which backward is below its peak while the largest 4-bit weight is whole."""
+    size = widths(case.shape)
+    return 2 * size.ffn * case.weight_bytes // 2
+
+
+def final_norm_saved(case: Case) -> int:
+    """Bytes per hidden element that the final norm keeps, in 16 bits."""
+    code = widths(case.shape).code
+    return code.norm_trained if case.job.method == "full" else code.norm_frozen
+
+
+def evaluated_layer(case: Case) -> int:
+    """Bytes per token of one layer's forward without gradients: its feed-forward part, or its attention."""
+    size = widths(case.shape)
+    each = max((6 if size.gated else 4) * size.ffn + 8 * size.hidden, 8 * size.queries + 8 * size.values)
+    routed = _routing(case, size) + 2 * size.hidden * size.routed
+    return (each + routed + _scores(case, size, 8)) * case.weight_bytes // 2
+
+
+def repeats_values(case: Case) -> bool:
+    """Whether keys and values are copied for all heads: a dense mask makes transformers do it."""
+    return has_dense_mask(case) or widths(case.shape).code.repeats_values or case.practice.repeats_values
+
+
+def _kept_beside_mlp(case: Case, size: Widths) -> int:
+    """What norms, inputs of linears, attention, routing and adapters keep until the layer's backward reaches them."""
+    parts = (_norms(case, size), _inputs(case, size), _attention(case, size), _routing(case, size), _adapters(case))
+    return sum(parts) + 8
+
+
+def _norms(case: Case, size: Widths) -> int:
+    each = size.code.norm_trained if case.job.method == "full" else size.code.norm_frozen
+    each = 0 if case.practice.fused_norms else each
+    each = max(each, 4) if case.practice.autocast_norms else each
+    heads = (size.queries + size.values) * each + 4 * size.heads if size.head_norms else 0
+    return each * size.norms * size.hidden + heads
+
+
+def _inputs(case: Case, size: Widths) -> int:
+    """What trained or adapted linears read: the inputs of attention and of the feed-forward part."""
+    if case.job.method == "full":
+        return 2 * size.inputs * size.hidden
+    if keeps_own_inputs(case):
+        return 0
+    reach = adapter_reach(case.shape, case.job.adapter)
+    return 2 * size.hidden * min(size.inputs, int(reach.attention_input) + int(reach.mlp_input))
+
+
+def _attention(case: Case, size: Widths) -> int:
+    """Queries, keys, values and output, and 4 B per head of sums; or all scores, where no fused kernel is used."""
+    if case.job.attention == "eager":
+        score = case.practice.score_bytes + size.code.scores
+        return 4 * size.queries + 4 * size.queries + _scores(case, size, score)
+    if size.plain_attention and case.job.attention == "sdpa":
+        return 6 * size.queries + 8 * size.values + 4 * size.heads * row_length(case)
+    values = size.queries if repeats_values(case) else size.values
+    fused = 2 * (size.queries + size.values) if size.code.fused_qkv and values == size.values else 0
+    return 4 * (size.queries + values + size.heads) + fused + _copied_output(case, size)
+
+
+def _copied_output(case: Case, size: Widths) -> int:
+    """2q where the output projection keeps a copy of attention's output: `copies_output`, padded flash-attn."""
+    reach = adapter_reach(case.shape, case.job.adapter)
+    if case.job.method != "full" and not reach.attention_output:
+        return 0
+    unpads = case.job.attention == "flash_attention_2" and not case.job.packing and case.job.batch.micro_batch_size > 1
+    rejoins = size.code.copies_output and not has_dense_mask(case)
+    return 2 * size.queries * int(unpads or rejoins)
+
+
+def _scores(case: Case, size: Widths, each: float) -> int:
+    """Eager attention keeps its scores: `each` bytes per head and attended token."""
+    return round(each * size.heads * row_length(case)) if case.job.attention == "eager" else 0
+
+
+def _mlp_saved(case: Case, size: Widths) -> int:
+    reach = adapter_reach(case.shape, case.job.adapter)
+    trained = case.job.method == "full" or _adapts_experts(case)
+    product = 2 if trained or (reach.down_input and not keeps_own_inputs(case)) else 0
+    return ((6 if size.gated else 2) + product + size.code.activation) * size.ffn
+
+
+def _mlp_in_backward(case: Case, size: Widths) -> int:
+    """Saved: gate, up and activation; gradients of product, up and activation (of one expert in turn).
+
+    Without a gate: the activation's input and two gradients; adapters of the down projection add one.
+    """
+    turns = max(1, size.experts) if case.practice.experts_in_turn else 1
+    if size.gated:
+        return 6 * size.ffn + 6 * size.ffn // turns
+    adapted = 2 if adapter_reach(case.shape, case.job.adapter).down_input else 0
+    return (6 + adapted + size.code.activation) * size.ffn
+
+
+def _attention_in_backward(case: Case, size: Widths) -> int:
+    """Backward of attention: what is saved before it, the output's gradient, q, k, v's, and the kernel's sums.
+
+    Flash sums the gradient of q in 32 bits, and makes those of k and v for all heads first.
+    """
+    norms, inputs = _norms(case, size) // size.norms, _inputs(case, size) // 2
+    values = size.queries if repeats_values(case) else size.values
+    grouped = 4 * size.queries if values < size.queries else 0
+    sums = 0 if case.on_cpu else 4 * size.queries + grouped
+    scores = 8 * size.heads * row_length(case) if size.plain_attention and case.job.attention == "sdpa" else 0
+    kernel = 4 * size.queries + 4 * values + sums + scores + _scores(case, size, 6)
+    return norms + inputs + 4 * size.hidden + _attention(case, size) + kernel
+
+
+def _gradients(case: Case) -> int:
+    """Bytes per hidden element of the gradient that enters, and of inputs cast for adapters that keep their own."""
+    if not keeps_own_inputs(case):
+        return 2
+    return 5 if drops(case) else 7
+
+
+def _routing(case: Case, size: Widths) -> int:
+    """A mixture weighs every routed output; trained experts keep their inputs. Scores and indices of the router."""
+    if not size.routed:
+        return 0
+    trained = case.job.method == "full" or _adapts_experts(case)
+    return (4 if trained else 2) * size.routed * size.hidden + 34 * size.routed + 4 * size.experts
+
+
+def _adapts_experts(case: Case) -> bool:
+    return adapter_reach(case.shape, case.job.adapter).experts and case.practice.merges_experts
+
+
+def _adapters(case: Case) -> int:
+    """2r per adapter, and what each adapted linear keeps for itself."""
+    reach = adapter_reach(case.shape, case.job.adapter)
+    width = case.practice.adapter_input_bytes
+    each = 1 + (width or 2) if drops(case) else width or 0
+    return 2 * reach.ranks + each * reach.inputs
+
+
+def keeps_own_inputs(case: Case) -> bool:
+    """Whether adapted linears keep an input of their own, which the others then do not share."""
+    return drops(case) or case.practice.adapter_input_bytes is not None
+
+
+def drops(case: Case) -> bool:
+    """Whether adapters drop inputs."""
+    return case.job.adapter is not None and case.job.adapter.dropout > 0
