@@ -36,6 +36,7 @@ env: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -e /usr/include/libaio.h || $(MAKE) --no-print-directory libaio
+	@command -v chromium chromium-browser google-chrome >/dev/null || $(MAKE) --no-print-directory chromium
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -c constraints.txt torch
 	$(BIN)/pip install -c constraints.txt -e '.[train,test]'
@@ -49,6 +50,14 @@ libaio:
 	  apt-get update -qq && apt-get install -y -qq libaio-dev; \
 	else \
 	  echo "NVMe offload needs libaio's headers: sudo apt-get install libaio-dev (its tests are skipped until then)"; \
+	fi
+
+# The tests of the HTML pages look at them in a real browser; 20 seconds to install, and they are skipped without it.
+.PHONY: chromium
+chromium:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	  apt-get install -y -qq --no-install-recommends chromium; then true; else \
+	  echo "No Chromium: the tests that look at HTML pages are skipped (apt-get install chromium)"; \
 	fi
 
 clean:

@@ -53,6 +53,7 @@ def command(*argv: str, code: int = 0) -> str:
         "import tunekit",
         "import tunekit; tunekit.load, tunekit.plan, tunekit.launch, tunekit.Plan, tunekit.Run",
         "import tunekit; tunekit.plan('codellama34b_qlora')._repr_html_()",
+        command("plan", "codellama34b_qlora", "--html", "plan.html"),
         command("--help"),
         command("plan", "codellama34b_qlora"),
         command("plan", "codellama34b_qlora", "--explain"),
@@ -76,6 +77,13 @@ def test_nothing_heavy_is_imported(body: str, tmp_path: Path) -> None:
 def test_the_probe_would_see_a_heavy_module(tmp_path: Path) -> None:
     heavy, _ = modules_after("import sys, types; sys.modules['torch'] = types.ModuleType('torch')", tmp_path)
     assert heavy == ["torch"]
+
+
+@pytest.mark.parametrize(
+    "argv", [("plan", "codellama34b_qlora"), ("plan", "codellama34b_qlora", "--json"), ("--help",)]
+)
+def test_the_template_engine_is_loaded_for_pages_only(argv: tuple[str, ...], tmp_path: Path) -> None:
+    modules_after(command(*argv) + "assert 'jinja2' not in sys.modules\n", tmp_path)
 
 
 def test_importing_tunekit_imports_next_to_nothing(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ class Asked:
         return shlex.join(words)
 
 
-def show_fit(asked: Asked, *, write: Path | None, json: bool) -> None:
+def show_fit(asked: Asked, *, write: Path | None, json: bool, html: Path | None = None) -> None:
     """Search and print; exits with 3 where nothing fits. Raises what `fit` raises, and UsageError for a file there."""
     found = fit(
         asked.model,
@@ -56,13 +56,14 @@ def show_fit(asked: Asked, *, write: Path | None, json: bool) -> None:
         trust=cast("Trust", asked.trust),
     )
     written = _write(found, write) if write is not None and found.recommended is not None else ""
+    drawn = _draw(found, html) if html is not None else ""
     if json:
         from tunekit.planner.search_json import search_to_json
 
         typer.echo(jsonlib.dumps(search_to_json(found), indent=2))
     else:
         _print(found)
-        typer.echo(_next(found, asked, write, written))
+        typer.echo(drawn + _next(found, asked, write, written))
     if found.recommended is None:
         raise typer.Exit(REJECTED)
 
@@ -71,6 +72,12 @@ def _write(found: SearchResult, file: Path) -> str:
     from tunekit.planner.fit_recipe import recipe_text
 
     return f"Written to {file}{write_new(file, recipe_text(found))}."
+
+
+def _draw(found: SearchResult, file: Path) -> str:
+    from tunekit.render.search_html import search_page
+
+    return f"\nDrawn in {file}{write_new(file, search_page(found))}: open it in a browser."
 
 
 def _print(found: SearchResult) -> None:

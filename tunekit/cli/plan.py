@@ -10,6 +10,7 @@ from typing import cast
 
 import typer
 
+from tunekit.cli.new_file import write_new
 from tunekit.cli.next_command import Typed, command, first_fix, with_fix
 from tunekit.cli.trace import show_trace_alone, trace_plan
 from tunekit.errors import UnknownFamily
@@ -30,6 +31,7 @@ def show_plan(
     json: bool,
     explain: bool,
     trace: bool = False,
+    html: Path | None = None,
 ) -> None:
     """Plan and print, with `trace` what the model's own code takes too. Exits with 3 when the plan is rejected.
 
@@ -43,6 +45,7 @@ def show_plan(
         show_trace_alone(recipe, overrides, on=on, json=json)
         return
     before = find_measured(made, (RUNS, Path(made.recipe.output.dir).parent))
+    drawn = _draw(made, html) if html is not None else ""
     if json:
         from tunekit.planner.plan_json import plan_to_json
 
@@ -54,9 +57,15 @@ def show_plan(
         _print(made, before, explain=explain)
         if trace:
             trace_plan(made).show()
-        typer.echo(_next(made, Typed(recipe=recipe, overrides=tuple(overrides), on=on, trust=trust)))
+        typer.echo(drawn + _next(made, Typed(recipe=recipe, overrides=tuple(overrides), on=on, trust=trust)))
     if made.verdict == "rejected":
         raise typer.Exit(REJECTED)
+
+
+def _draw(made: Plan, file: Path) -> str:
+    from tunekit.render.plan_html import plan_page
+
+    return f"\nDrawn in {file}{write_new(file, plan_page(made))}: open it in a browser."
 
 
 def _print(made: Plan, before: MeasuredBefore | None, *, explain: bool) -> None:

@@ -115,3 +115,10 @@ class SearchResult:
             return f"{head}: none of {self.plans:,} plans fits>"
         rate = self.recommended.speed.tokens_per_second.expected
         return f"{head}: {self.recommended.typed}; {rate:,.0f} tokens/s; best of {self.plans:,} plans>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        # A view of a value below it: imported when a notebook asks, so that searching never loads it.
+        from tunekit.render.search_html import search_html
+
+        return search_html(self)

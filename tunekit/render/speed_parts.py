@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tunekit.hardware.power import load_watts
 from tunekit.planner.plan import Plan
 from tunekit.speed.run import run_cost
-from tunekit.speed.terms import Band, RunCost, SpeedEstimate, SpeedTerm
+from tunekit.speed.terms import Band, SpeedEstimate, SpeedTerm
 from tunekit.units import GB, format_seconds
 
 TB = 1000 * GB
@@ -46,20 +46,21 @@ def _costs_line(speed: SpeedEstimate) -> str:
 
 
 def _run_line(plan: Plan, speed: SpeedEstimate) -> str:
+    what, hours, kwh = told_run(plan, speed)
+    return f"{what}: {_duration(hours)}, {kwh:,.2g} kWh at {load_watts(plan.hardware):,} W"
+
+
+def told_run(plan: Plan, speed: SpeedEstimate) -> tuple[str, Band, float]:
+    """What is told of, all steps of the run or a million tokens, and the hours and expected kWh of it."""
     if speed.run is not None:
-        return f"{speed.run.steps:,} steps: {_hours_and_energy(speed.run)}"
+        return f"{speed.run.steps:,} steps", speed.run.hours, speed.run.kwh.expected
     hours = _hours_of(TOKENS_TOLD, speed.tokens_per_second)
-    watts = load_watts(plan.hardware)
-    return f"1 M tokens: {_duration(hours)}, {hours.expected * watts / 1000:.2g} kWh at {watts:,} W"
+    return "1 M tokens", hours, hours.expected * load_watts(plan.hardware) / 1000
 
 
 def _hours_of(tokens: int, rate: Band) -> Band:
     low, expected, high = (tokens / each / 3600 for each in (rate.high, rate.expected, rate.low))
     return Band(low=low, expected=expected, high=high)
-
-
-def _hours_and_energy(run: RunCost) -> str:
-    return f"{_duration(run.hours)}, {run.kwh.expected:,.2g} kWh at {run.watts:,} W"
 
 
 def _duration(hours: Band) -> str:

@@ -129,3 +129,24 @@ def test_only_plans_of_this_machine_use_what_was_measured_on_it(
     (tmp_path / "recipe.yaml").write_text(json.dumps(smollm))
     show(str(tmp_path / "recipe.yaml"), on="local")
     assert "RAM of a rank after its imports 1.2 GiB (tunekit calibrate," in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_page_is_written_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "pages" / "plan.html"
+    assert show("codellama34b_qlora", html=file) == 0
+    assert f"Drawn in {file}" in capsys.readouterr().out
+    assert file.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_a_page_never_replaces_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "plan.html"
+    file.write_text("mine", encoding="utf-8")
+    with pytest.raises(UsageError, match="exists and is not overwritten"):
+        show("codellama34b_qlora", html=file)
+    assert file.read_text(encoding="utf-8") == "mine"
+    assert capsys.readouterr().out == ""
+
+
+def test_a_rejected_plan_has_a_page_too(tmp_path: Path) -> None:
+    assert show("codellama34b_full", html=tmp_path / "plan.html", json=True) == 3
+    assert "What to change" in (tmp_path / "plan.html").read_text(encoding="utf-8")

@@ -7,7 +7,9 @@ from planning import CODELLAMA_34B, machine, recipe_for, shape_of
 
 from tunekit.planner.make import make_plan
 from tunekit.planner.plan import Plan
-from tunekit.render.plan_html import plan_html
+from tunekit.render.plan_html import plan_html, plan_page
+
+VOID = ("br", "meta", "link")
 
 
 class Tags(HTMLParser):
@@ -21,8 +23,11 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.add(tag)
-        if tag != "br":
+        if tag not in VOID:
             self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.add(tag)
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
@@ -31,9 +36,9 @@ class Tags(HTMLParser):
         self.text.append(data)
 
 
-def parsed(plan: Plan) -> Tags:
+def parsed(html: str) -> Tags:
     tags = Tags()
-    tags.feed(plan_html(plan))
+    tags.feed(html)
     assert tags.open == []
     return tags
 
@@ -44,9 +49,10 @@ def rejected() -> Plan:
 
 def test_it_says_what_the_text_says() -> None:
     plan = rejected()
-    text = "".join(parsed(plan).text)
-    for part in (plan.verdict, plan.reason, plan.table.reading, plan.fixes[0].set, plan.decisions[0].reason):
-        assert part in text
+    for html in (plan_html(plan), plan_page(plan)):
+        text = "".join(parsed(html).text)
+        for part in (plan.verdict, plan.reason, plan.table.reading, plan.fixes[0].set, plan.decisions[0].reason):
+            assert part in text
 
 
 def test_every_text_from_outside_is_escaped() -> None:
@@ -62,16 +68,18 @@ def test_every_text_from_outside_is_escaped() -> None:
         decisions=(replace(plan.decisions[0], key=evil, value=evil, reason=evil),),
         hardware=replace(plan.hardware, name=evil),
     )
-    tags = parsed(plan)
+    tags = parsed(plan_html(plan))
     assert "script" not in tags.seen
     assert evil in "".join(tags.text)
+    assert "".join(parsed(plan_page(plan)).text).count(evil) >= 6
+    assert "<script>alert" not in plan_page(plan)
 
 
 def test_it_brings_its_own_style_and_loads_nothing() -> None:
     html = plan_html(rejected())
     for word in ("http", "src=", "href=", "<link", "@import"):
         assert word not in html
-    assert len(html) < 30_000
+    assert len(html) < 80_000
 
 
 def test_it_takes_the_colours_of_the_page() -> None:
@@ -79,3 +87,5 @@ def test_it_takes_the_colours_of_the_page() -> None:
     assert "color:inherit" in html
     assert "color:#000" not in html
     assert "background:#fff" not in html
+    assert "prefers-color-scheme" not in html
+    assert "prefers-color-scheme:dark" in plan_page(rejected())
