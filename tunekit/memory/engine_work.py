@@ -16,7 +16,8 @@ def masters_being_made(case: Case) -> MemoryTerm:
 
     Stage 0 takes an empty step with zero gradients: (b + m + states) N_t. Stages 1 and 2 set zero gradients of m n, or
     copy b n of a group whose master goes to RAM (a blocking copy is cast there). Stage 3 makes zeros of its largest
-    sub-group, m each, where its optimizer is.
+    sub-group, m each, where its optimizer is. On a CPU the heap keeps the weights that the flat copy replaced, b N_t,
+    while stages 1 and 2 copy b n of them: resident sets of two processes stay at that while live tensors fall.
     """
     size = _at_start(case)
     in_ram = case.stage == 3 and case.offloads_optimizer
@@ -40,7 +41,8 @@ def _at_start(case: Case) -> int:
     if case.stage == 3:
         return case.master_bytes * max(case.sub_groups, default=0)
     if not case.offloads_optimizer:
-        return case.master_bytes * case.partition
+        replaced = case.weight_bytes * (case.inventory.num_trainable + case.partition) if case.on_cpu else 0
+        return max(case.master_bytes * case.partition, replaced)
     largest = max(case.group_partitions, default=0)
     return case.weight_bytes * largest
 

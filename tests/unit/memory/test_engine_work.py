@@ -29,6 +29,11 @@ def test_what_the_engine_takes_while_it_is_built(stage: int, zero: dict[str, Any
     assert (found.host_bytes, found.phases, found.moments) == (0, ("load",), ("masters",))
 
 
+def test_a_cpu_keeps_the_weights_that_were_replaced() -> None:
+    plan = make_case(job(ranks=2, zero={"stage": 2}), SHAPE, machine(0))
+    assert masters_being_made(plan).device_bytes == pytest.approx((2 + 2 / 2) * COUNT, rel=0.01)
+
+
 def test_an_offloaded_sub_group_is_zeroed_in_ram() -> None:
     found = masters_being_made(case(3, **CPU))
     assert (found.device_bytes, found.host_bytes) == (0, pytest.approx(2 * 4 * COUNT / 2, rel=0.01))
