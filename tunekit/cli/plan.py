@@ -49,7 +49,8 @@ def show_plan(
     if json:
         from tunekit.planner.plan_json import plan_to_json
 
-        tree = {**plan_to_json(made), "measured_before": None if before is None else asdict(before)}
+        past = None if before is None else asdict(before)
+        tree = {**plan_to_json(made), "measured_before": past, "data_faults": _data_faults(made)}
         if trace:
             tree["trace"] = trace_plan(made).tree()
         typer.echo(jsonlib.dumps(tree, indent=2))
@@ -79,7 +80,15 @@ def _print(made: Plan, before: MeasuredBefore | None, *, explain: bool) -> None:
 def _next(made: Plan, typed: Typed) -> str:
     """The next command to type."""
     if made.verdict != "rejected":
-        return f"\nNext: {command('launch', typed)}"
+        stops = "".join(f"\nA launch would stop at the data: {fault}\n" for fault in _data_faults(made))
+        return f"{stops}\nNext: {command('launch', typed)}"
     fix = first_fix(made)
     more = f" Next: {command('plan', with_fix(typed, fix))}" if fix else ""
     return f"\nNothing was started.{more}"
+
+
+def _data_faults(made: Plan) -> tuple[str, ...]:
+    """Why a launch from here could not learn from the data; the verdict is about the machine and holds without it."""
+    from tunekit.backends.facts import data_faults
+
+    return data_faults(made.recipe.data)

@@ -34,6 +34,15 @@ def test_a_fitting_plan_is_printed_and_names_the_next_command(capsys: pytest.Cap
     assert printed.endswith("\nNext: tunekit launch codellama34b_qlora train.max_seq_length=1024\n")
 
 
+def test_data_that_a_launch_would_refuse_are_said_and_the_verdict_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert show("quickstart", "data.path=nothere.jsonl", on="dual_rtx4090") == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("FITS")
+    assert "\nA launch would stop at the data: data.path: nothere.jsonl" in printed
+    assert show("quickstart", "data.path=nothere.jsonl", on="dual_rtx4090", json=True) == 0
+    assert "nothere.jsonl" in json.loads(capsys.readouterr().out)["data_faults"][0]
+
+
 def test_a_rejected_plan_exits_with_3_and_names_the_first_fix(capsys: pytest.CaptureFixture[str]) -> None:
     assert show("codellama34b_full") == 3
     assert "Nothing was started. Next: tunekit plan codellama34b_full method.kind=qlora" in capsys.readouterr().out
