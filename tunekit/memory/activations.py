@@ -11,7 +11,7 @@ from tunekit.memory.case import Case
 from tunekit.memory.layer_bytes import (
     beyond_saved,
     evaluated_layer,
-    freed_for_dequantising,
+    freed_for_whole_weights,
     has_dense_mask,
     layer_phase,
     row_length,
@@ -115,12 +115,12 @@ def _layer_term(case: Case, moment: Moment, each: int) -> MemoryTerm:
 
 
 def dequantised_weight(case: Case) -> MemoryTerm:
-    """b x the largest 4-bit linear, less what of the feed-forward part is freed by then: 2f per token with a gate.
+    """b x the largest 4-bit linear, less what backward has not yet taken by then: 2f per token.
 
     Backward always dequantises the whole weight.
     """
     largest = case.inventory.largest_quantized
-    freed = freed_for_dequantising(case) * case.tokens
+    freed = freed_for_whole_weights(case) * case.tokens
     return MemoryTerm(
         name="dequantised weight",
         phases=("step", "eval"),
@@ -135,18 +135,19 @@ def dequantised_weight(case: Case) -> MemoryTerm:
 def merged_experts(case: Case) -> tuple[MemoryTerm, ...]:
     """b x a layer's experts where adapters are on them: PEFT adds the adapters to the fused weights for each forward.
 
-    Without checkpointing every layer's merged weights are saved; backward adds a third of one layer's.
+    Without checkpointing every layer's merged weights are saved; backward adds a third of one layer's, less 2f T.
     """
     if not (case.practice.merges_experts and adapter_reach(case.shape, case.job.adapter).experts):
         return ()
     total = case.weight_bytes * case.shape.count("expert")
     layer = total // max(1, case.shape.num_layers)
     kept = 0 if case.job.activation_checkpointing else total
-    at_start = layer // 3 + (0 if kept else layer)
+    third = max(0, layer // 3 - freed_for_whole_weights(case) * case.tokens)
+    at_start = third + (0 if kept else layer)
     parts: tuple[tuple[str, tuple[Moment, ...], int], ...] = (
         ("merged experts", ("loss", "backward start"), kept),
         ("experts merged in backward", ("backward start",), at_start),
-        ("experts merged in backward", ("backward end",), layer + layer // 3),
+        ("experts merged in backward", ("backward end",), layer + third),
     )
     return tuple(_merged(name, moments, size, layer) for name, moments, size in parts)
 

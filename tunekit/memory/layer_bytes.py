@@ -10,6 +10,8 @@ from __future__ import annotations
 from tunekit.memory.case import Case
 from tunekit.memory.layer_code import Widths, adapter_reach, widths
 
+NORM_AFTER = 20
+"""Bytes per hidden element that backward of a norm after the feed-forward part takes beside gradient and input."""
 FINAL_NORM = 25
 """Bytes per hidden element that backward of the final RMSNorm takes, in single operations of 32 bits."""
 
@@ -63,10 +65,15 @@ def beyond_saved(case: Case) -> int:
     return max(layer_phase(case) - saved_per_layer(case), final * case.weight_bytes // 2)
 
 
-def freed_for_dequantising(case: Case) -> int:
-    """Bytes per token by which backward is below its peak while the largest 4-bit weight is whole."""
+def freed_for_whole_weights(case: Case) -> int:
+    """Bytes per token by which backward is below its peak while a weight is made whole for it.
+
+    The last projection of the feed-forward part needs its weight, dequantised or merged with adapters, 2f before the
+    peak of that part; where attention or a norm decides, there is more room.
+    """
     size = widths(case.shape)
-    return 2 * size.ffn * case.weight_bytes // 2
+    then = _kept_beside_mlp(case, size) + _gradients(case) * size.hidden + _inside_mlp(case, size) - 2 * size.ffn
+    return layer_phase(case) - then * case.weight_bytes // 2
 
 
 def final_norm_saved(case: Case) -> int:
@@ -85,7 +92,9 @@ def evaluated_layer(case: Case) -> int:
 
 def repeats_values(case: Case) -> bool:
     """Whether keys and values are copied for all heads: a dense mask makes transformers do it."""
-    return has_dense_mask(case) or widths(case.shape).code.repeats_values or case.practice.repeats_values
+    # One key head is repeated by a view.
+    masked = has_dense_mask(case) and case.shape.num_kv_heads > 1
+    return masked or widths(case.shape).code.repeats_values or case.practice.repeats_values
 
 
 def _kept_beside_mlp(case: Case, size: Widths) -> int:
@@ -147,6 +156,18 @@ def _mlp_saved(case: Case, size: Widths) -> int:
 
 
 def _mlp_in_backward(case: Case, size: Widths) -> int:
+    """The feed-forward part while it is taken back, or before, with all that it saved still there.
+
+    Then a mixture takes its outputs apart (6h per expert), or a norm after it works in 32 bits.
+    """
+    turns = max(1, size.experts) if case.practice.experts_in_turn else 1
+    # Where adapters are on the experts, their merged weights are not whole yet by then, which outweighs it.
+    routed = 0 if _adapts_experts(case) else size.routed
+    before = 6 * size.hidden * routed // turns + NORM_AFTER * size.hidden * int(size.code.norm_after)
+    return max(_inside_mlp(case, size), _mlp_saved(case, size) + before)
+
+
+def _inside_mlp(case: Case, size: Widths) -> int:
     """Saved: gate, up and activation; gradients of product, up and activation (of one expert in turn).
 
     Without a gate: the activation's input and two gradients; adapters of the down projection add one.
@@ -175,7 +196,7 @@ def _attention_in_backward(case: Case, size: Widths) -> int:
 def _gradients(case: Case) -> int:
     """Bytes per hidden element of the gradient that enters, and of inputs cast for adapters that keep their own."""
     if not keeps_own_inputs(case):
-        return 2
+        return widths(case.shape).code.gradients
     return 5 if drops(case) else 7
 
 

@@ -36,6 +36,10 @@ class LayerCode:
     """Bytes per feed-forward element of an activation that is written out in single operations."""
     scores: int = 0
     """Bytes per score that eager attention saves beside the usual six: of a cap on the scores."""
+    gradients: int = 2
+    """Bytes per hidden element of gradients that are alive at the peak of the feed-forward part."""
+    norm_after: bool = False
+    """A norm follows the feed-forward part: its backward comes while all of that part is still saved."""
     caps_logits: bool = False
     """A cap on the logits keeps its result."""
     counted: bool = True
@@ -57,11 +61,11 @@ _FAMILIES: dict[str, LayerCode] = {
     "qwen2": RMS_NORM,
     "qwen3": RMS_NORM,
     "qwen3_moe": RMS_NORM,
-    "olmo2": _GEMMA,
+    "olmo2": replace(_GEMMA, norm_after=True),
     "gemma": _GEMMA,
-    "gemma2": replace(_GEMMA, scores=2, caps_logits=True),
-    "gemma3_text": _GEMMA,
-    "phi3": LayerCode(fused_qkv=True, copies_output=True),
+    "gemma2": replace(_GEMMA, norm_after=True, scores=2, caps_logits=True),
+    "gemma3_text": replace(_GEMMA, norm_after=True),
+    "phi3": LayerCode(fused_qkv=True, copies_output=True, gradients=6),
     "olmo": LayerCode(norm_frozen=4, norm_trained=4),
     "stablelm": replace(_LAYER_NORM, copies_output=True),
     "gpt_neox": replace(_PARALLEL, fused_qkv=True, copies_output=True),

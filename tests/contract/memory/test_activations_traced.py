@@ -58,49 +58,6 @@ def test_what_one_layer_saves(family: str, method: str) -> None:
     assert activations.saved_per_layer(case(two, targets, tokens)) == pytest.approx(found / 2 / tokens, rel=0.02)
 
 
-def backward_bytes(of: Case) -> int:
-    terms = [activations.layer_in_backward(of)[0], activations.activation_checkpoints(of)]
-    terms += [activations.saved_activations(of), activations.attention_mask(of)]
-    terms += [each for each in activations.attention_bias(of) if "backward start" in each.moments]
-    return sum(term.device_bytes for term in terms)
-
-
-@pytest.mark.parametrize("method", ["full", "lora"])
-@pytest.mark.parametrize("checkpointing", [True, False])
-@pytest.mark.parametrize(
-    "change",
-    [
-        {},
-        {"intermediate_size": 896},
-        {"num_key_value_heads": 8},
-        {"attention": "eager"},
-        {"family": "qwen3", "head_dim": 32},
-        {"family": "phi3"},
-    ],
-    ids=str,
-)
-def test_the_peak_of_backward_grows_as_estimated(change: dict[str, Any], checkpointing: bool, method: str) -> None:
-    """The growth per token between two lengths, so that what does not depend on the length drops out."""
-    rest = {key: value for key, value in change.items() if key not in ("family", "attention")}
-    config, attention = traced.config(change.get("family", "llama"), 4, **rest), change.get("attention", "sdpa")
-    targets = all_linear(config, method)
-
-    def measured(tokens: int) -> int:
-        model = traced.build(config, targets, attention=attention)
-        rows = traced.ids(model, tokens)
-
-        def loss() -> Any:
-            return traced.inner(model).base_model(input_ids=rows, use_cache=False).last_hidden_state.float().mean()
-
-        return traced.peak_bytes(model, loss, checkpointing=checkpointing)  # type: ignore[no-any-return]
-
-    def estimated(tokens: int) -> int:
-        plan = case(config, targets, tokens, activation_checkpointing=checkpointing, attention=attention)
-        return backward_bytes(plan)
-
-    assert estimated(LONG) - estimated(SHORT) == pytest.approx(measured(LONG) - measured(SHORT), rel=0.06)
-
-
 @pytest.mark.parametrize("loss", ["full", "chunked"])
 def test_the_loss_grows_as_estimated(loss: str) -> None:
     """transformers' own loss, and TRL's fused head as it runs without Triton."""

@@ -118,8 +118,10 @@ def test_an_evaluated_layer_keeps_nothing() -> None:
     assert layer_bytes.evaluated_layer(case()) == 6 * F + 8 * H
 
 
-def test_what_is_freed_while_a_weight_is_dequantised() -> None:
-    assert layer_bytes.freed_for_dequantising(case("qlora")) == 2 * F
+def test_what_is_free_while_a_weight_is_made_whole() -> None:
+    assert layer_bytes.freed_for_whole_weights(case("qlora")) == 2 * F
+    olmo = named("allenai/OLMo-2-1124-7B")
+    assert layer_bytes.freed_for_whole_weights(case("qlora", olmo)) > 2 * olmo.ffn_size
 
 
 def test_the_final_norm() -> None:
