@@ -17,6 +17,7 @@ from tunekit.launcher.ops import BUILD_BYTES, missing_ops, needed_ops
 from tunekit.launcher.ports import port_fault
 from tunekit.launcher.preflight import Facts, Fault, Machine, Mount, Need
 from tunekit.launcher.run_dir import RunDir
+from tunekit.memory.terms import LATER
 from tunekit.planner.plan import Plan
 from tunekit.recipe.data_check import check_data_file
 from tunekit.recipe.schema import DataSection
@@ -159,9 +160,10 @@ def _needs(plan: Plan, run_dir: RunDir, caller: Caller, model_bytes: int, build_
 
 
 def _written_bytes(plan: Plan) -> int:
-    """Checkpoints and the result: what the plan counts on disk, less the model's own files and the swap files."""
+    """Checkpoints and the result: what a run writes, less the model's own files and the swap files."""
     others = (_BASE_MODEL, _SWAP_FILES)
-    return sum(term.disk_bytes for term in plan.memory.terms if term.name not in others)
+    written = (term for term in plan.memory.terms if term.name not in others and not set(term.phases) <= set(LATER))
+    return sum(term.disk_bytes for term in written)
 
 
 def _swap_need(plan: Plan) -> tuple[Need, ...]:

@@ -96,15 +96,16 @@ def test_ops_are_looked_for_in_the_folder_of_the_environment(tmp_path):
 
 @pytest.fixture
 def weighed():
-    """A plan with 3 GiB of checkpoints, 2 GiB of model and 8 GiB of swap files on disk."""
+    """A plan with 3 GiB of checkpoints, 2 GiB of model, 8 GiB of swap files, and 64 GiB that a merge writes."""
 
-    def term(name, size):
+    def term(name, size, phase="save"):
         return MemoryTerm(
-            name=name, phases=("save",), disk_bytes=size * GIB, formula="", source="", kind="exact"
+            name=name, phases=(phase,), disk_bytes=size * GIB, formula="", source="", kind="exact"
         )  # fmt: skip
 
     plan = make_plan(zero={"offload_optimizer": "nvme", "nvme_path": "/tmp"})
-    terms = (term("checkpoints", 3), term("base model", 2), term("swap files of NVMe offload", 8))
+    names = (term("checkpoints", 3), term("base model", 2), term("swap files of NVMe offload", 8))
+    terms = (*names, term("merged model", 64, "merge"))
     return replace(plan, memory=replace(plan.memory, terms=terms))
 
 
