@@ -45,7 +45,10 @@ def read_exit_code(code: int) -> ExitReading:
 
 def signal_text(number: int) -> str:
     """A signal by number and name, with what it most often means."""
-    signal = signals.Signals(number)
+    try:
+        signal = signals.Signals(number)
+    except ValueError:  # one of the real-time signals, most of which have no name
+        return f"signal {number}: ended by a signal"
     return f"signal {number} ({signal.name}): {_MEANING.get(signal, 'ended by a signal')}"
 
 

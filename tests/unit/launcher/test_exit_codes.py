@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tunekit.launcher.exit_codes import STOPPED, read_exit_code, signal_of
+from tunekit.launcher.exit_codes import STOPPED, read_exit_code, signal_of, signal_text
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,10 @@ def test_reading_names_the_likely_cause():
     )
     assert "/dev/shm" in read_exit_code(249).text
     assert "another processor" in read_exit_code(252).text
+
+
+def test_signals_without_a_name_have_their_number():
+    assert signal_text(35) == "signal 35: ended by a signal"
 
 
 def test_zero_is_no_proof():
