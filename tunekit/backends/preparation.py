@@ -47,8 +47,12 @@ def prepare(request: LaunchRequest, argv: tuple[str, ...], run_dir: RunDir, *, w
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    record = record_process(run_dir, popen.pid, int(request.env[ATTEMPT_VARIABLE]))
-    _watch(popen, run_dir, record, what=what, report=report)
+    try:
+        record = record_process(run_dir, popen.pid, int(request.env[ATTEMPT_VARIABLE]))
+        _watch(popen, run_dir, record, what=what, report=report)
+    finally:  # a full disk, or Ctrl-C before it was recorded: what nobody can find again must not run
+        popen.kill()
+        popen.wait()
     if run_dir.stop_request.exists():  # `tunekit stop` from another terminal
         raise KeyboardInterrupt
     if popen.returncode != 0:
@@ -88,8 +92,6 @@ def _watch(
             time.sleep(POLL_SECONDS)
     finally:
         kill_processes(run_dir, record)
-        popen.kill()
-        popen.wait()
 
 
 def _cause(text: str) -> str | None:

@@ -7,7 +7,7 @@ import pytest
 from tests.plans import make_plan
 from tests.runs import TRACEBACK, write_run
 from tunekit.backends.preparation import describe_work, preparation_error, prepare
-from tunekit.backends.processes import end_processes, is_alive, read_process
+from tunekit.backends.processes import end_processes, is_alive, lives, read_process
 from tunekit.errors import MissingError, RunFailed
 from tunekit.launcher.request import LaunchRequest
 
@@ -60,6 +60,19 @@ def test_an_interrupt_ends_the_process(run_dir):
     with pytest.raises(KeyboardInterrupt):
         prepared(run_dir, "import time; time.sleep(600)", interrupt)
     assert not is_alive(run_dir)
+
+
+def test_what_nobody_could_find_again_is_not_left_running(run_dir, monkeypatch):
+    started = []
+
+    def full(run_dir, pid, attempt):
+        started.append(pid)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tunekit.backends.preparation.record_process", full)
+    with pytest.raises(OSError, match="No space"):
+        prepared(run_dir, "import time; time.sleep(600)")
+    assert not lives(started[0])
 
 
 @pytest.mark.parametrize(
