@@ -120,7 +120,7 @@ class Run:
             print_summary(console, self.plan, result, self.dir, self.metrics())
         else:
             text = stopped_text(self.dir, resumable_step=self.resumable_step())
-            console.print(text, highlight=False, soft_wrap=True)
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def resumable_step(self) -> int | None:
         """The step of the newest complete checkpoint."""
@@ -150,12 +150,13 @@ def resume(run_dir: RunDir, *, wait: bool = True, console: Console | None = None
     """Go on with a run from its newest complete checkpoint. UsageError: it is done, going on, or has none."""
     order, caller = resumable(run_dir, this_caller())
     if console is not None and order.resume_from is not None:
-        console.print(resuming_text(run_dir, order.resume_from), highlight=False, soft_wrap=True)
+        text = resuming_text(run_dir, order.resume_from)
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     return _start(order, caller, wait=wait, console=console, on=on)
 
 
 def _start(order: Start, caller: Caller, *, wait: bool, console: Console | None, on: Backend | None) -> Run:
-    machine = this_machine(order.plan.hardware)
+    machine = this_machine(order.plan.hardware, just_looked=order.resume_from is None)
     with LiveView(order.run_dir, order.plan, console or _silent()) as view:
         process = start_run(order, caller=caller, machine=machine, backend=on or backend("local"), report=view.report)
         run = Run(order.run_dir.path, process=process)
@@ -166,14 +167,14 @@ def _start(order: Start, caller: Caller, *, wait: bool, console: Console | None,
     return run
 
 
-def this_machine(planned: Hardware) -> Machine:
-    """What is here now. A plan for this machine has just looked; for another one this machine is probed."""
+def this_machine(planned: Hardware, *, just_looked: bool = True) -> Machine:
+    """What is here now. A plan for this machine has just looked; for a stored one, or another's, it is probed."""
     from tunekit.probes.local import probe_hardware
 
     report = read_gpus() if planned.gpus else GpuReport()
     shown = visible_gpus(report.gpus, visible_here())
     return Machine(
-        hardware=planned if planned.name == LOCAL else probe_hardware(),
+        hardware=planned if planned.name == LOCAL and just_looked else probe_hardware(),
         gpu_free_bytes=tuple(gpu.free_bytes for gpu in shown),
         gpu_uuids=report.uuids,
     )

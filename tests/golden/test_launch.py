@@ -73,7 +73,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., st
         plan = make_plan(hardware, recipe=make_recipe(data={"path": data}))
         start = Start(plan=plan, recipe_text="", run_dir=RunDir(run_dir), **more)  # type: ignore[arg-type]
         backend, machine = RecordingBackend(), Machine(hardware=CPU_BOX)
-        caller = make_caller(environ={"HOME": str(tmp_path)})
+        caller = make_caller(environ={"HOME": str(tmp_path)}, cwd=str(tmp_path))
         before = sorted(tmp_path.rglob("*"))
         with pytest.raises(TunekitError) as caught:
             start_run(start, caller=caller, machine=machine, backend=backend, report=lambda text: None)

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from tests.waiting import until
 from tunekit.backends.processes import record_process
 from tunekit.backends.recording import RecordingBackend, Script
 from tunekit.backends.session import Start
-from tunekit.errors import DoesNotFit, RunFailed, UsageError
+from tunekit.errors import DoesNotFit, MissingError, RunFailed, UsageError
 from tunekit.launcher.ops import write_stamp
+from tunekit.launcher.outcome import Observed
 from tunekit.launcher.run_dir import RunDir
 from tunekit.planner.plan import Fix
 from tunekit.render import watch as watching
@@ -135,6 +137,20 @@ def shown(run):
     return output.getvalue()
 
 
+def test_folders_with_brackets_are_named_as_they_are(tmp_path, plan):
+    """rich would take what stands in them for a style, and leave it out."""
+    run_dir = write_run(tmp_path / "runs" / "a[bold]", plan)
+    run_dir.stop_request.touch()
+    write_checkpoint(run_dir.checkpoints, 2)
+    run = Run(run_dir.path)
+    run.conclude(Observed(exit_code=130))
+    assert "tunekit resume 'runs/a[bold]'" in shown(run)
+    output = io.StringIO()
+    again = Script(files={"success.json": json.dumps({"attempt": 2, "steps": 4})})
+    resume(run_dir, on=RecordingBackend(again), console=Console(file=output, width=200))
+    assert output.getvalue().startswith("a[bold]: going on from checkpoint-2")
+
+
 def test_a_run_of_another_program_can_be_watched_and_stopped(tmp_path, plan):
     run_dir = write_run(tmp_path / "runs" / "other", plan)
     process = subprocess.Popen(
@@ -193,6 +209,16 @@ def test_a_plan_for_this_machine_is_not_probed_again():
 
 def test_a_plan_for_another_machine_is_held_against_this_one():
     assert this_machine(DUAL_4090).hardware.name == "local"
+
+
+def test_a_stored_plan_for_this_machine_is_held_against_what_is_here_now(tmp_path, plan, monkeypatch):
+    """Cards may be gone since it was made, or the run's folder was copied here."""
+    monkeypatch.setattr("tunekit.probes.local.probe_hardware", lambda: replace(CPU_BOX, name="local"))
+    planned = replace(plan, hardware=replace(DUAL_4090, name="local"))
+    run_dir = write_run(tmp_path / "runs" / "x", planned)
+    write_checkpoint(run_dir.checkpoints, 2)
+    with pytest.raises(MissingError, match="this machine has no GPU"):
+        resume(run_dir, on=RecordingBackend(DONE))
 
 
 def test_a_damaged_plan_is_a_message(tmp_path, plan):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -114,10 +114,15 @@ def look(start: Start, caller: Caller, machine: Machine) -> tuple[Fault, ...]:
 
 
 def start_run(start: Start, *, caller: Caller, machine: Machine, backend: Backend, report: Report) -> Process:
-    """Start the processes of a new attempt.
+    """Start the processes of a new attempt, in the caller's folder, from which the recipe's paths are seen.
 
     UsageError or MissingError with every reason, before anything is written, when the run cannot be started here.
     """
+    with chdir(caller.cwd):
+        return _start_here(start, caller, machine, backend, report)
+
+
+def _start_here(start: Start, caller: Caller, machine: Machine, backend: Backend, report: Report) -> Process:
     plan, run_dir = start.plan, start.run_dir
     report("looking at this machine")
     refuse(look(start, caller, machine))
@@ -143,7 +148,7 @@ def start_run(start: Start, *, caller: Caller, machine: Machine, backend: Backen
 def resumable(run_dir: RunDir, caller: Caller) -> tuple[Start, Caller]:
     """What `resume` starts: the stored plan from its newest complete checkpoint, in the folder it was started in.
 
-    UsageError: not a run, going on, done, or without a complete checkpoint; with what to type instead.
+    UsageError: not a run, going on, done, without a complete checkpoint, or that folder is gone; with what to do.
     """
     if not is_run(run_dir):
         raise UsageError(f"{run_dir.path} is not a run directory; `tunekit runs` lists the runs.")
@@ -155,6 +160,10 @@ def resumable(run_dir: RunDir, caller: Caller) -> tuple[Start, Caller]:
     plan = read_plan(run_dir)
     checkpoint = _checkpoint_to_resume(run_dir, plan)
     cwd = str((read_record(run_dir.launch) or {}).get("cwd", caller.cwd))
+    if not Path(cwd).is_dir():
+        raise UsageError(
+            f"{run_dir.path} was started in {cwd}, which is not there: paths in its recipe are seen from it."
+        )
     start = Start(plan=plan, recipe_text=run_dir.recipe.read_text(), run_dir=run_dir, resume_from=checkpoint.path)
     return start, replace(caller, cwd=cwd)
 

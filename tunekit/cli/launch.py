@@ -48,7 +48,10 @@ def launch_recipe(
     console = _console(json=json)
     if not json:
         console.print(
-            f"{start_order.run_dir.path.name}: {plan.verdict}. {plan.reason}", highlight=False, soft_wrap=True
+            f"{start_order.run_dir.path.name}: {plan.verdict}. {plan.reason}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
         )
     with _gentle_signals():
         run = start(start_order, console=console)

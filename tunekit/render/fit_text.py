@@ -36,7 +36,7 @@ def render_search(found: SearchResult, console: Console) -> None:
     """Print what a search found."""
     with without_trailing_spaces(console):
         for part in _parts(found):
-            console.print(part, highlight=False)
+            console.print(part, markup=False, highlight=False)
 
 
 def _parts(found: SearchResult) -> Iterator[RenderableType]:

@@ -47,7 +47,7 @@ def render_plan(plan: Plan, console: Console, *, explain: bool = False, before: 
     """
     with without_trailing_spaces(console):
         for part in _parts(plan, console, explain=explain, before=before):
-            console.print(part, highlight=False)
+            console.print(part, markup=False, highlight=False)
 
 
 def _parts(plan: Plan, console: Console, *, explain: bool, before: MeasuredBefore | None) -> Iterator[RenderableType]:

@@ -164,6 +164,27 @@ def test_resume_takes_the_newest_complete_checkpoint(stopped, caller, plan, tmp_
     assert not stopped.stop_request.exists()
 
 
+def test_resume_sees_the_recipes_paths_from_where_it_was_started(caller, model_dir, tmp_path, monkeypatch):
+    (tmp_path / "rows.jsonl").write_text('{"text": "words to learn"}\n')
+    model = str(model_dir.relative_to(tmp_path))
+    recipe = make_recipe(model={"path": model}, data={"path": "rows.jsonl"}, output={"dir": "a"})
+    plan = make_plan(recipe=recipe)
+    run_dir = write_run(tmp_path / "a", plan)
+    write_checkpoint(run_dir.checkpoints, 5)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    start, who = resumable(run_dir, make_caller(environ=caller.environ, cwd=str(Path.cwd())))
+    request, _ = begin(start, who)
+    assert request.cwd == str(tmp_path)
+    assert Path.cwd() == tmp_path / "elsewhere"
+
+
+def test_resume_where_the_folder_it_was_started_in_is_gone(stopped, caller, tmp_path):
+    write_json(stopped.launch, {"attempt": 1, "cwd": str(tmp_path / "gone")})
+    with pytest.raises(UsageError, match="was started in .*gone, which is not there"):
+        resumable(stopped, caller)
+
+
 def test_resume_without_a_complete_checkpoint_says_why_and_what_to_do(stopped, caller):
     shutil.rmtree(stopped.checkpoints / "checkpoint-5")
     with pytest.raises(UsageError) as caught:

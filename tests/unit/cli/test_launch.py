@@ -143,6 +143,12 @@ def test_a_run_that_is_done_is_shown(ended, capsys):
     assert orders[0].run_dir.path == Path.cwd() / "runs" / "smollm2_135m_lora"
 
 
+def test_a_folder_with_brackets_is_named_as_it_is(ended, capsys):
+    ended("done")
+    launch("smollm2_135m_lora", "output.dir=runs/a[bold]", on="dual_rtx4090")
+    assert capsys.readouterr().out.startswith("a[bold]: fits. ")
+
+
 def test_json_is_alone_on_standard_output(ended, capsys):
     ended("done")
     assert launch("smollm2_135m_lora", on="dual_rtx4090", json=True) == 0

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -27,6 +28,12 @@ def text(plan: Plan, *, width: int = 80, terminal: bool = False, explain: bool =
     console = Console(file=file, width=width, force_terminal=terminal, color_system="standard" if terminal else None)
     render_plan(plan, console, explain=explain)
     return file.getvalue()
+
+
+def test_what_the_user_wrote_in_brackets_is_no_markup() -> None:
+    plan = planned()
+    shown = text(replace(plan, model_shape=replace(plan.model_shape, name="models/mine[base]")), width=120)
+    assert "Model    models/mine[base]: " in shown
 
 
 def test_the_verdict_comes_first() -> None:
@@ -108,8 +115,6 @@ def test_warnings_are_shown() -> None:
 
 
 def test_a_rejected_plan_without_fixes_says_so() -> None:
-    from dataclasses import replace
-
     assert "Nothing that tunekit knows" in text(replace(planned("full"), fixes=()))
 
 
