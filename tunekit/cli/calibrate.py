@@ -16,8 +16,8 @@ from tunekit.hardware.spec import NO_GPU
 from tunekit.launcher.calibrating import MeasuredRun, calibrate
 from tunekit.launcher.json_lines import read_record
 from tunekit.launcher.run_dir import RunDir
+from tunekit.launcher.state import read_plan
 from tunekit.memory.figures import MARGINS, own_figure
-from tunekit.planner.plan_json import plan_from_json
 from tunekit.probes.calibration_file import calibration_path, forget_calibration, read_calibration, write_calibration
 from tunekit.probes.local import probe_hardware
 from tunekit.render.plan_parts import format_figure
@@ -58,7 +58,7 @@ def _read(name: str) -> MeasuredRun:
     measured = read_record(run_dir.measured)
     if measured is None:
         raise UsageError(f"{name} has no measured.json: only a run that finished has measured itself to its end.")
-    plan = plan_from_json(run_dir.plan.read_text())
+    plan = read_plan(run_dir)
     return MeasuredRun(
         name=_short(run_dir),
         measured=measured,

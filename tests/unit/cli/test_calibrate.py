@@ -77,6 +77,13 @@ def test_a_run_that_did_not_finish_is_refused(tmp_path: Path) -> None:
         run("b")
 
 
+def test_a_damaged_plan_is_named_with_its_file(tmp_path: Path) -> None:
+    plan = tmp_path / "runs" / "a" / "plan.json"
+    plan.write_text("{}")
+    with pytest.raises(UsageError, match=f"^{plan}: "):
+        run("a")
+
+
 def test_no_such_run() -> None:
     with pytest.raises(UsageError, match="nowhere is not a run directory"):
         run("nowhere")
