@@ -8,7 +8,7 @@ from typing import TypeAlias
 from tunekit.planner.advice import about, nvme_traffic
 from tunekit.planner.change import Change, Setting
 from tunekit.planner.resolve import Resolved
-from tunekit.planner.zero import GATHER_COST, SLOWNESS, ladder, over_pcie
+from tunekit.planner.zero import SLOWNESS, ladder, over_pcie
 from tunekit.recipe.schema import MethodKind
 from tunekit.speed.rates import adam_rate
 from tunekit.units import format_bytes
@@ -88,8 +88,7 @@ def _micro_batch_change(found: Resolved, size: int) -> Change:
     if train.gradient_accumulation_steps is not None:
         settings += (("train.gradient_accumulation_steps", passes),)
     short = size * job.max_seq_length < FEW_TOKENS
-    slower = "; up to 20 % slower under 2,048 tokens a pass (RTX 4090)" if short else "; a few percent slower"
-    note = f"same global batch in {passes} passes instead of {steps}{_on_cards(found, slower)}"
+    note = f"same global batch in {passes} passes instead of {steps}"
     return Change(settings=settings, cost=0.2 if short else 0.06 + 0.02 / size, note=note)
 
 
@@ -97,8 +96,8 @@ def _recompute(found: Resolved) -> Iterator[Change]:
     job = found.trial.job
     if not job.activation_checkpointing:
         full = job.method == "full"
-        slower = "33 % slower: 8 instead of 6" if full else "50 % slower: 6 instead of 4"
-        note = f"{slower} FLOP per parameter and token"
+        flop = "8 instead of 6" if full else "6 instead of 4"
+        note = f"same result; {flop} FLOP per parameter and token"
         # Slower, but the result is the same: before whatever changes what is learned.
         yield Change(settings=(("train.activation_checkpointing", True),), cost=0.3, note=note)
 
@@ -106,8 +105,7 @@ def _recompute(found: Resolved) -> Iterator[Change]:
 def _eight_bit_states(found: Resolved) -> Iterator[Change]:
     job = found.trial.job
     if job.optimizer == "adamw" and job.zero.offload_optimizer == "none" and not job.zero.bf16_states:
-        slower = _on_cards(found, "; 6 % slower (7B, bitsandbytes)")
-        note = f"2 instead of 8 bytes of moments per trained parameter{slower}"
+        note = "2 instead of 8 bytes of moments per trained parameter"
         yield Change(settings=(("train.optimizer", "adamw_8bit"),), cost=0.15, note=note)
 
 
@@ -161,8 +159,7 @@ def _preset_note(found: Resolved, preset: str) -> str:
     if preset in ("z0", "z1", "z2"):
         return f"each {'card' if found.settled.hardware.gpus else 'process'} holds the weights whole: faster"
     if preset in ("z3", "z3_qlora"):
-        slower = f": slower by {GATHER_COST}" if over_pcie(found.settled.hardware) else ""
-        return f"shards are gathered in every pass{slower}"
+        return f"shards are gathered in every pass{' over PCIe' if over_pcie(found.settled.hardware) else ''}"
     if preset == "z3_offload_param":
         streamed = format_bytes(2 * found.settled.shape.num_parameters)
         return f"{streamed} of weights stream from RAM in every forward and again in every backward"
@@ -203,8 +200,7 @@ def _to_qlora(found: Resolved) -> Iterator[Change]:
     if kind == "full":
         yield from _method_changes(found, "qlora", 1.1, "trains an adapter on a 4-bit base instead of every weight")
     if kind == "lora":
-        slower = _on_cards(found, " 3 % slower (7B, two RTX 4090),")
-        yield from _method_changes(found, "qlora", 0.35, f"4-bit base:{slower} slightly less exact")
+        yield from _method_changes(found, "qlora", 0.35, "4-bit base: slightly less exact")
 
 
 def _method_changes(found: Resolved, kind: MethodKind, cost: float, note: str) -> Iterator[Change]:

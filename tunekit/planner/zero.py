@@ -71,7 +71,6 @@ SLOWNESS: Mapping[str, float] = {
     "z3_offload_nvme": 4.0,
 }
 """Order of speed of the presets on cards without NVLink; only differences are used."""
-GATHER_COST = "10 to 36 % over PCIe (fsdp_qlora)"
 _CPU_WHY = "each process holds the model whole; gradients and optimizer states are shared out"
 _STATED = ("stage", "offload_optimizer", "offload_param", "offload_ratio", "bf16_states")
 USED_SIZES: Mapping[int, tuple[str, ...]] = {
@@ -239,8 +238,6 @@ def why(rung: Rung, hardware: Hardware) -> str:
     """Why a rung of the ladder is good for those it fits."""
     if not hardware.gpus and rung.preset == "z2":
         return _CPU_WHY
-    if rung.preset == "z2" and over_pcie(hardware):
-        return f"{WHY['z2']}: {GATHER_COST}"
     return WHY.get(rung.preset, "as the recipe's stage and offloads say")
 
 
