@@ -13,7 +13,10 @@ from rich.text import Text
 from tunekit.launcher.state import RunStatus
 from tunekit.units import format_seconds
 
-_WIDE = 64
+_HEADINGS = ("run", "state", "step", "loss", "attempt", "changed")
+_DISPENSABLE = ("attempt", "changed", "loss", "step")
+"""Columns that a narrow terminal does without, in this order."""
+_ANY_WIDTH = 10_000
 STYLE = {"done": "green", "running": "cyan", "preparing": "cyan", "failed": "red", "lost": "red", "stopped": "yellow"}
 
 
@@ -22,14 +25,27 @@ def print_runs(console: Console, statuses: Sequence[RunStatus], *, folder: str) 
     if not statuses:
         console.print(Text(f"No runs in {folder}; `tunekit launch RECIPE` starts one."), soft_wrap=True)
         return
-    headings = ("run", "state", "step", "loss", "attempt", "changed")
-    shown = len(headings) if console.width >= _WIDE else 4
+    console.print(_that_fits(statuses, console), crop=False)
+
+
+def _that_fits(statuses: Sequence[RunStatus], console: Console) -> Table:
+    """The table with as many columns as there is room for: names are copied, so they are never cut."""
+    for count in range(len(_DISPENSABLE) + 1):
+        table = _table(statuses, tuple(heading for heading in _HEADINGS if heading not in _DISPENSABLE[:count]))
+        if console.measure(table, options=console.options.update(max_width=_ANY_WIDTH)).maximum <= console.width:
+            break
+    return table
+
+
+def _table(statuses: Sequence[RunStatus], headings: tuple[str, ...]) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
-    for heading in headings[:shown]:
-        table.add_column(heading, no_wrap=heading != "run", overflow="fold")
+    for heading in headings:
+        longest = max(len(status.name) for status in statuses) if heading == "run" else None
+        table.add_column(heading, no_wrap=True, min_width=longest)
     for status in statuses:
-        table.add_row(*_cells(status)[:shown])
-    console.print(table)
+        cells = dict(zip(_HEADINGS, _cells(status), strict=True))
+        table.add_row(*(cells[heading] for heading in headings))
+    return table
 
 
 def _cells(status: RunStatus) -> tuple[Text | str, ...]:

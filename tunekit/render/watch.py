@@ -10,6 +10,8 @@ from tunekit.launcher.outcome import Observed
 from tunekit.render.live import LiveView
 
 WATCH_SECONDS = 0.25
+STOPPING = "stopping: a checkpoint is saved if due (Ctrl-C again kills)"
+"""Short enough for 80 columns with the spinner before it and the time after it."""
 
 
 def watch(process: Process, view: LiveView) -> Observed:
@@ -35,7 +37,7 @@ def _to_the_end(process: Process, view: LiveView) -> Observed:
 
 
 def _stopped(process: Process, view: LiveView) -> Observed:
-    view.interrupt("stopping: the ranks save where a checkpoint is due and end (Ctrl-C again kills them)")
+    view.interrupt(STOPPING)
     try:
         process.stop()
     except KeyboardInterrupt:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import io
+import time
+from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from tunekit.launcher.state import RunStatus
@@ -28,6 +31,23 @@ def test_on_a_narrow_terminal_the_first_columns_stay_whole():
     text = output.getvalue()
     assert all(part in text for part in ("done", "60/60", "1.2500", "preparing"))
     assert "attempt" not in text
+
+
+@pytest.mark.parametrize(("width", "columns"), [(80, 5), (62, 4), (52, 3), (45, 2)])
+def test_a_name_is_never_broken_and_columns_give_way_from_the_least_needed(width, columns):
+    output = io.StringIO()
+    long = replace(DONE, name="quickstart-20261122-193509", state="preparing", changed=time.time() - 4000)
+    print_runs(Console(file=output, width=width), [long], folder="runs")
+    heading, _, line = [line.strip() for line in output.getvalue().splitlines() if line.strip()]
+    assert line.startswith("quickstart-20261122-193509 ")
+    assert line.split()[1] == "preparing"
+    assert heading.split() == ["run", "state", "step", "loss", "changed"][:columns]
+
+
+def test_a_name_stays_whole_where_nothing_else_fits():
+    output = io.StringIO()
+    print_runs(Console(file=output, width=20), [replace(DONE, name="quickstart-20261122-193509")], folder="runs")
+    assert "quickstart-20261122-193509" in output.getvalue()
 
 
 def test_no_runs():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+
 import pytest
 from rich.console import Console
 
@@ -8,7 +10,7 @@ from tests.runs import write_run
 from tunekit.backends.recording import RecordingBackend, Script
 from tunekit.launcher.request import LaunchRequest
 from tunekit.render import watch as module
-from tunekit.render.live import LiveView
+from tunekit.render.live import LiveView, waiting_frame
 from tunekit.render.watch import watch
 
 
@@ -49,6 +51,12 @@ def test_an_interrupt_stops_gently(begin, monkeypatch):
     interrupting(view, monkeypatch, 2)
     assert watch(process, view).exit_code == 130
     assert (process.stopped, process.killed) == (True, False)
+
+
+def test_what_an_interrupt_says_fits_on_a_line():
+    console = Console(width=80, record=True, quiet=False, file=io.StringIO())
+    console.print(waiting_frame(module.STOPPING, 599.0))
+    assert console.export_text().rstrip().endswith("(Ctrl-C again kills) … 9 min 59 s")
 
 
 def test_what_goes_wrong_in_tunekit_itself_leaves_no_process(begin, monkeypatch):
