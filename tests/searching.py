@@ -9,11 +9,11 @@ from typing import Any
 from planning import machine, recipe_for, shape_of
 
 from tunekit.hardware.spec import Hardware
-from tunekit.planner.explore import groups_of
 from tunekit.planner.fit import find_plans
-from tunekit.planner.search import Settled, Trial, try_job
+from tunekit.planner.search import Settled, Trial, make_job, try_job
 from tunekit.planner.search_result import Goal, SearchResult
-from tunekit.planner.space import settled_for, sites
+from tunekit.planner.space import passes, settled_for, sites
+from tunekit.planner.zero import build_zero
 from tunekit.recipe.schema import Recipe
 
 
@@ -41,6 +41,8 @@ def spaces(model: str, kind: str, hardware: Hardware | None = None, **keys: Any)
 def brute_force(settled: Settled) -> Iterator[Trial]:
     """Every plan of a space, weighed without any thought."""
     for site in sites(settled):
-        for group in groups_of(site, "both"):
-            for job in group.jobs:
-                yield try_job(settled, site.rung, job, group.lightest.sizes, "both")
+        for pin in (True, False) if site.rung.offloads else (False,):
+            zero, sizes = build_zero(site.rung, settled.placement, pin_memory=pin, offload_ratio=site.ratio)
+            for each in passes(settled):
+                job = make_job(settled, zero, each.micro, checkpointing=each.checkpointing, packing=each.packing)
+                yield try_job(settled, site.rung, job, sizes, "both")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import TypeAlias
 
 from tunekit.hardware.spec import Hardware
 from tunekit.memory import activations, buffers, disk, engine_work, host, logits, model_states, overheads
 from tunekit.memory.case import Case, make_case
-from tunekit.memory.peaks import Totals, at_their_peaks
-from tunekit.memory.terms import LATER, PHASES, MemoryEstimate, MemoryTerm, Phase
+from tunekit.memory.peaks import Sums, at_their_peaks, sum_of
+from tunekit.memory.terms import LATER, PHASES, MemoryEstimate, MemoryTerm, Phase, PlaceEstimate
 from tunekit.model_shape.shape import ModelShape
 from tunekit.recipe.job import Job
 
@@ -82,6 +83,13 @@ SEVERAL: tuple[Callable[[Case], tuple[MemoryTerm, ...]], ...] = (
     activations.merged_experts,
 )
 """Functions that give a term per moment of the step."""
+Maker: TypeAlias = Callable[[Case], MemoryTerm] | Callable[[Case], tuple[MemoryTerm, ...]]
+_OF_PASSES = (activations.__name__, logits.__name__)
+_ALL: tuple[Maker, ...] = (*SINGLE, *SEVERAL)
+PASSING: tuple[Maker, ...] = tuple(make for make in _ALL if make.__module__ in _OF_PASSES)
+"""What a pass keeps: rows, packing, recomputation and the loss decide it, and nothing of ZeRO or offload."""
+PLACED: tuple[Maker, ...] = tuple(make for make in _ALL if make.__module__ not in _OF_PASSES)
+"""Everything else."""
 
 
 def estimate_memory(job: Job, shape: ModelShape, hardware: Hardware) -> MemoryEstimate:
@@ -95,38 +103,65 @@ def estimate_memory(job: Job, shape: ModelShape, hardware: Hardware) -> MemoryEs
 
 def sum_up(case: Case, collected: tuple[MemoryTerm, ...]) -> MemoryEstimate:
     """The peaks of these terms by phase and place, against what the machine of the case may hold."""
-    hardware = case.hardware
-    margin = overheads.allocator_margin(case)
-    terms = at_their_peaks(collected)
-    totals = Totals(margin=margin, allocator="host" if case.on_cpu else "device")
-    totals.add(terms)
+    absent = absent_phases(case)
+    sums = sum_of(collected, absent)
+    device, host, disk = places(case, sums)
     return MemoryEstimate(
-        terms=terms,
-        peaks=tuple(totals.peak(phase) for phase in (*PHASES, *LATER)),
-        device=totals.estimate("device", _device_usable(case)),
-        host=totals.estimate("host", hardware.host.usable_ram_bytes),
-        disk=totals.estimate("disk", hardware.disks[0].usable_bytes if hardware.disks else 0),
-        allocator_margin=margin,
+        terms=at_their_peaks(collected, sums, absent),
+        peaks=tuple(sums.peak(phase) for phase in (*PHASES, *LATER)),
+        device=device,
+        host=host,
+        disk=disk,
+        allocator_margin=overheads.allocator_margin(case),
     )
+
+
+def places(case: Case, sums: Sums) -> tuple[PlaceEstimate, PlaceEstimate, PlaceEstimate]:
+    """Device, host and disk: their worst phases against what the machine of the case may hold."""
+    hardware, margin = case.hardware, overheads.allocator_margin(case)
+    disk = hardware.disks[0].usable_bytes if hardware.disks else 0
+    return (
+        sums.estimate("device", _device_usable(case), 0.0 if case.on_cpu else margin),
+        sums.estimate("host", hardware.host.usable_ram_bytes, margin if case.on_cpu else 0.0),
+        sums.estimate("disk", disk, 0.0),
+    )
+
+
+def absent_phases(case: Case) -> frozenset[Phase]:
+    """What a run of this job does not go through."""
+    absent: set[Phase] = set() if case.job.evaluates else {"eval"}
+    absent |= set() if case.job.save_checkpoints else {"resume"}
+    return frozenset(absent)
+
+
+def placed_terms(case: Case) -> list[MemoryTerm]:
+    """What a job takes however many rows a pass has: it depends on neither rows, packing, recomputation nor loss."""
+    return _made(case, PLACED)
+
+
+def sum_terms(case: Case, terms: Iterable[MemoryTerm]) -> Sums:
+    """The sums of terms of this job."""
+    return sum_of(terms, absent_phases(case))
+
+
+def passing_sums(case: Case) -> Sums:
+    """What the passes of a job add, wherever its states lie; with its placed terms it is the whole estimate."""
+    return sum_terms(case, _made(case, PASSING))
 
 
 def collect_terms(case: Case) -> tuple[MemoryTerm, ...]:
     """Every term that has any bytes, each in one place."""
-    found = [make(case) for make in SINGLE]
-    found += [term for several in SEVERAL for term in several(case)]
-    held = [term for term in found if term.device_bytes or term.host_bytes or term.disk_bytes]
-    absent: set[Phase] = set() if case.job.evaluates else {"eval"}
-    absent |= set() if case.job.save_checkpoints else {"resume"}
-    held = [_without(term, absent) for term in held if not absent.issuperset(term.phases)]
+    held, absent = _made(case, _ALL), absent_phases(case)
+    held = [term for term in held if not absent.issuperset(term.phases)]
     if case.on_cpu:
         held = [_on_the_host(term, case.world_size) for term in held]
     return tuple(held)
 
 
-def _without(term: MemoryTerm, absent: set[Phase]) -> MemoryTerm:
-    if absent.isdisjoint(term.phases):
-        return term
-    return replace(term, phases=tuple(phase for phase in term.phases if phase not in absent))
+def _made(case: Case, makers: Iterable[Maker]) -> list[MemoryTerm]:
+    found = [make(case) for make in makers]
+    terms = (term for made in found for term in (made if isinstance(made, tuple) else (made,)))
+    return [term for term in terms if term.device_bytes or term.host_bytes or term.disk_bytes]
 
 
 def _on_the_host(term: MemoryTerm, world_size: int) -> MemoryTerm:

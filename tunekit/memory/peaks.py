@@ -1,12 +1,13 @@
-"""Sums of terms by phase and place: which moment of a phase is the worst, and what every phase comes to.
+"""Sums of terms by phase, moment and place: which moment of a phase is the worst, and what every phase comes to.
 
-A search asks for thousands of estimates, so each term is looked at once for its moments and once for its phases.
+Sums can be added: what the states take and what a pass keeps are counted apart by a search, which asks for thousands of
+estimates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 
 from tunekit.memory.terms import (
     LATER,
@@ -21,89 +22,94 @@ from tunekit.memory.terms import (
     PlaceEstimate,
 )
 
-
-def at_their_peaks(terms: tuple[MemoryTerm, ...]) -> tuple[MemoryTerm, ...]:
-    """Each term with only those phases at whose peak it stands."""
-    worst = _worst_moments(terms)
-    return tuple(_standing(term, worst) if term.moments else term for term in terms)
-
-
-def _worst_moments(terms: Iterable[MemoryTerm]) -> dict[tuple[Phase, Place], Moment | None]:
-    sums = {(phase, place): dict.fromkeys(MOMENTS[phase], 0) for phase in MOMENTS for place in PLACES}
-    for term in terms:
-        place, size = term.place, term.bytes
-        for phase in term.phases:
-            inside = sums[phase, place]
-            for moment in _named(term, phase):
-                inside[moment] += size
-    return {key: _largest(inside) for key, inside in sums.items()}
+_MOMENTS: dict[Phase, tuple[Moment | None, ...]] = {phase: MOMENTS[phase] or (None,) for phase in (*PHASES, *LATER)}
+_SLOTS = tuple((place, phase, moment) for place in PLACES for phase in _MOMENTS for moment in _MOMENTS[phase])
+_SLOT = {slot: index for index, slot in enumerate(_SLOTS)}
+_OF_PHASE = {
+    (place, phase): tuple(_SLOT[place, phase, moment] for moment in _MOMENTS[phase])
+    for place in PLACES
+    for phase in _MOMENTS
+}
 
 
-def _largest(sums: dict[Moment, int]) -> Moment | None:
-    return max(sums, key=sums.__getitem__) if sums else None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sums:
+    """Bytes by place, phase and moment: low, expected and high ones, and those the caching allocator holds."""
 
+    low: tuple[float, ...]
+    expected: tuple[int, ...]
+    high: tuple[float, ...]
+    pooled: tuple[int, ...]
 
-def _named(term: MemoryTerm, phase: Phase) -> tuple[Moment, ...]:
-    """The moments of a phase in which a term lives: those it names, or all."""
-    moments = MOMENTS[phase]
-    if not term.moments:
-        return moments
-    return tuple(each for each in term.moments if each in moments) or moments
+    def __add__(self, other: Sums) -> Sums:
+        """Both together."""
+        return Sums(
+            low=tuple(map(float.__add__, self.low, other.low)),
+            expected=tuple(map(int.__add__, self.expected, other.expected)),
+            high=tuple(map(float.__add__, self.high, other.high)),
+            pooled=tuple(map(int.__add__, self.pooled, other.pooled)),
+        )
 
-
-def _standing(term: MemoryTerm, worst: dict[tuple[Phase, Place], Moment | None]) -> MemoryTerm:
-    place = term.place
-    kept = tuple(phase for phase in term.phases if not MOMENTS[phase] or worst[phase, place] in _named(term, phase))
-    return term if kept == term.phases else replace(term, phases=kept)
-
-
-@dataclass(slots=True)
-class _Sum:
-    """Bytes of one phase in one place."""
-
-    low: float = 0.0
-    expected: int = 0
-    high: float = 0.0
-
-
-@dataclass(slots=True)
-class Totals:
-    """Every phase in every place, summed from terms that stand at their peaks.
-
-    `margin` is added to the high bytes of what the allocator of the place `allocator` holds.
-    """
-
-    margin: float
-    allocator: Place
-    sums: dict[tuple[Phase, Place], _Sum] = field(
-        default_factory=lambda: {(phase, place): _Sum() for phase in (*PHASES, *LATER) for place in PLACES}
-    )
-
-    def add(self, terms: Iterable[MemoryTerm]) -> None:
-        """Add these terms."""
-        for term in terms:
-            place, size = term.place, term.bytes
-            share = self.margin if term.pooled and place == self.allocator else 0.0
-            low, high = size * term.low, size * (term.high + share)
-            for phase in term.phases:
-                total = self.sums[phase, place]
-                total.low += low
-                total.expected += size
-                total.high += high
+    def worst(self, place: Place, phase: Phase) -> int:
+        """The moment of a phase that expects most, as its index."""
+        return max(_OF_PHASE[place, phase], key=self.expected.__getitem__)
 
     def peak(self, phase: Phase) -> PhasePeak:
         """Expected bytes of a phase in every place."""
-        device, host, disk = (self.sums[phase, place].expected for place in PLACES)
+        device, host, disk = (self.expected[self.worst(place, phase)] for place in PLACES)
         return PhasePeak(phase=phase, device_bytes=device, host_bytes=host, disk_bytes=disk)
 
-    def estimate(self, place: Place, usable: int) -> PlaceEstimate:
-        """The worst phase of a place against what it may hold; what may follow a run decides nothing."""
-        sums = [self.sums[phase, place] for phase in PHASES]
-        worst = max(PHASES, key=lambda phase: self.sums[phase, place].expected)
+    def estimate(self, place: Place, usable: int, margin: float) -> PlaceEstimate:
+        """The worst phase of a place against what it may hold; what may follow a run decides nothing.
+
+        `margin` is added to the high bytes of what the allocator holds.
+        """
+        worst = [self.worst(place, phase) for phase in PHASES]
+        phase = max(range(len(PHASES)), key=lambda index: self.expected[worst[index]])
         return PlaceEstimate(
-            low_bytes=max(round(each.low) for each in sums),
-            expected_bytes=self.sums[worst, place].expected,
-            high_bytes=max(round(each.high) for each in sums),
+            low_bytes=max(round(self.low[index]) for index in worst),
+            expected_bytes=self.expected[worst[phase]],
+            high_bytes=max(round(self.high[index] + margin * self.pooled[index]) for index in worst),
             usable_bytes=usable,
-            worst_phase=worst,
+            worst_phase=PHASES[phase],
         )
+
+
+def sum_of(terms: Iterable[MemoryTerm], absent: Collection[Phase] = ()) -> Sums:
+    """The sums of these terms, without the phases that a run does not go through."""
+    low, expected, high, pooled = [0.0] * len(_SLOTS), [0] * len(_SLOTS), [0.0] * len(_SLOTS), [0] * len(_SLOTS)
+    for term in terms:
+        place, size = term.place, term.bytes
+        least, most, held = size * term.low, size * term.high, size if term.pooled else 0
+        for phase in term.phases:
+            if phase not in absent:
+                for moment in _named(term, phase):
+                    slot = _SLOT[place, phase, moment]
+                    low[slot] += least
+                    expected[slot] += size
+                    high[slot] += most
+                    pooled[slot] += held
+    return Sums(low=tuple(low), expected=tuple(expected), high=tuple(high), pooled=tuple(pooled))
+
+
+def at_their_peaks(terms: Iterable[MemoryTerm], sums: Sums, absent: Collection[Phase] = ()) -> tuple[MemoryTerm, ...]:
+    """Each term with only those phases at whose peak it stands."""
+    return tuple(_standing(term, sums, absent) for term in terms)
+
+
+def _standing(term: MemoryTerm, sums: Sums, absent: Collection[Phase]) -> MemoryTerm:
+    place = term.place
+    kept = tuple(
+        phase
+        for phase in term.phases
+        if phase not in absent and _SLOTS[sums.worst(place, phase)][2] in _named(term, phase)
+    )
+    return term if kept == term.phases else replace(term, phases=kept)
+
+
+def _named(term: MemoryTerm, phase: Phase) -> tuple[Moment | None, ...]:
+    """The moments of a phase in which a term lives: those it names, or all."""
+    moments = _MOMENTS[phase]
+    if not term.moments:
+        return moments
+    return tuple(each for each in term.moments if each in moments) or moments

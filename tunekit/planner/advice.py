@@ -121,7 +121,7 @@ def _going_on(settled: Settled, trial: Trial) -> Iterator[str]:
 
 def _locked_ram(settled: Settled, trial: Trial) -> Iterator[str]:
     if settled.recipe.zero.pin_memory:
-        locked = pinned_bytes(trial.memory, trial.job.zero.stage)
+        locked = pinned_bytes(trial.memory.terms, trial.job.zero.stage)
         choice = pin_memory(settled.hardware, pinned_bytes=locked)
         if settled.hardware.gpus and not choice.value:
             yield f"zero.pin_memory=true: {choice.reason}; it cannot be swapped out. Leave it out to have it decided."

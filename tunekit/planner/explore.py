@@ -1,21 +1,30 @@
-"""The exact search: every plan of a space is weighed, or it is shown that weighing it would change nothing.
+"""The exact search: every plan of a space is weighed by both judges, or a lighter one of its kind did not fit.
 
-Plans of one site whose passes hold the same kinds of memory form a group: within it more rows, kept activations and
-packing never need less. So where the lightest of a group does not fit, none does; where one does not fit, none heavier
-does; and what is slower than a plan that needs less than the lightest of its group is on no frontier.
-Plans are taken from the fastest down, so that the slow ones have most to be held against.
+What the states take and what a pass keeps are counted apart and added: the sum is the estimate, to the byte. Plans of
+one site whose passes hold the same kinds of memory form a group, in which more rows and kept activations never need
+less. The frontier is walked from the fastest plan down: a plan is on it unless a faster one that is as exact needs
+no more of every GPU and of RAM.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from tunekit.ds_config.buckets import BucketSizes
+from tunekit.memory.case import Case, make_case
+from tunekit.memory.estimate import passing_sums, placed_terms, places, sum_terms
+from tunekit.memory.llamafactory_table import TableCheck, check_table
+from tunekit.memory.peaks import Sums
+from tunekit.memory.terms import PlaceEstimate
+from tunekit.planner.pinning import pinned_bytes
 from tunekit.planner.plan import Trust, Verdict
 from tunekit.planner.quality import Loss, losses_of
+from tunekit.planner.rules import check_job
 from tunekit.planner.search import Settled, Trial, locks_too_much, make_job, pins, try_job
-from tunekit.planner.space import Passes, Site, passes, sites
+from tunekit.planner.space import Site, passes, sites
+from tunekit.planner.verdict import Judgement, judge
 from tunekit.planner.zero import build_zero
 from tunekit.recipe.job import Job, Zero
 from tunekit.speed.estimate import estimate_speed
@@ -23,14 +32,39 @@ from tunekit.speed.terms import SpeedEstimate
 
 NEAR = 0.02
 """Speeds that differ by less than this, and bytes by less than this share of the usable ones, are the same."""
+CLOSE = 8
+"""Groups that are weighed to tell what comes nearest where the table lets none pass."""
+Kept: TypeAlias = dict[tuple[object, ...], Sums]
+"""What passes keep, by what decides it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """One plan of the space, with its speed."""
+class Peaks:
+    """The three places of an estimate, without its terms."""
+
+    device: PlaceEstimate
+    host: PlaceEstimate
+    disk: PlaceEstimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighed:
+    """A job of the space with what both judges say of it."""
 
     site: Site
     job: Job
+    sizes: BucketSizes
+    memory: Peaks
+    judgement: Judgement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A job that fits, with its speed."""
+
+    job: Job
+    memory: Peaks
+    verdict: Verdict
     speed: SpeedEstimate
     losses: frozenset[Loss]
 
@@ -41,161 +75,174 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Weighed:
-    """A plan that was held against both judges."""
+class Explored:
+    """What a search found: all that fits, the frontier among it, and how far the rest was off."""
 
-    point: Point
-    trial: Trial
-
-    @property
-    def device_bytes(self) -> int:
-        """Expected bytes of each GPU."""
-        return self.trial.memory.device.expected_bytes
-
-    @property
-    def host_bytes(self) -> int:
-        """Expected bytes of RAM."""
-        return self.trial.memory.host.expected_bytes
+    fitting: tuple[Found, ...]
+    """The fastest first."""
+    frontier: tuple[Found, ...]
+    nearest: Trial | None
+    """The plan that comes nearest to fitting, where none fits."""
+    plans: int
+    weighed: int
+    """The others are heavier than one of these that does not fit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Plans of one site that hold the same kinds of memory, and the lightest of them, weighed."""
+    """Plans of one site that hold the same kinds of memory, the lightest first."""
 
     site: Site
-    lightest: Trial
     jobs: tuple[Job, ...]
+    sizes: BucketSizes
+    table: TableCheck
+    trust: Trust
 
+    @property
+    def allowed(self) -> bool:
+        """Whether the table lets these plans pass and no rule forbids them; neither knows anything of passes."""
+        settled = self.site.settled
+        passes_table = self.table.passes or self.trust == "model"
+        return passes_table and not check_job(settled.recipe, self.jobs[0], settled.shape, settled.hardware)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explored:
-    """What a search found: those that fit and were weighed, the frontier among them, and how far the rest was off."""
-
-    fitting: tuple[Weighed, ...]
-    """The fastest first; plans that could not be on the frontier are not weighed and not here."""
-    frontier: tuple[Weighed, ...]
-    nearest: Trial | None
-    """The lightest plan that comes nearest to fitting, where none fits."""
-    too_large: tuple[Weighed, ...]
-    """Weighed and refused, the fastest first."""
-    plans: int
-    weighed: int
+    def weigh(self, job: Job, placed: Sums, kept: Kept) -> Weighed:
+        """Hold a job of the group, whose states take `placed`, against both judges."""
+        memory = _peaks(_case(self.site.settled, job), placed, kept)
+        judgement = judge(memory, self.table, self.trust)
+        return Weighed(site=self.site, job=job, sizes=self.sizes, memory=memory, judgement=judgement)
 
 
 def explore(spaces: Iterable[Settled], trust: Trust = "both", *, enough: tuple[Verdict, ...] = ("fits",)) -> Explored:
     """Search these spaces together. `enough` are the verdicts that count as fitting."""
-    groups = [group for settled in spaces for site in sites(settled) for group in groups_of(site, trust)]
-    live = [group for group in groups if _fits(group.lightest, enough)]
-    points = [(group, point) for group in live for point in _points(group)]
-    walk = _Walk(trust=trust, enough=enough)
-    for group, point in sorted(points, key=lambda pair: pair[1].order):
-        walk.visit(group, point)
+    kept: Kept = {}
+    groups = [group for settled in spaces for group in groups_of(settled, trust)]
+    weighed = [each for group in groups if group.allowed for each in _weigh(group, kept, enough)]
+    found = [fit for each in weighed if each.judgement.verdict in enough for fit in _with_speed(each)]
+    found.sort(key=lambda each: each.order)
     return Explored(
-        fitting=tuple(walk.fitting),
-        frontier=tuple(walk.frontier),
-        nearest=min((group.lightest for group in groups), key=lambda trial: trial.preference, default=None),
-        too_large=tuple(walk.too_large),
+        fitting=tuple(found),
+        frontier=tuple(_frontier(found)),
+        nearest=None if found else _nearest(weighed or _closest(groups, kept), trust),
         plans=sum(len(group.jobs) for group in groups),
-        weighed=len(groups) + walk.weighed,
+        weighed=len(weighed),
     )
 
 
-def _fits(trial: Trial, enough: tuple[Verdict, ...]) -> bool:
-    return not trial.problems and trial.judgement.verdict in enough
+def groups_of(settled: Settled, trust: Trust) -> Iterator[Group]:
+    """The plans of a space by site and by what they hold: gradients of several passes, and all logits or some."""
+    kinds: dict[tuple[bool, str], list[Job]] = {}
+    for site in sites(settled):
+        zero, sizes = build_zero(site.rung, settled.placement, pin_memory=False, offload_ratio=site.ratio)
+        kinds = kinds or _kinds(settled, zero)
+        for jobs in kinds.values():
+            here = tuple(replace(job, zero=zero) for job in jobs)
+            table = check_table(here[0], settled.shape, settled.hardware)
+            yield Group(site=site, jobs=here, sizes=sizes, table=table, trust=trust)
 
 
-def groups_of(site: Site, trust: Trust) -> Iterator[Group]:
-    """The plans of a site by what they hold: sums of gradients over several passes, and all logits or some.
-
-    Page-locking is decided once for a group, by its lightest plan.
-    """
-    settled = site.settled
-    zeros: dict[bool, tuple[Zero, BucketSizes]] = {}
-    kinds: dict[tuple[bool, str], list[Passes]] = {}
+def _kinds(settled: Settled, zero: Zero) -> dict[tuple[bool, str], list[Job]]:
+    kinds: dict[tuple[bool, str], list[Job]] = {}
     for each in passes(settled):
-        job = _job(settled, _zero(site, zeros, pin=False)[0], each)
-        kinds.setdefault((job.batch.gradient_accumulation_steps > 1, job.loss), []).append(each)
-    for members in kinds.values():
-        lightest = _lightest(site, zeros, members[0], trust)
-        yield Group(
-            site=site,
-            lightest=lightest,
-            jobs=tuple(_job(settled, lightest.job.zero, each) for each in members),
-        )
+        job = make_job(settled, zero, each.micro, checkpointing=each.checkpointing, packing=each.packing)
+        kinds.setdefault((job.batch.gradient_accumulation_steps > 1, job.loss), []).append(job)
+    return kinds
 
 
-def _zero(site: Site, known: dict[bool, tuple[Zero, BucketSizes]], *, pin: bool) -> tuple[Zero, BucketSizes]:
-    if pin not in known:
-        known[pin] = build_zero(site.rung, site.settled.placement, pin_memory=pin, offload_ratio=site.ratio)
-    return known[pin]
+def _placed(group: Group, kept: Kept) -> tuple[Zero, Sums]:
+    """Whether buffers are page-locked, and what the states take then.
 
-
-def _lightest(site: Site, zeros: dict[bool, tuple[Zero, BucketSizes]], first: Passes, trust: Trust) -> Trial:
-    """The lightest plan of a group, with page-locked buffers where that is possible and wise."""
-    trials: list[Trial] = []
-    for pin in pins(site.settled, site.rung):
-        zero, sizes = _zero(site, zeros, pin=pin)
-        trials.append(try_job(site.settled, site.rung, _job(site.settled, zero, first), sizes, trust))
-        if trials[-1].fits and not (pin and locks_too_much(site.settled, trials[-1])):
+    It is decided once for a group, by its lightest plan: with locked buffers where that fits and is wise.
+    """
+    settled, lightest = group.site.settled, group.jobs[0]
+    for pin in pins(settled, group.site.rung):
+        job = replace(lightest, zero=replace(lightest.zero, pin_memory=pin))
+        case = _case(settled, job)
+        terms = placed_terms(case)
+        placed = sum_terms(case, terms)
+        fits = pin and group.weigh(job, placed, kept).judgement.verdict == "fits"
+        if fits and not locks_too_much(settled, pinned_bytes(terms, job.zero.stage)):
             break
-    return min(reversed(trials), key=lambda trial: trial.preference)
+    return job.zero, placed
 
 
-def _job(settled: Settled, zero: Zero, each: Passes) -> Job:
-    return make_job(settled, zero, each.micro, checkpointing=each.checkpointing, packing=each.packing)
+def _case(settled: Settled, job: Job) -> Case:
+    return make_case(job, settled.shape, settled.hardware)
 
 
-def _points(group: Group) -> Iterator[Point]:
-    settled = group.site.settled
-    for job in group.jobs:
-        speed = estimate_speed(job, settled.shape, settled.hardware)
-        if speed is not None:
-            yield Point(site=group.site, job=job, speed=speed, losses=losses_of(job))
+def _peaks(case: Case, placed: Sums, kept: Kept) -> Peaks:
+    """The estimate of a job whose states take `placed`."""
+    job = case.job
+    recomputes = (job.activation_checkpointing, job.reentrant_checkpointing)
+    key = (job.method, job.quantization, job.batch.micro_batch_size, job.packing, job.loss, recomputes)
+    if key not in kept:
+        kept[key] = passing_sums(case)
+    device, host, disk = places(case, placed + kept[key])
+    return Peaks(device=device, host=host, disk=disk)
 
 
-class _Walk:
-    """Visits plans from the fastest down and keeps what nothing visited before makes pointless."""
-
-    def __init__(self, *, trust: Trust, enough: tuple[Verdict, ...]) -> None:
-        self.trust = trust
-        self.enough = enough
-        self.fitting: list[Weighed] = []
-        self.frontier: list[Weighed] = []
-        self.too_large: list[Weighed] = []
-        self.weighed = 0
-        self._refused: dict[int, list[Job]] = {}
-
-    def visit(self, group: Group, point: Point) -> None:
-        """Weigh a plan, unless what is known already says where it belongs."""
-        refused = self._refused.setdefault(id(group), [])
-        if any(_heavier(point.job, job) for job in refused) or self._is_beaten(point.losses, group.lightest):
-            return
-        self.weighed += 1
-        trial = try_job(point.site.settled, point.site.rung, point.job, group.lightest.sizes, self.trust)
-        found = Weighed(point=point, trial=trial)
-        if not _fits(trial, self.enough):
-            refused.append(point.job)
-            self.too_large.append(found)
-            return
-        self.fitting.append(found)
-        if not self._is_beaten(point.losses, trial):
-            self.frontier.append(found)
-
-    def _is_beaten(self, losses: frozenset[Loss], trial: Trial) -> bool:
-        """Whether a faster plan that is as exact needs no more than this one, or hardly more."""
-        memory = trial.memory
-        device = memory.device.expected_bytes + NEAR * memory.device.usable_bytes
-        host = memory.host.expected_bytes + NEAR * memory.host.usable_bytes
-        return any(
-            kept.device_bytes <= device and kept.host_bytes <= host and kept.point.losses <= losses
-            for kept in self.frontier
-        )
+def _weigh(group: Group, kept: Kept, enough: tuple[Verdict, ...]) -> Iterator[Weighed]:
+    """Every plan of a group, but those that are heavier than one that did not fit."""
+    refused: list[Job] = []
+    zero, placed = _placed(group, kept)
+    for job in (replace(job, zero=zero) for job in group.jobs):
+        if any(_heavier(job, other) for other in refused):
+            continue
+        weighed = group.weigh(job, placed, kept)
+        if weighed.judgement.verdict not in enough:
+            refused.append(job)
+        yield weighed
 
 
 def _heavier(job: Job, other: Job) -> bool:
-    """Whether a job of the same group needs at least as much in every place."""
+    """Whether a job of the same group needs at least as much in every place; padding and packing do not compare."""
     return (
         job.batch.micro_batch_size >= other.batch.micro_batch_size
         and job.activation_checkpointing <= other.activation_checkpointing
-        and job.packing >= other.packing
+        and job.packing == other.packing
     )
+
+
+def _with_speed(weighed: Weighed) -> Iterator[Found]:
+    settled, job = weighed.site.settled, weighed.job
+    speed = estimate_speed(job, settled.shape, settled.hardware)
+    if speed is not None:
+        verdict = weighed.judgement.verdict
+        yield Found(job=job, memory=weighed.memory, verdict=verdict, speed=speed, losses=losses_of(job))
+
+
+def _frontier(found: Sequence[Found]) -> Iterator[Found]:
+    """Those that no faster one beats; `found` has the fastest first."""
+    best: list[Found] = []
+    for each in found:
+        if not any(_beats(other, each) for other in best):
+            best.append(each)
+            yield each
+
+
+def _beats(other: Found, each: Found) -> bool:
+    """Whether a faster plan is as exact and needs no more than this one, or hardly more."""
+    device, host = each.memory.device, each.memory.host
+    return (
+        other.memory.device.expected_bytes <= device.expected_bytes + NEAR * device.usable_bytes
+        and other.memory.host.expected_bytes <= host.expected_bytes + NEAR * host.usable_bytes
+        and other.losses <= each.losses
+    )
+
+
+def _closest(groups: Sequence[Group], kept: Kept) -> list[Weighed]:
+    """The lightest plans of the groups that come nearest to passing the table, where none passes it."""
+    close = sorted(groups, key=lambda group: _overshoot(group.table))[:CLOSE]
+    return [group.weigh(group.jobs[0], _placed(group, kept)[1], kept) for group in close]
+
+
+def _overshoot(table: TableCheck) -> float:
+    device = table.device_demand_bytes / max(1, table.device_usable_bytes)
+    return max(device, table.host_demand_bytes / max(1, table.host_usable_bytes))
+
+
+def _nearest(weighed: Sequence[Weighed], trust: Trust) -> Trial | None:
+    """The whole of the plan that comes nearest to fitting."""
+    if not weighed:
+        return None
+    best = min(weighed, key=lambda each: each.judgement.overshoot)
+    return try_job(best.site.settled, best.site.rung, best.job, best.sizes, trust)

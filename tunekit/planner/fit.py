@@ -10,7 +10,7 @@ from tunekit.hardware.spec import Hardware
 from tunekit.memory.terms import PlaceEstimate
 from tunekit.model_shape.shape import ModelShape
 from tunekit.planner.change import Change, Setting, applied
-from tunekit.planner.explore import Explored, Weighed, explore
+from tunekit.planner.explore import Explored, Found, explore
 from tunekit.planner.goals import ranked, runner_up, why_not
 from tunekit.planner.make import make_plan
 from tunekit.planner.plan import Plan, Trust, Verdict
@@ -50,7 +50,8 @@ def find_plans(
         )
     explored = _explore(recipe, shape, hardware, trust)
     asked = tokens or TOLD_TOKENS
-    found = tuple(_candidate(each, explored, hardware, asked) for each in explored.fitting)
+    weighed = (_candidate(each, explored, hardware, asked) for each in explored.fitting)
+    found = tuple(sorted(weighed, key=lambda each: each.seconds_per_token))
     order = ranked([each for each in found if each.on_frontier], goal)
     best = order[0] if order else None
     other = runner_up(order) if order else None
@@ -82,8 +83,8 @@ def _explore(recipe: Recipe, shape: ModelShape, hardware: Hardware, trust: Trust
     return explored if explored.frontier else explore(spaces, trust, enough=enough)
 
 
-def _candidate(found: Weighed, explored: Explored, hardware: Hardware, tokens: int) -> Candidate:
-    job, memory = found.point.job, found.trial.memory
+def _candidate(found: Found, explored: Explored, hardware: Hardware, tokens: int) -> Candidate:
+    job, memory, speed = found.job, found.memory, found.speed
     return Candidate(
         settings=settings_of(job),
         method=job.method,
@@ -92,13 +93,13 @@ def _candidate(found: Weighed, explored: Explored, hardware: Hardware, tokens: i
         activation_checkpointing=job.activation_checkpointing,
         packing=job.packing,
         optimizer=job.optimizer,
-        losses=in_order(found.point.losses),
-        verdict=found.trial.judgement.verdict,
+        losses=in_order(found.losses),
+        verdict=found.verdict,
         device=_amount(memory.device),
         host=_amount(memory.host),
         disk=_amount(memory.disk),
-        speed=found.point.speed,
-        run=run_cost(found.point.speed, steps_for(tokens, found.point.speed), hardware),
+        speed=speed,
+        run=run_cost(speed, steps_for(tokens, speed), hardware),
         on_frontier=any(found is each for each in explored.frontier),
     )
 

@@ -115,15 +115,18 @@ def leanest(settled: Settled, rung: Rung, trust: Trust) -> Trial:
         zero, sizes = build_zero(rung, settled.placement, pin_memory=pin, offload_ratio=ratio)
         job = make_job(settled, zero, micro, checkpointing=_written_or(settled, default=True))
         trials.append(try_job(settled, rung, job, sizes, trust))
-        if trials[-1].fits and not (pin and locks_too_much(settled, trials[-1])):
+        if trials[-1].fits and not (pin and locks_too_much(settled, _locked(trials[-1]))):
             break
     # Of two that are equally good the one without page-locking comes last and is taken.
     return min(reversed(trials), key=lambda trial: trial.preference)
 
 
-def locks_too_much(settled: Settled, trial: Trial) -> bool:
-    """Whether a trial that page-locks its buffers had better not, where the recipe leaves it open."""
-    locked = pinned_bytes(trial.memory, trial.job.zero.stage)
+def _locked(trial: Trial) -> int:
+    return pinned_bytes(trial.memory.terms, trial.job.zero.stage)
+
+
+def locks_too_much(settled: Settled, locked: int) -> bool:
+    """Whether so many bytes had better not be page-locked, where the recipe leaves it open."""
     return settled.recipe.zero.pin_memory is None and not pin_memory(settled.hardware, pinned_bytes=locked).value
 
 

@@ -145,7 +145,7 @@ def passes(settled: Settled) -> tuple[Passes, ...]:
     largest = 1 if settled.accelerator == "cpu" else LARGEST_MICRO_BATCH
     micros = sorted(micro_candidates(settled.wish, largest=largest))
     checkpointing = (True, False) if train.activation_checkpointing is None else (train.activation_checkpointing,)
-    packing = (False, True) if data.packing is None and settled.attention != "eager" else (bool(data.packing),)
+    packing = (True, False) if data.packing is None and settled.attention != "eager" else (bool(data.packing),)
     return tuple(
         Passes(micro=micro, checkpointing=recompute, packing=pack)
         for recompute, pack, micro in product(checkpointing, packing, micros)

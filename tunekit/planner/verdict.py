@@ -8,7 +8,7 @@ when either judge says no; `trust` leaves the verdict to one of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from tunekit.memory.llamafactory_table import TableCheck
 from tunekit.memory.terms import PLACES, MemoryEstimate, MemoryTerm, Phase, Place, PlaceEstimate
@@ -71,7 +71,23 @@ class Judgement:
         return max(demand.expected_bytes / max(1, demand.usable_bytes) for demand in self.demands)
 
 
-def judge(memory: MemoryEstimate, table: TableCheck, trust: Trust = "both") -> Judgement:
+class Places(Protocol):
+    """What the memory model says of each place."""
+
+    @property
+    def device(self) -> PlaceEstimate:
+        """Each GPU."""
+
+    @property
+    def host(self) -> PlaceEstimate:
+        """RAM."""
+
+    @property
+    def disk(self) -> PlaceEstimate:
+        """The drive."""
+
+
+def judge(memory: Places, table: TableCheck, trust: Trust = "both") -> Judgement:
     """The verdict of the judges that `trust` lets speak."""
     demands = tuple(demand for demand in _demands(memory, table) if trust in ("both", demand.judge))
     verdict: Verdict = "fits"
@@ -82,7 +98,7 @@ def judge(memory: MemoryEstimate, table: TableCheck, trust: Trust = "both") -> J
     return Judgement(verdict=verdict, worst=_worst(demands), demands=demands)
 
 
-def _demands(memory: MemoryEstimate, table: TableCheck) -> tuple[Demand, ...]:
+def _demands(memory: Places, table: TableCheck) -> tuple[Demand, ...]:
     found = [_model_demand(place, getattr(memory, place)) for place in PLACES]
     found.append(_table_demand("device", table.device_demand_bytes, table.device_usable_bytes))
     found.append(_table_demand("host", table.host_demand_bytes, table.host_usable_bytes))

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from planning import CODELLAMA_34B, LLAMA_7B, LLAMA_8B, SMOLLM
 from searching import brute_force, spaces
 
-from tunekit.planner.explore import NEAR, Weighed, explore
-from tunekit.planner.quality import losses_of
-from tunekit.planner.search import Trial
-from tunekit.speed.estimate import estimate_speed
+from tunekit.planner.explore import NEAR, Found, explore
+from tunekit.recipe.job import Job
 
 CASES = [(LLAMA_8B, "lora"), (LLAMA_7B, "qlora"), (CODELLAMA_34B, "qlora"), (LLAMA_8B, "full"), (SMOLLM, "full")]
 
@@ -21,34 +21,40 @@ def _speed(trial: Trial, model: str) -> float:
 
 
 @pytest.mark.parametrize(("model", "kind"), CASES)
-def test_no_plan_of_the_whole_space_beats_the_frontier(model: str, kind: str) -> None:
-    """Exactness: every plan that fits has one on the frontier that is as fast, as small and as exact, or nearly."""
+def test_the_search_finds_exactly_what_fits_with_the_bytes_of_the_whole_estimate(model: str, kind: str) -> None:
     for settled in spaces(model, kind):
-        found = explore([settled])
-        for trial in brute_force(settled):
-            if trial.fits:
-                assert any(_as_good(kept, trial, model) for kept in found.frontier), trial.job
+        found = {each.job: each.memory for each in explore([settled]).fitting}
+        fitting = {trial.job: trial.memory for trial in brute_force(settled) if trial.fits}
+        assert found.keys() <= fitting.keys()
+        # Page-locking is decided, not searched.
+        locked = {job for job in fitting if job.zero.pin_memory}
+        assert {_unlocked(job) for job in found} >= {_unlocked(job) for job in locked}
+        for job, memory in found.items():
+            whole = fitting[job]
+            assert (memory.device, memory.host, memory.disk) == (whole.device, whole.host, whole.disk)
 
 
-def _as_good(kept: Weighed, trial: Trial, model: str) -> bool:
-    """Within the share that counts as the same, for what was not seen through a plan between the two: twice."""
-    memory = trial.memory
-    slack = 2 * NEAR
-    return (
-        kept.device_bytes <= memory.device.expected_bytes + slack * memory.device.usable_bytes
-        and kept.host_bytes <= memory.host.expected_bytes + slack * memory.host.usable_bytes
-        and kept.point.speed.tokens_per_second.expected >= (1 - slack) * _speed(trial, model)
-        and kept.point.losses <= losses_of(trial.job)
-    )
+def _unlocked(job: Job) -> Job:
+    return replace(job, zero=replace(job.zero, pin_memory=False))
 
 
 @pytest.mark.parametrize(("model", "kind"), CASES)
-def test_what_was_not_weighed_is_decided_rightly(model: str, kind: str) -> None:
-    for settled in spaces(model, kind):
-        found = explore([settled])
-        assert found.weighed < found.plans
-        assert all(each.trial.fits for each in found.fitting)
-        assert bool(found.frontier) == any(trial.fits for trial in brute_force(settled))
+def test_whatever_fits_has_one_on_the_frontier_that_is_as_good_or_nearly(model: str, kind: str) -> None:
+    found = explore(spaces(model, kind))
+    assert found.frontier
+    assert all(each in found.fitting for each in found.frontier)
+    for each in found.fitting:
+        assert any(_as_good(kept, each) for kept in found.frontier), each.job
+
+
+def _as_good(kept: Found, each: Found) -> bool:
+    device, host = each.memory.device, each.memory.host
+    return (
+        kept.memory.device.expected_bytes <= device.expected_bytes + NEAR * device.usable_bytes
+        and kept.memory.host.expected_bytes <= host.expected_bytes + NEAR * host.usable_bytes
+        and kept.order <= each.order
+        and kept.losses <= each.losses
+    )
 
 
 def test_the_frontier_holds_no_plan_that_another_beats_in_everything() -> None:
@@ -57,10 +63,10 @@ def test_the_frontier_holds_no_plan_that_another_beats_in_everything() -> None:
         for other in frontier:
             if one is not other:
                 assert not (
-                    other.point.speed.tokens_per_second.expected >= one.point.speed.tokens_per_second.expected
-                    and other.device_bytes <= one.device_bytes
-                    and other.host_bytes <= one.host_bytes
-                    and other.point.losses <= one.point.losses
+                    other.speed.tokens_per_second.expected >= one.speed.tokens_per_second.expected
+                    and other.memory.device.expected_bytes <= one.memory.device.expected_bytes
+                    and other.memory.host.expected_bytes <= one.memory.host.expected_bytes
+                    and other.losses <= one.losses
                 )
 
 

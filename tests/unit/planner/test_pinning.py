@@ -25,7 +25,7 @@ def test_the_terms_that_are_page_locked_exist_under_these_names() -> None:
 def test_master_weights_are_locked_below_stage_3_only() -> None:
     memory = offloaded(machine(), "z2_offload").trial.memory
     (master,) = (term.host_bytes for term in memory.terms if term.name == PINNED_BY_GROUPS)
-    assert pinned_bytes(memory, 2) - pinned_bytes(memory, 3) == master
+    assert pinned_bytes(memory.terms, 2) - pinned_bytes(memory.terms, 3) == master
 
 
 def choice_on(hardware: Hardware) -> tuple[bool, str]:
