@@ -10,6 +10,7 @@ from typing import cast
 
 import typer
 
+from tunekit.cli.comparing import Comparing, Priced
 from tunekit.cli.new_file import write_new
 from tunekit.notebook import fit
 from tunekit.planner.plan import Trust
@@ -43,7 +44,9 @@ class Asked:
         return shlex.join(words)
 
 
-def show_fit(asked: Asked, *, write: Path | None, json: bool, html: Path | None = None) -> None:
+def show_fit(
+    asked: Asked, *, write: Path | None, json: bool, html: Path | None = None, comparing: Comparing | None = None
+) -> None:
     """Search and print; exits with 3 where nothing fits. Raises what `fit` raises, and UsageError for a file there."""
     found = fit(
         asked.model,
@@ -56,13 +59,19 @@ def show_fit(asked: Asked, *, write: Path | None, json: bool, html: Path | None 
         trust=cast("Trust", asked.trust),
     )
     written = _write(found, write) if write is not None and found.recommended is not None else ""
-    drawn = _draw(found, html) if html is not None else ""
+    priced = Priced.of(found.plan, comparing, found.tokens) if (comparing or html) and found.plan else None
+    drawn = _draw(found, html, priced) if html is not None else ""
     if json:
         from tunekit.planner.search_json import search_to_json
 
-        typer.echo(jsonlib.dumps(search_to_json(found), indent=2))
+        tree = search_to_json(found)
+        if comparing and priced:
+            tree["comparison"] = priced.tree()
+        typer.echo(jsonlib.dumps(tree, indent=2))
     else:
         _print(found)
+        if comparing and priced:
+            priced.show()
         typer.echo(drawn + _next(found, asked, write, written))
     if found.recommended is None:
         raise typer.Exit(REJECTED)
@@ -74,10 +83,11 @@ def _write(found: SearchResult, file: Path) -> str:
     return f"Written to {file}{write_new(file, recipe_text(found))}."
 
 
-def _draw(found: SearchResult, file: Path) -> str:
+def _draw(found: SearchResult, file: Path, priced: Priced | None) -> str:
     from tunekit.render.search_html import search_page
 
-    return f"\nDrawn in {file}{write_new(file, search_page(found))}: open it in a browser."
+    text = search_page(found, priced.sections() if priced else ())
+    return f"\nDrawn in {file}{write_new(file, text)}: open it in a browser."
 
 
 def _print(found: SearchResult) -> None:

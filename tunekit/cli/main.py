@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from tunekit.cli.flags import RecipeCommand
 from tunekit.errors import TunekitError
+
+if TYPE_CHECKING:
+    from tunekit.cli.comparing import Comparing
 
 app = typer.Typer(
     name="tunekit",
@@ -42,6 +45,14 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts
 HtmlOption = Annotated[
     Path | None, typer.Option("--html", metavar="FILE", help="Write it as a page with pictures, for any browser.")
 ]
+CompareOption = Annotated[bool, typer.Option("--compare", help="Beside it, the same job on machines to rent.")]
+OwnOption = Annotated[
+    list[str] | None,
+    typer.Option("--own", metavar="KEY=VALUE", help="What the own machine costs: price, currency, years, kwh, usd."),
+]
+PricesOption = Annotated[
+    Path | None, typer.Option("--prices", metavar="FILE", help="Your price list, or SkyPilot's, instead of ours.")
+]
 RunArgument = Annotated[str, typer.Argument(help="A run directory, or its name below runs/.", metavar="RUN")]
 
 
@@ -57,11 +68,16 @@ def plan(
         bool, typer.Option("--trace", help="Run the model's own code without weights, and show its activations too.")
     ] = False,
     html: HtmlOption = None,
+    compare: CompareOption = False,
+    own: OwnOption = None,
+    prices: PricesOption = None,
 ) -> None:
     """Show what would happen: verdict, memory, batch, decisions, fixes. Starts nothing."""
-    from tunekit.cli.plan import show_plan
+    from tunekit.cli.plan import Views, show_plan
 
-    show_plan(recipe, overrides or [], on=on, trust=trust, json=json, explain=explain, trace=trace, html=html)
+    comparing = _comparing(compare, own, prices)
+    views = Views(json=json, explain=explain, trace=trace, html=html, comparing=comparing)
+    show_plan(recipe, overrides or [], on=on, trust=trust, views=views)
 
 
 @app.command(cls=RecipeCommand)
@@ -103,6 +119,9 @@ def fit(
     trust: TrustOption = "both",
     write: Annotated[Path | None, typer.Option("--write", metavar="FILE", help="Save it as a recipe.")] = None,
     html: HtmlOption = None,
+    compare: CompareOption = False,
+    own: OwnOption = None,
+    prices: PricesOption = None,
     json: JsonOption = False,
 ) -> None:
     """Search every way to train MODEL on a machine, and recommend one. Starts nothing."""
@@ -122,7 +141,7 @@ def fit(
         goal=goal,
         trust=trust,
     )
-    show_fit(asked, write=write, html=html, json=json)
+    show_fit(asked, write=write, html=html, json=json, comparing=_comparing(compare, own, prices))
 
 
 @recipes_app.callback(invoke_without_command=True)
@@ -250,6 +269,15 @@ def calibrate(
     from tunekit.cli.calibrate import calibrate_machine
 
     calibrate_machine(runs or [], show=show, reset=reset, json=json)
+
+
+def _comparing(compare: bool, own: list[str] | None, prices: Path | None) -> Comparing | None:
+    """What was asked of prices; None where nothing was."""
+    if not (compare or own or prices):
+        return None
+    from tunekit.cli.comparing import Comparing
+
+    return Comparing(own=tuple(own or ()), prices=prices)
 
 
 def _version(value: bool) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json as jsonlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
 import typer
 
+from tunekit.cli.comparing import Comparing, Priced
 from tunekit.cli.new_file import write_new
 from tunekit.cli.next_command import Typed, command, first_fix, with_fix
 from tunekit.cli.trace import show_trace_alone, trace_plan
@@ -22,51 +23,57 @@ from tunekit.planner.plan import Plan, Trust
 REJECTED = 3
 
 
-def show_plan(
-    recipe: str,
-    overrides: Sequence[str],
-    *,
-    on: str | None,
-    trust: str,
-    json: bool,
-    explain: bool,
-    trace: bool = False,
-    html: Path | None = None,
-) -> None:
-    """Plan and print, with `trace` what the model's own code takes too. Exits with 3 when the plan is rejected.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Views:
+    """What is to be shown of a plan, and how."""
+
+    json: bool = False
+    explain: bool = False
+    trace: bool = False
+    html: Path | None = None
+    comparing: Comparing | None = None
+
+
+def show_plan(recipe: str, overrides: Sequence[str], *, on: str | None, trust: str, views: Views) -> None:
+    """Plan and show it, with what the model's own code takes, or other machines cost. Exits with 3 when it is rejected.
 
     Raises what `plan` and the trace raise.
     """
     try:
         made = plan(recipe, overrides, on=on, trust=cast("Trust", trust))
     except UnknownFamily:
-        if not trace:
+        if not views.trace:
             raise
-        show_trace_alone(recipe, overrides, on=on, json=json)
+        show_trace_alone(recipe, overrides, on=on, json=views.json)
         return
     before = find_measured(made, (RUNS, Path(made.recipe.output.dir).parent))
-    drawn = _draw(made, html) if html is not None else ""
-    if json:
+    priced = Priced.of(made, views.comparing) if views.comparing or views.html else None
+    drawn = _draw(made, views.html, priced) if views.html and priced else ""
+    if views.json:
         from tunekit.planner.plan_json import plan_to_json
 
         past = None if before is None else asdict(before)
         tree = {**plan_to_json(made), "measured_before": past, "data_faults": _data_faults(made)}
-        if trace:
+        if views.trace:
             tree["trace"] = trace_plan(made).tree()
+        if views.comparing and priced:
+            tree["comparison"] = priced.tree()
         typer.echo(jsonlib.dumps(tree, indent=2))
     else:
-        _print(made, before, explain=explain)
-        if trace:
+        _print(made, before, explain=views.explain)
+        if views.trace:
             trace_plan(made).show()
+        if views.comparing and priced:
+            priced.show()
         typer.echo(drawn + _next(made, Typed(recipe=recipe, overrides=tuple(overrides), on=on, trust=trust)))
     if made.verdict == "rejected":
         raise typer.Exit(REJECTED)
 
 
-def _draw(made: Plan, file: Path) -> str:
+def _draw(made: Plan, file: Path, priced: Priced) -> str:
     from tunekit.render.plan_html import plan_page
 
-    return f"\nDrawn in {file}{write_new(file, plan_page(made))}: open it in a browser."
+    return f"\nDrawn in {file}{write_new(file, plan_page(made, priced.sections()))}: open it in a browser."
 
 
 def _print(made: Plan, before: MeasuredBefore | None, *, explain: bool) -> None:

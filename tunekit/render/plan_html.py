@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tunekit.planner.plan import Plan
+from tunekit.render.pages.parts import Section
 from tunekit.render.pages.plan_view import plan_view
 from tunekit.render.pages.writing import fragment, page
 from tunekit.render.plan_parts import PYTHON_TRUST
@@ -13,6 +14,6 @@ def plan_html(plan: Plan) -> str:
     return fragment(plan_view(plan, trust_typed=PYTHON_TRUST))
 
 
-def plan_page(plan: Plan) -> str:
-    """The plan as a whole page that loads nothing."""
-    return page(plan_view(plan))
+def plan_page(plan: Plan, priced: tuple[Section, ...] = ()) -> str:
+    """The plan as a whole page that loads nothing; `priced` is what renting costs (`compare_view`)."""
+    return page(plan_view(plan, priced=priced))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tunekit.planner.search_result import SearchResult
+from tunekit.render.pages.parts import Section
 from tunekit.render.pages.search_view import search_view
 from tunekit.render.pages.writing import fragment, page
 
@@ -12,6 +13,6 @@ def search_html(found: SearchResult) -> str:
     return fragment(search_view(found))
 
 
-def search_page(found: SearchResult) -> str:
-    """The search as a whole page that loads nothing."""
-    return page(search_view(found))
+def search_page(found: SearchResult, priced: tuple[Section, ...] = ()) -> str:
+    """The search as a whole page that loads nothing; `priced` is what renting costs (`compare_view`)."""
+    return page(search_view(found, priced))

@@ -9,7 +9,7 @@ import typer
 
 from tests.measured import a_measurement, a_rank
 from tests.runs import write_json, write_run
-from tunekit.cli.plan import show_plan
+from tunekit.cli.plan import Views, show_plan
 from tunekit.errors import UsageError
 from tunekit.hardware.calibration import Calibration
 from tunekit.notebook import find_hardware, plan
@@ -19,9 +19,9 @@ from tunekit.units import GIB, MIB
 
 
 def show(recipe: str, *overrides: str, **options: object) -> int:
-    arguments = {"on": None, "trust": "both", "json": False, "explain": False, **options}
+    arguments = {name: options.pop(name, default) for name, default in (("on", None), ("trust", "both"))}
     try:
-        show_plan(recipe, list(overrides), **arguments)  # type: ignore[arg-type]
+        show_plan(recipe, list(overrides), **arguments, views=Views(**options))  # type: ignore[arg-type]
     except typer.Exit as ended:
         return ended.exit_code
     return 0

@@ -9,7 +9,7 @@ import typer
 
 from tests.traces import TRACE
 from tunekit.cli import trace as cli
-from tunekit.cli.plan import show_plan
+from tunekit.cli.plan import Views, show_plan
 from tunekit.errors import UnknownFamily, UsageError
 from tunekit.memory.tracing import TraceRequest
 
@@ -29,9 +29,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[TraceRequest]:
 
 
 def show(recipe: str, *overrides: str, **options: Any) -> int:
-    arguments = {"on": None, "trust": "both", "json": False, "explain": False, "trace": True, **options}
+    arguments = {name: options.pop(name, default) for name, default in (("on", None), ("trust", "both"))}
     try:
-        show_plan(recipe, list(overrides), **arguments)
+        show_plan(recipe, list(overrides), **arguments, views=Views(**{"trace": True, **options}))
     except typer.Exit as ended:
         return ended.exit_code
     return 0

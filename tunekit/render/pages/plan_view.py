@@ -31,24 +31,25 @@ TRUST_FLAG = "--trust {judge}"
 SECONDS = 3600
 
 
-def plan_view(plan: Plan, *, trust_typed: str = TRUST_FLAG) -> View:
-    """The page of a plan; `trust_typed` is what the reader types to overrule a judge."""
+def plan_view(plan: Plan, *, trust_typed: str = TRUST_FLAG, priced: tuple[Section, ...] = ()) -> View:
+    """The page of a plan; `trust_typed` is what the reader types to overrule a judge, `priced` what renting costs."""
     return View(
         badge=plan.verdict,
         title=title(plan),
         reason=plan.reason,
         tiles=tuple(plan_tiles(plan)),
-        sections=tuple(_sections(plan, trust_typed)),
+        sections=tuple(_sections(plan, trust_typed, priced)),
     )
 
 
-def _sections(plan: Plan, trust_typed: str) -> Iterator[Section]:
+def _sections(plan: Plan, trust_typed: str, priced: tuple[Section, ...]) -> Iterator[Section]:
     if plan.warnings:
         yield Section(title="Warnings", parts=(Lines(lines=plan.warnings, listed=True),))
     if plan.fixes:
         yield fixes_section(plan)
     yield memory_section(plan)
     yield speed_section(plan)
+    yield from priced
     yield judges_section(plan, trust_typed)
     yield from details(plan)
     yield from recipe_sections(plan)

@@ -30,14 +30,14 @@ from tunekit.render.pages.scatter import scatter
 from tunekit.units import GIB, format_count
 
 
-def search_view(found: SearchResult) -> View:
-    """The page of a search; where nothing fits, of what comes nearest."""
+def search_view(found: SearchResult, priced: tuple[Section, ...] = ()) -> View:
+    """The page of a search; where nothing fits, of what comes nearest. `priced`: what renting costs."""
     return View(
         badge=found.recommended.verdict if found.recommended else "nothing fits",
         title=headline(found),
         reason=found.reason if found.recommended is None else count_line(found),
         tiles=tuple(_tiles(found)),
-        sections=tuple(_sections(found)),
+        sections=tuple(_sections(found, priced)),
     )
 
 
@@ -50,7 +50,7 @@ def _tiles(found: SearchResult) -> Iterator[Tile]:
         yield time_tile(f"{format_count(found.tokens)} tokens", best.run.hours, best.run.kwh.expected)
 
 
-def _sections(found: SearchResult) -> Iterator[Section]:
+def _sections(found: SearchResult, priced: tuple[Section, ...]) -> Iterator[Section]:
     best, picture = found.recommended, scatter(found)
     if best is not None:
         known = tuple(cells(label, text) for label, text in recommended_lines(found, best) if label != "Keys")
@@ -63,6 +63,7 @@ def _sections(found: SearchResult) -> Iterator[Section]:
     if found.plan is not None:
         yield memory_section(found.plan)
         yield speed_section(found.plan)
+        yield from priced
         yield judges_section(found.plan)
         yield from details(found.plan)
     if best is not None:

@@ -27,7 +27,7 @@ def test_more_memory_is_further_right_and_more_speed_is_higher() -> None:
     found, drawn = searched(LLAMA_8B, "lora"), picture()
     fastest = max(range(len(found.frontier)), key=lambda at: found.frontier[at].speed.tokens_per_second.expected)
     largest = max(range(len(found.frontier)), key=lambda at: found.frontier[at].device.expected_bytes)
-    assert drawn.frontier[fastest].y == min(each.y for each in drawn.frontier) == MARGIN
+    assert drawn.frontier[fastest].y == min(each.y for each in drawn.frontier) == pytest.approx(MARGIN, abs=1)
     assert drawn.frontier[largest].x == max(each.x for each in drawn.frontier)
 
 

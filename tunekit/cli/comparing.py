@@ -1,0 +1,60 @@
+"""`--compare`: the same job on the own machine and on rented ones, printed, as JSON, or as part of a page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from tunekit.planner.compare import Comparison
+    from tunekit.planner.plan import Plan
+    from tunekit.render.pages.parts import Section
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparing:
+    """What was typed about prices: what the own machine costs, and the price list."""
+
+    own: tuple[str, ...] = ()
+    prices: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Priced:
+    """A comparison, with the day on which it was made: prices are told their age."""
+
+    found: Comparison
+    today: date
+
+    @classmethod
+    def of(cls, plan: Plan, asked: Comparing | None, tokens: int | None = None) -> Self:
+        """Compare a plan. Raises UsageError for a price list or a word about the own machine that is wrong."""
+        from tunekit.planner.compare import compare
+        from tunekit.prices.loading import load_prices
+        from tunekit.prices.owning import owned
+
+        asked = asked or Comparing()
+        own = owned(plan.hardware, asked.own)
+        return cls(found=compare(plan, load_prices(asked.prices), owned=own, tokens=tokens), today=date.today())
+
+    def tree(self) -> dict[str, Any]:
+        """For JSON."""
+        from tunekit.planner.compare_json import comparison_tree
+
+        return comparison_tree(self.found, self.today)
+
+    def show(self) -> None:
+        """Print it."""
+        from rich.console import Console
+
+        from tunekit.render.compare_text import render_comparison
+
+        render_comparison(self.found, Console(highlight=False), self.today)
+
+    def sections(self) -> tuple[Section, ...]:
+        """For a page."""
+        from tunekit.render.pages.compare_view import compare_sections
+
+        return compare_sections(self.found, self.today)
