@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from comparing import compared
 from planning import CODELLAMA_34B, LLAMA_8B
 from searching import searched
 
 from tunekit.notebook import plan
 from tunekit.planner.fit_recipe import recipe_text
+from tunekit.render.pages.compare_view import compare_sections
 from tunekit.render.plan_html import plan_page
 from tunekit.render.search_html import search_html, search_page
 from tunekit.units import format_bytes
@@ -69,8 +72,8 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Open]:
 
 @pytest.fixture(scope="module")
 def fit_page() -> str:
-    """The page of every LoRA plan of an 8B model."""
-    return search_page(searched(LLAMA_8B, "lora"))
+    """The page of every LoRA plan of an 8B model, with what renting costs."""
+    return search_page(searched(LLAMA_8B, "lora"), compare_sections(compared(), date(2026, 11, 22)))
 
 
 def test_a_plan_is_drawn_to_scale(opened: Open) -> None:
@@ -158,6 +161,17 @@ def test_arrow_keys_go_from_plan_to_plan(opened: Open, fit_page: str) -> None:
         seen.add(page.locator(".plan-card:visible").get_attribute("data-plan"))
         assert page.evaluate("document.activeElement.tabIndex") == 0
     assert len(seen) == count
+
+
+def test_machines_to_rent_stand_beside_the_own_one(opened: Open, fit_page: str) -> None:
+    page = opened(fit_page)
+    section = page.locator("section", has=page.get_by_role("heading", name="Own or rent"))
+    assert section.locator(".bar-name").all_inner_texts()[:3] == ["dual_rtx4090", "1 x H100", "2 x RTX 4090"]
+    section.locator("rect").first.hover()
+    assert page.locator("#tip").inner_text().startswith("electricity 0.0")
+    row = section.get_by_role("row", name="1 x H100").first
+    assert "325 days old" in row.inner_text()
+    assert "1.50" in row.inner_text()
 
 
 def test_the_recipe_can_be_copied(opened: Open, fit_page: str) -> None:
