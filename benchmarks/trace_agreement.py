@@ -143,9 +143,7 @@ def compare(case: AgreementCase, *, all_layers: bool = False) -> Agreement:
     from tunekit.worker.tracing.run import depths_for, num_layers_of, trace
 
     request: TraceRequest = trace_request(case.job, case.model, case.config)
-    if not all_layers:
-        depths = depths_for(request)
-        request = replace(request, depths=depths if depths[1] < num_layers_of(request) else ())
+    request = replace(request, depths=(num_layers_of(request),) if all_layers else depths_for(request))
     found = trace(request)
     shape = shape_from_config(case.config, name=case.model, source="catalogue")
     formulas = formula_bytes(make_case(case.job, shape, load_profile("a100_80gb")))

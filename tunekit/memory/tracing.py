@@ -67,7 +67,7 @@ class TracedModule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """Peaks of one micro-batch on one device. `modules` is of the largest depth traced, largest bytes first."""
+    """Peaks of one micro-batch on one device. `modules` are what holds the peak of the step, largest bytes first."""
 
     phases: tuple[TracedPhase, ...]
     modules: tuple[TracedModule, ...]

@@ -7,13 +7,13 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from tunekit.memory.tracing import Trace, TracedPhase, TraceRequest
+from tunekit.memory.tracing import Trace, TracedModule, TracedPhase, TraceRequest
 from tunekit.worker.tracing.build import cut_layers, make_config, num_layers
 from tunekit.worker.tracing.step import TracedStep, trace_step
 from tunekit.worker.tracing.timeline import extended
 
-SECONDS = 15.0
-"""A trace of all layers may take so long; what it will take is told from one of few layers."""
+SECONDS = 6.0
+"""A trace of all layers may take so long; what it will take is told from the second one of few layers."""
 KIBIBYTE = 1024
 
 
@@ -21,17 +21,17 @@ def trace(request: TraceRequest) -> Trace:
     """Peaks of one micro-batch. UsageError: transformers cannot build the model."""
     started = time.monotonic()
     layers = num_layers(make_config(request))
-    depths = request.depths or (layers,)
-    if not request.depths:
-        small = depths_for(request)
-        if small[1] < layers:
-            first = at_depth(request, small[0])
-            seconds = time.monotonic() - started
-            if seconds * layers / small[0] > SECONDS:
-                return _line(request, small, (first, at_depth(request, small[1])), layers, started)
-    if len(depths) == 1:
-        return _result(at_depth(request, depths[0]), layers, depths, started)
-    return _line(request, depths, tuple(at_depth(request, depth) for depth in depths), layers, started)
+    depths = request.depths or depths_for(request)
+    if len(depths) == 1 or depths[-1] >= layers:
+        depth = depths[0] if len(depths) == 1 else layers
+        return _result(at_depth(request, depth), layers, (depth,), started)
+    near = at_depth(request, depths[0])
+    again = time.monotonic()
+    far = at_depth(request, depths[1])
+    seconds = (time.monotonic() - again) * layers / depths[1]
+    if request.depths or seconds > SECONDS:
+        return _result(line_through(near, far, (depths[0], depths[1]), layers), layers, depths, started)
+    return _result(at_depth(request, layers), layers, (layers,), started)
 
 
 def num_layers_of(request: TraceRequest) -> int:
@@ -64,20 +64,28 @@ def at_depth(request: TraceRequest, layers: int) -> TracedStep:
     return trace_step(request, config)
 
 
-def _line(
-    request: TraceRequest, depths: tuple[int, ...], steps: tuple[TracedStep, ...], layers: int, started: float
-) -> Trace:
-    near, far = steps
-    span = (depths[0], depths[1])
+def line_through(near: TracedStep, far: TracedStep, depths: tuple[int, int], layers: int) -> TracedStep:
+    """The step at all layers: every part, and what every module holds, on the line through two depths."""
+
+    def at_all(one: int, other: int) -> int:
+        return extended(one, other, depths, layers)
+
     phases = tuple(
         TracedPhase(
             name=one.name,
-            activation_bytes=extended(one.activation_bytes, two.activation_bytes, span, layers),
-            with_gradients_bytes=extended(one.with_gradients_bytes, two.with_gradients_bytes, span, layers),
+            activation_bytes=at_all(one.activation_bytes, two.activation_bytes),
+            with_gradients_bytes=at_all(one.with_gradients_bytes, two.with_gradients_bytes),
         )
         for one, two in zip(near.phases, far.phases, strict=True)
     )
-    return _result(replace(far, phases=phases), layers, depths, started)
+    before = {each.name: each for each in near.modules}
+    modules = [
+        TracedModule(name=each.name, count=at_all(old.count, each.count), bytes=at_all(old.bytes, each.bytes))
+        for each in far.modules
+        for old in (before.get(each.name, each),)
+    ]
+    modules.sort(key=lambda each: -each.bytes)
+    return replace(far, phases=phases, modules=tuple(modules))
 
 
 def _result(step: TracedStep, layers: int, depths: tuple[int, ...], started: float) -> Trace:

@@ -20,6 +20,7 @@ def test_the_line_through_two_depths_meets_the_whole_model(checkpointing: bool) 
     line = trace(a_request(**{**vars_of(request), "depths": (2, 3)}))
     assert (whole.depths, line.depths) == ((9,), (2, 3))
     assert line.num_layers == 9
+    assert {each.name: each.count for each in line.modules} == {each.name: each.count for each in whole.modules}
     for one, other in zip(whole.phases, line.phases, strict=True):
         assert other.activation_bytes == pytest.approx(one.activation_bytes, rel=0.002)
 
