@@ -61,7 +61,7 @@ def headline(result: RunResult, metrics: Sequence[Mapping[str, Any]]) -> str:
     """Time, steps, loss first to last, and speed."""
     success = result.success
     losses = tuple(float(record["loss"]) for record in metrics if "loss" in record)
-    parts = [f"Done: {success.get('steps', len(losses))} steps in {format_seconds(float(success.get('seconds', 0)))}"]
+    parts = [_steps_taken(success, len(losses))]
     if losses:
         parts.append(f"loss {losses[0]:.4f} → {losses[-1]:.4f} {sparkline(thinned(losses, _CURVE))}")
     if success.get("eval_loss") is not None:
@@ -69,6 +69,13 @@ def headline(result: RunResult, metrics: Sequence[Mapping[str, Any]]) -> str:
     if success.get("tokens_per_second"):
         parts.append(f"{success['tokens_per_second']:,.0f} tokens/s")
     return ", ".join(parts) + "."
+
+
+def _steps_taken(success: Mapping[str, Any], logged: int) -> str:
+    """`12 steps in 2 min`; the time is this attempt's, so a resumed run says how many steps were."""
+    steps, before = int(success.get("steps", logged)), int(success.get("steps_before", 0))
+    here = f", the last {steps - before:,} of them" if before else ""
+    return f"Done: {steps:,} steps{here} in {format_seconds(float(success.get('seconds', 0)))}"
 
 
 def thinned(values: tuple[float, ...], count: int) -> tuple[float, ...]:
@@ -104,12 +111,12 @@ def closing_lines(plan: Plan, result: RunResult, run_dir: RunDir) -> list[str]:
 
 
 def result_line(plan: Plan, success: Mapping[str, Any], run_dir: RunDir) -> str:
-    """Where the result lies, and how large it is."""
+    """Where the result lies, how large it is, and how to go on with it."""
     final = success.get("final")
     held = final if isinstance(final, Mapping) else {}
     kind = "adapter" if plan.job.adapter is not None else "model"
     size = f", {format_bytes(int(held['bytes']))}" if held.get("bytes") else ""
-    return f"Result: {short_path(run_dir.final)} ({kind}{size})"
+    return f"Result: {short_path(run_dir.final)} ({kind}{size}); its README.md shows how to load it"
 
 
 def tensorboard_lines(plan: Plan, run_dir: RunDir) -> tuple[str, ...]:

@@ -23,7 +23,9 @@ def add_adapters(model: PreTrainedModel, plan: Plan) -> PreTrainedModel | PeftMo
     else:
         # Loading draws random numbers under some stages only; the adapters must start alike under all.
         set_seed(plan.recipe.train.seed)
-        trained = get_peft_model(model, lora_config(plan.job.adapter), autocast_adapter_dtype=False)
+        config = lora_config(plan.job.adapter)
+        revision = plan.recipe.model.revision
+        trained = get_peft_model(model, config, autocast_adapter_dtype=False, revision=revision)
         cast_trainable(trained, engine_dtype(plan.job))
     check_count(count_trainable(trained), plan.num_trainable_parameters)
     return trained

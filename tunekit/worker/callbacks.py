@@ -30,12 +30,14 @@ class StartCallback(TrainerCallback):
         self.trainer: WorkerTrainer | None = None
         self.engine: dict[str, Any] = {}
         self.shards: dict[str, int] = {}
+        self.steps_before = 0
         self.samples: tuple[str, ...] = ()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Called by the trainer after it has built the engine and loaded the checkpoint, if any."""
         assert self.trainer is not None
         trainer = self.trainer
+        self.steps_before = state.global_step
         self.engine = check_engine(trainer.model_wrapped, trainer.plan)
         self.shards = shard_sizes(trainer.model_wrapped)
         if state.global_step == 0:

@@ -50,7 +50,15 @@ def load_model(plan: Plan, folder: Path, world: World) -> PreTrainedModel:
         **quantized_kwargs(plan.job, world),
     )
     keep_trainable(model)
+    # Kept in the config of what is saved, which outlives our cache and this disk.
+    model.name_or_path = model.config.name_or_path = base_name(plan, folder)
     return model
+
+
+def base_name(plan: Plan, folder: Path) -> str:
+    """What to call the base when it is loaded again: its hub id, or the folder where it was never on the hub."""
+    path = plan.recipe.model.path
+    return str(folder.absolute()) if Path(path).expanduser().exists() else path
 
 
 def keep_trainable(model: PreTrainedModel) -> None:

@@ -20,12 +20,13 @@ from tunekit.probes.local import probe_hardware
 from tunekit.worker.adapters import add_adapters, count_trainable, numel
 from tunekit.worker.arguments import training_arguments
 from tunekit.worker.callbacks import StartCallback, StepCallback, TensorBoardCallback, note_samples
+from tunekit.worker.card import write_card
 from tunekit.worker.data import PreparedData, load_datasets
 from tunekit.worker.journal import Journal, write_json
 from tunekit.worker.measuring import Meter, files_bytes, held_by_others, optimizer_state_bytes
 from tunekit.worker.model import load_model, load_tokenizer, model_folder
 from tunekit.worker.samples import answer_samples
-from tunekit.worker.saving import save_model_files
+from tunekit.worker.saving import drop_torn, save_model_files
 from tunekit.worker.stopping import Stopped, StopRequest
 from tunekit.worker.trainer import WorkerTrainer
 from tunekit.worker.verifying import verify_final
@@ -80,7 +81,10 @@ def train_and_save(plan: Plan, run_dir: RunDir, journal: Journal, stop: StopRequ
     after = answer_after(trainer, journal)
     write_measured(trainer, run_dir, meter, start)
     if world.is_first:
-        write_json(run_dir.success, success_record(plan, trainer, steps, start, result, after, eval_loss))
+        record = success_record(plan, trainer, steps, start, result, after, eval_loss)
+        write_card(run_dir.final, plan, record)
+        drop_torn(run_dir.checkpoints, before=record["steps"] + 1)
+        write_json(run_dir.success, record)
     dist.barrier()
     journal.enter("done")
     release(trainer)
@@ -208,6 +212,7 @@ def success_record(
     return {
         "attempt": int(os.environ.get(ATTEMPT_VARIABLE, "1")),
         "steps": trainer.state.global_step,
+        "steps_before": start.steps_before,
         "loss_first": steps.losses[0] if steps.losses else None,
         "loss_last": steps.losses[-1] if steps.losses else None,
         "eval_loss": eval_loss,

@@ -158,13 +158,25 @@ def checkpoint_folder(checkpoints: str | Path, step: int) -> Path:
 
 
 def seal_checkpoint(folder: Path, world: World, *, keep: int) -> None:
-    """Mark `folder` complete when every rank has written its part, then remove all but the `keep` newest."""
+    """Mark `folder` complete when every rank has written its part, then remove all but the `keep` newest.
+
+    Torn ones of earlier steps go too: an attempt was ended while it saved, and this one has passed it.
+    """
     dist.barrier()
     if world.is_first:
         write_json(folder / COMPLETE, {"step": step_of(folder), "world_size": world.size})
         for old in sealed_checkpoints(folder.parent)[:-keep]:
             shutil.rmtree(old)
+        drop_torn(folder.parent, before=step_of(folder))
     dist.barrier()
+
+
+def drop_torn(folder: Path, *, before: int) -> None:
+    """Remove the checkpoints below `folder` whose save was cut short, of steps less than `before`; rank 0 alone."""
+    for path in folder.glob("checkpoint-*"):
+        ours = path.is_dir() and not path.is_symlink() and path.name == f"checkpoint-{step_of(path)}"
+        if ours and not is_sealed(path) and step_of(path) < before:
+            shutil.rmtree(path)
 
 
 def is_sealed(folder: Path) -> bool:

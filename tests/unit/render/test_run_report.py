@@ -63,7 +63,9 @@ def test_a_run_that_is_done_shows_its_peaks_its_answers_and_its_result(run_dir):
     text = text_of(report)
     for part in ("a: done", "3.0 GiB (75%)", "1,234 tokens/s", "nothing", "a way to share"):
         assert part in text
-    assert "Result: runs/a/final (adapter, 5 MiB)\nNext:   tensorboard --logdir runs/a/tensorboard" in text
+    assert (
+        "Result: runs/a/final (adapter, 5 MiB); its README.md shows how to load it\nNext:   tensorboard --log" in text
+    )
 
 
 def test_cards_are_shown_where_there_are_some(run_dir):

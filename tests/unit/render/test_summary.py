@@ -54,6 +54,11 @@ def test_the_headline_has_steps_time_loss_and_speed():
     )
 
 
+def test_the_headline_of_a_resumed_run_says_which_steps_took_the_time():
+    resumed = RunResult(state="done", attempt=2, exit_code=0, success={"steps": 12, "steps_before": 4, "seconds": 69.0})
+    assert headline(resumed, []) == "Done: 12 steps, the last 8 of them in 1 min 09 s."
+
+
 def test_peaks_are_the_worst_card_and_the_sum_of_the_ranks():
     measured = {"ranks": [phases(1, 2, device=20), phases(4, 2, device=21)]}
     gpu, host = measured_peaks(make_plan(DUAL_4090, device_bytes=22 * GIB), measured)
@@ -80,7 +85,7 @@ def test_the_summary_shows_all(run_dir):
         "What is ZeRO?",
         "nothing",
         "a way to share",
-        "Result: runs/a/final (adapter, 5 MiB)",
+        "Result: runs/a/final (adapter, 5 MiB); its README.md shows how to load it",
         "tunekit status runs/a",
         "tensorboard --logdir runs/a/tensorboard",
     ):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,17 @@ def test_what_the_plan_counted_is_trained(tiny_model: Path, plan_tiny: Any, kind
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert all("lora_" in name for name in trained) == (kind != "full")
     assert {parameter.dtype for parameter in model.parameters() if parameter.requires_grad} == {torch.bfloat16}
+
+
+def test_an_adapter_remembers_its_base_by_the_name_on_the_hub(tiny_model: Path, plan_tiny: Any, tmp_path: Path) -> None:
+    plan = plan_tiny(method={"kind": "lora"})
+    on_the_hub = plan.recipe.model.model_copy(update={"path": "owner/model", "revision": "v2"})
+    plan = replace(plan, recipe=plan.recipe.model_copy(update={"model": on_the_hub}))
+    model = add_adapters(load_model(plan, tiny_model, CPU), plan)
+    model.save_pretrained(tmp_path / "final", save_embedding_layers=False)
+    config = json.loads((tmp_path / "final" / "adapter_config.json").read_text())
+    assert (config["base_model_name_or_path"], config["revision"]) == ("owner/model", "v2")
+    assert str(tiny_model) not in (tmp_path / "final" / "adapter_config.json").read_text()
 
 
 def test_adapters_start_alike_whatever_was_drawn_before(tiny_model: Path, plan_tiny: Any) -> None:

@@ -10,7 +10,7 @@ from tests.plans import make_job, make_plan, make_recipe
 from tunekit.errors import MissingError
 from tunekit.recipe.job import Quantization
 from tunekit.worker.adapters import add_adapters
-from tunekit.worker.model import load_model, load_tokenizer, model_folder, quant_storage, quantized_kwargs
+from tunekit.worker.model import base_name, load_model, load_tokenizer, model_folder, quant_storage, quantized_kwargs
 from tunekit.worker.world import World
 
 pytestmark = pytest.mark.train
@@ -23,6 +23,13 @@ def test_the_model_is_loaded_in_the_engines_dtype(tiny_model: Path, plan_tiny: A
     model = load_model(plan_tiny(train={"precision": "fp32"}), tiny_model, CPU)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert model.config._attn_implementation == "sdpa"
+
+
+def test_the_base_is_called_by_its_hub_id_or_by_the_folder_it_is_in(tiny_model: Path, plan_tiny: Any) -> None:
+    here = plan_tiny()
+    hub = make_plan(recipe=make_recipe(model={"path": "owner/model"}))
+    assert base_name(hub, tiny_model) == "owner/model"
+    assert load_model(here, tiny_model, CPU).config.name_or_path == str(tiny_model)
 
 
 def test_a_4_bit_base_is_really_packed(tiny_model: Path, plan_tiny: Any) -> None:

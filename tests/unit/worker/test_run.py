@@ -104,7 +104,7 @@ def test_measured_peaks_stand_beside_the_expected(tmp_path: Path) -> None:
 def record(tmp_path: Path, **start: Any) -> dict[str, Any]:
     plan = make_plan(recipe=make_recipe(output={"sample_prompts": ["Why?"]}))
     steps = SimpleNamespace(losses=[3.0, 2.0], tokens_per_second=123.4567, first_step_seconds=9.5)
-    begun = SimpleNamespace(engine={"stage": 2}, journal=journal_of(tmp_path), **start)
+    begun = SimpleNamespace(engine={"stage": 2}, journal=journal_of(tmp_path), steps_before=1, **start)
     trainer: Any = SimpleNamespace(state=SimpleNamespace(global_step=2))
     return success_record(plan, trainer, steps, begun, {"bytes": 7}, ("So.",), 1.5)  # type: ignore[arg-type]
 
@@ -113,6 +113,7 @@ def test_success_says_what_the_summary_shows(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("TUNEKIT_ATTEMPT", "3")
     found = record(tmp_path, samples=("Hm.",))
     assert (found["attempt"], found["steps"], found["loss_first"], found["loss_last"]) == (3, 2, 3.0, 2.0)
+    assert found["steps_before"] == 1
     assert (found["eval_loss"], found["tokens_per_second"], found["final"]) == (1.5, 123.457, {"bytes": 7})
     assert found["samples"] == [{"prompt": "Why?", "before": "Hm.", "after": "So."}]
 

@@ -80,12 +80,15 @@ def test_the_oldest_checkpoint_goes_once_the_newest_is_complete(tmp_path: Path, 
     for step in (2, 10, 9):
         (tmp_path / f"checkpoint-{step}").mkdir()
         seal_checkpoint(tmp_path / f"checkpoint-{step}", lonely_world, keep=3)
-    (tmp_path / "checkpoint-11").mkdir()
+    for name in ("checkpoint-11", "checkpoint-13", "checkpoint-mine"):
+        (tmp_path / name).mkdir()
     assert [path.name for path in sealed_checkpoints(tmp_path)] == ["checkpoint-2", "checkpoint-9", "checkpoint-10"]
     (tmp_path / "checkpoint-12").mkdir()
     seal_checkpoint(tmp_path / "checkpoint-12", lonely_world, keep=2)
     assert [path.name for path in sealed_checkpoints(tmp_path)] == ["checkpoint-10", "checkpoint-12"]
-    assert (tmp_path / "checkpoint-11").exists(), "an incomplete one is not ours to remove"
+    assert not (tmp_path / "checkpoint-11").exists(), "its save was cut short, and step 12 is beyond it"
+    assert (tmp_path / "checkpoint-13").exists(), "it may be looked into as long as nothing has passed it"
+    assert (tmp_path / "checkpoint-mine").exists(), "what others put there is theirs"
     assert json.loads((tmp_path / "checkpoint-12" / "complete.json").read_text()) == {"step": 12, "world_size": 1}
 
 
