@@ -15,7 +15,7 @@ from tunekit.hardware.profiles import LOCAL
 from tunekit.hardware.spec import Hardware
 from tunekit.launcher.attempts import all_metrics, last_attempt
 from tunekit.launcher.caller import Caller, this_caller
-from tunekit.launcher.checkpoints import Checkpoint, list_checkpoints
+from tunekit.launcher.checkpoints import Checkpoint, list_checkpoints, newest_complete
 from tunekit.launcher.json_lines import Record, read_record
 from tunekit.launcher.logs import find_rank_log
 from tunekit.launcher.outcome import Observed, RunResult, read_result, write_result
@@ -124,7 +124,8 @@ class Run:
 
     def resumable_step(self) -> int | None:
         """The step of the newest complete checkpoint."""
-        return next((checkpoint.step for checkpoint in self.checkpoints() if checkpoint.complete), None)
+        newest = newest_complete(self.dir.checkpoints, world_size=self.plan.job.batch.world_size)
+        return None if newest is None else newest.step
 
     def __repr__(self) -> str:
         status = self.status()
@@ -175,7 +176,7 @@ def this_machine(planned: Hardware, *, just_looked: bool = True) -> Machine:
     shown = visible_gpus(report.gpus, visible_here())
     return Machine(
         hardware=planned if planned.name == LOCAL and just_looked else probe_hardware(),
-        gpu_free_bytes=tuple(gpu.free_bytes for gpu in shown),
+        gpu_free_bytes={gpu.index: gpu.free_bytes for gpu in shown},
         gpu_uuids=report.uuids,
     )
 

@@ -204,7 +204,7 @@ def test_runs_in_a_folder(tmp_path, plan):
 def test_a_plan_for_this_machine_is_not_probed_again():
     machine = this_machine(CPU_BOX)
     assert machine.hardware is CPU_BOX
-    assert machine.gpu_free_bytes == ()
+    assert machine.gpu_free_bytes == {}
 
 
 def test_a_plan_for_another_machine_is_held_against_this_one():

@@ -19,7 +19,7 @@ from tunekit.errors import UsageError
 from tunekit.launcher.attempts import archive_attempt, last_attempt, next_attempt
 from tunekit.launcher.build import Attempt, build_request, checked_ds_config, prepare_argv, recipe_text
 from tunekit.launcher.caller import Caller
-from tunekit.launcher.checkpoints import Checkpoint, list_checkpoints
+from tunekit.launcher.checkpoints import Checkpoint, list_checkpoints, newest_complete
 from tunekit.launcher.devices import VARIABLE, chosen_devices
 from tunekit.launcher.exit_codes import STOPPED
 from tunekit.launcher.json_lines import read_record
@@ -231,10 +231,11 @@ def write_files(request: LaunchRequest) -> None:
 
 
 def _checkpoint_to_resume(run_dir: RunDir, plan: Plan) -> Checkpoint:
-    found = list_checkpoints(run_dir.checkpoints, world_size=plan.job.batch.world_size)
-    complete = next((checkpoint for checkpoint in found if checkpoint.complete), None)
+    world_size = plan.job.batch.world_size
+    complete = newest_complete(run_dir.checkpoints, world_size=world_size)
     if complete is not None:
         return complete
+    found = list_checkpoints(run_dir.checkpoints, world_size=world_size)
     broken = [f"  {checkpoint.path.name}: {checkpoint.fault}" for checkpoint in found]
     again = command_anew(run_dir)
     saving = "" if plan.recipe.output.save_steps else " output.save_steps=50"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Literal
 
 from tunekit.errors import MissingError, TunekitError, UsageError
@@ -36,10 +37,13 @@ class Need:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """This machine now. `gpu_free_bytes` and `gpu_uuids` are in driver order; empty where there is no GPU."""
+    """This machine now. `gpu_free_bytes` of the cards that may be used, by driver index, in the order they are used.
+
+    `gpu_uuids` are of all cards, in the driver's order; both are empty where there is no GPU.
+    """
 
     hardware: Hardware
-    gpu_free_bytes: tuple[int, ...] = ()
+    gpu_free_bytes: Mapping[int, int] = field(default_factory=dict)
     gpu_uuids: tuple[str, ...] = ()
 
 
@@ -132,7 +136,7 @@ def _cards(hardware: Hardware) -> str:
 
 def _free_gpu_memory(plan: Plan, facts: Facts) -> Iterator[Fault]:
     needed = plan.memory.device.expected_bytes
-    for index, free in enumerate(facts.machine.gpu_free_bytes[: len(plan.hardware.gpus)]):
+    for index, free in islice(facts.machine.gpu_free_bytes.items(), len(plan.hardware.gpus)):
         if free < needed:
             yield Fault(
                 kind="missing",

@@ -127,7 +127,7 @@ def test_needs_are_told_by_what_writes_where(weighed, tmp_path):
 
 
 def test_the_machine_is_passed_through(tmp_path):
-    machine = Machine(hardware=DUAL_4090, gpu_free_bytes=(1, 2))
+    machine = Machine(hardware=DUAL_4090, gpu_free_bytes={0: 1, 1: 2})
     found = gather_facts(make_plan(), run_dir=RunDir(tmp_path), caller=make_caller(), machine=machine)
     assert found.machine is machine
 

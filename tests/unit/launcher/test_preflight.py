@@ -20,7 +20,7 @@ from tunekit.launcher.preflight import (
 from tunekit.units import GIB
 
 HERE = Machine(hardware=CPU_BOX)
-BOX = Machine(hardware=DUAL_4090, gpu_free_bytes=(23 * GIB, 23 * GIB))
+BOX = Machine(hardware=DUAL_4090, gpu_free_bytes={0: 23 * GIB, 1: 23 * GIB})
 OUTPUT = Mount(path="/data/runs", device=1, free_bytes=10 * GIB)
 CACHE = Mount(path="/home/cache", device=2, free_bytes=100 * GIB)
 
@@ -43,15 +43,15 @@ def test_planned_for_two_cards_on_a_laptop():
 
 
 def test_one_card_is_not_two():
-    one = Machine(hardware=replace(DUAL_4090, gpus=DUAL_4090.gpus[:1]), gpu_free_bytes=(23 * GIB,))
+    one = Machine(hardware=replace(DUAL_4090, gpus=DUAL_4090.gpus[:1]), gpu_free_bytes={0: 23 * GIB})
     assert "but this machine has 1 GPU;" in texts(make_plan(DUAL_4090), machine=one)[0]
 
 
 def test_a_full_card_is_named():
-    busy = replace(BOX, gpu_free_bytes=(23 * GIB, 5 * GIB))
+    busy = replace(BOX, gpu_free_bytes={2: 23 * GIB, 3: 5 * GIB})
     found = texts(make_plan(DUAL_4090, device_bytes=20 * GIB), machine=busy)
     assert found == [
-        "GPU 1 has 5.0 GiB free, the plan needs 20.0 GiB: another program holds the rest (nvidia-smi shows which)."
+        "GPU 3 has 5.0 GiB free, the plan needs 20.0 GiB: another program holds the rest (nvidia-smi shows which)."
     ]
 
 
