@@ -75,7 +75,8 @@ def find_measured(plan: Plan, folders: Iterable[Path]) -> MeasuredBefore | None:
 
 def _newest(folders: Iterable[Path]) -> list[RunDir]:
     """Runs with measurements, newest first; a folder named twice is looked at once."""
-    measured = {path.resolve(): path for folder in folders for path in folder.glob(f"*/{RunDir(folder).measured.name}")}
+    named = (path for folder in folders for path in folder.expanduser().glob(f"*/{RunDir(folder).measured.name}"))
+    measured = {path.resolve(): path for path in named}
     newest = sorted(measured.values(), key=lambda path: path.stat().st_mtime, reverse=True)
     return [RunDir(path.parent) for path in newest[:NEWEST_RUNS]]
 

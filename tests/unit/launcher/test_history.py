@@ -34,6 +34,14 @@ def test_the_same_job_is_found_whatever_it_was_called_and_learned(tmp_path: Path
     assert [(peak.place, peak.bytes) for peak in found.peaks] == [("host", 4 * GIB)]
 
 
+def test_a_folder_below_home_is_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    ran(tmp_path / "runs" / "a", PLAN)
+    found = find_measured(PLAN, [Path("~/runs")])
+    assert found is not None
+    assert found.run == str(tmp_path / "runs" / "a")
+
+
 def test_a_similar_job_says_what_differs_by_the_recipes_keys(tmp_path: Path) -> None:
     ran(tmp_path / "a", make_plan(max_seq_length=512, activation_checkpointing=True))
     found = find_measured(PLAN, [tmp_path])
