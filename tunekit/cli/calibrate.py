@@ -15,12 +15,12 @@ from tunekit.hardware.calibration import MEANINGS, Calibration
 from tunekit.hardware.spec import NO_GPU
 from tunekit.launcher.calibrating import MeasuredRun, calibrate
 from tunekit.launcher.json_lines import read_record
-from tunekit.launcher.run_dir import RunDir
 from tunekit.launcher.state import read_plan
 from tunekit.memory.figures import MARGINS, own_figure
 from tunekit.probes.calibration_file import calibration_path, forget_calibration, read_calibration, write_calibration
 from tunekit.probes.local import probe_hardware
 from tunekit.render.plan_parts import format_figure
+from tunekit.render.summary import short_path
 from tunekit.run import find_run
 
 if TYPE_CHECKING:
@@ -60,17 +60,12 @@ def _read(name: str) -> MeasuredRun:
         raise UsageError(f"{name} has no measured.json: only a run that finished has measured itself to its end.")
     plan = read_plan(run_dir)
     return MeasuredRun(
-        name=_short(run_dir),
+        name=short_path(run_dir.path),
         measured=measured,
         world_size=plan.job.batch.world_size,
         packing=plan.job.packing,
         usable_bytes=min((gpu.usable_bytes for gpu in plan.hardware.gpus), default=0),
     )
-
-
-def _short(run_dir: RunDir) -> str:
-    path = run_dir.path
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _today() -> str:

@@ -21,6 +21,7 @@ from tunekit.launcher.state import RunStatus
 from tunekit.planner.plan import Plan
 from tunekit.render.live import PHASE_WORDS
 from tunekit.render.runs_text import STYLE, step_text, when_text
+from tunekit.render.speed_parts import format_step
 from tunekit.render.summary import (
     MeasuredPeak,
     failed_where,
@@ -33,7 +34,6 @@ from tunekit.render.summary import (
     short_path,
     tensorboard_lines,
 )
-from tunekit.units import format_seconds
 
 _LOST = "Its processes are gone and left no word: a power cut, or `kill -9` of all of them."
 
@@ -140,11 +140,6 @@ def _facts(report: RunReport) -> dict[str, str]:
         "changed": when_text(status.changed),
         "folder": status.path,
     }
-
-
-def format_step(seconds: float) -> str:
-    """The time of a step, which is often below a second."""
-    return f"{seconds:.2g} s" if seconds < 10 else format_seconds(seconds)
 
 
 def _ending_lines(report: RunReport) -> list[str]:

@@ -14,9 +14,6 @@ from tunekit.planner.plan import Plan
 from tunekit.planner.plan_json import plan_from_json
 from tunekit.worker.journal import Journal
 
-STOPPED = 130
-"""Exit code of ranks that ended together because they were asked to."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:

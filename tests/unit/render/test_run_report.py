@@ -10,7 +10,7 @@ from tests.runs import TRACEBACK, steps, write_checkpoint, write_json, write_lin
 from tunekit.launcher.checkpoints import list_checkpoints
 from tunekit.launcher.outcome import Observed, read_result, write_result
 from tunekit.launcher.state import read_status
-from tunekit.render.run_report import build_report, format_step, print_report, report_json
+from tunekit.render.run_report import build_report, print_report, report_json
 from tunekit.units import GIB
 
 SAMPLE = {"prompt": "What is ZeRO?", "before": "nothing", "after": "a way to share"}
@@ -51,7 +51,7 @@ def test_a_run_that_goes_on_shows_what_was_seen_so_far_against_the_plan(run_dir)
     report = report_of(run_dir, alive=True)
     text = text_of(report)
     assert text.startswith("a: running\n")
-    for part in ("3/10", "2.0000", "100 tokens/s, 1 s per step", "phase      training", "2.0 GiB (50%)", "4.0 GiB"):
+    for part in ("3/10", "2.0000", "100 tokens/s, 1.0 s per step", "phase      training", "2.0 GiB (50%)", "4.0 GiB"):
         assert part in text
     assert report.next == ("tunekit logs -f runs/a", "tunekit stop runs/a")
     assert report.ending is None
@@ -139,7 +139,3 @@ def test_json_holds_the_same(run_dir):
 def test_a_narrow_terminal_gets_sentences(run_dir):
     text = text_of(report_of(run_dir, alive=True), width=40)
     assert "host: 2.0 GiB measured, 4.0 GiB planned,\n20.0 GiB usable\n" in text
-
-
-def test_the_time_of_a_step():
-    assert [format_step(seconds) for seconds in (0.1234, 2.36, 75.0)] == ["0.12 s", "2.4 s", "1 min 15 s"]
