@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tunekit.errors import MissingError, UsageError
+from tunekit.errors import MissingError, UnknownFamily, UsageError
 from tunekit.hub import CONVERTED_MARKER, converted_gguf_dir, fetch_model, find_shape, gguf_source, local_model_dir
+from tunekit.hub.models import find_config
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 Write = Callable[..., Path]
@@ -55,6 +56,21 @@ def test_a_model_outside_the_catalogue_is_asked_for_once(fake_hub: Any, model_by
     asked = len(fake_hub.requests)
     assert find_shape("acme/tiny") == shape
     assert len(fake_hub.requests) == asked
+
+
+def test_the_config_of_a_family_without_a_shape_is_found_all_the_same(model_folder: Write, no_hub: Path) -> None:
+    folder = model_folder({"config.json": b'{"model_type": "granite"}'})
+    assert find_config(str(folder)) == {"model_type": "granite"}
+    with pytest.raises(UnknownFamily):
+        find_shape(str(folder))
+
+
+def test_the_config_of_a_model_on_the_hub(fake_hub: Any, model_bytes: dict[str, bytes]) -> None:
+    assert find_config("codellama/CodeLlama-34b-hf")["num_hidden_layers"] == 48
+    assert fake_hub.requests == []
+    fake_hub.repositories["models/acme/tiny"] = model_bytes
+    assert find_config("acme/tiny") == json.loads(model_bytes["config.json"])
+    assert fake_hub.downloaded() == ["config.json"]
 
 
 def test_an_unknown_model_without_network_says_where_was_looked(no_hub: Path) -> None:

@@ -1,0 +1,88 @@
+"""The benchmark's cases and its sums; the traces themselves are in tests/contract/memory/test_trace_agreement.py."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from trace_agreement import (
+    BATCHES,
+    LIMIT,
+    METHODS,
+    Agreement,
+    all_cases,
+    as_tree,
+    distinct_models,
+    groups,
+    measure,
+    sampled,
+    show,
+    summary,
+)
+
+ONE = Agreement(
+    model="some/model",
+    family="llama",
+    method="lora",
+    checkpointing=True,
+    rows=BATCHES[0],
+    traced=1000,
+    formula=1010,
+    part="loss",
+)
+
+
+def test_every_shape_of_the_catalogue_is_there_once_under_every_job() -> None:
+    models = list(distinct_models())
+    cases = all_cases()
+    assert len(cases) == len(models) * len(METHODS) * 2 * len(BATCHES)
+    assert len({json.dumps(config, sort_keys=True) for _, config in models}) == len(models)
+    assert {case.job.method for case in cases} == set(METHODS)
+
+
+def test_capped_scores_are_eager_and_short() -> None:
+    eager = [case.job for case in all_cases() if case.config["model_type"] == "gemma2"]
+    assert eager
+    assert all(job.attention == "eager" and not job.packing and job.max_seq_length <= 2048 for job in eager)
+
+
+def test_a_sample_is_the_same_every_time() -> None:
+    cases = all_cases()
+    assert sampled(cases, 5) == sampled(cases, 5)
+    assert len(sampled(cases, 10**6)) == len(cases)
+
+
+def test_sums_of_errors() -> None:
+    found = [replace(ONE, formula=formula) for formula in (1000, 1010, 1020, 960)]
+    assert summary(found) == {"n": 4, "median": 0.015, "p90": 0.04, "worst": 0.04, "within_limit": 0.75}
+    assert ONE.error == pytest.approx(0.01)
+    assert LIMIT == 0.03
+
+
+def test_groups_are_by_family_method_and_rows() -> None:
+    other = replace(ONE, family="qwen2", checkpointing=False)
+    found = groups([ONE, other])
+    assert found["all"] == [ONE, other]
+    assert found["qwen2"] == [other]
+    assert found["lora, activations recomputed"] == [ONE]
+
+
+def test_text_and_json_name_every_case(capsys: pytest.CaptureFixture[str]) -> None:
+    tree = as_tree([ONE], ["broken: why"], 1.0)
+    assert tree["cases"][0]["error"] == 0.01
+    assert tree["failures"] == ["broken: why"]
+    show([ONE], ["broken: why"], worst=1)
+    printed = capsys.readouterr().out
+    assert "some/model" in printed
+    assert "broken: why" in printed
+
+
+def test_a_case_that_cannot_be_traced_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(case: object, **options: object) -> Agreement:
+        raise RuntimeError("no such layer")
+
+    monkeypatch.setattr("trace_agreement.compare", fail)
+    found, failures = measure(all_cases()[:1], all_layers=False)
+    assert found == []
+    assert "RuntimeError: no such layer" in failures[0]
