@@ -63,6 +63,8 @@ class MeasuredBefore:
     peaks: tuple[Peak, ...]
     differs: tuple[str, ...]
     """`key=value` of the run where the plan has another value; empty for the same job."""
+    tokens_per_second: float | None = None
+    """Of all processes together; None where the run did not end, or had a single step."""
 
 
 def find_measured(plan: Plan, folders: Iterable[Path]) -> MeasuredBefore | None:
@@ -94,7 +96,11 @@ def _compared(run_dir: RunDir, shape: Record, job: Record) -> MeasuredBefore | N
         return None  # written by another program, or by hand
     day = date.fromtimestamp(run_dir.measured.stat().st_mtime).isoformat()
     differs = tuple(_differences(ran, job))
-    return MeasuredBefore(run=str(run_dir.path), date=day, peaks=peaks, differs=differs) if peaks else None
+    if not peaks:
+        return None
+    rate = (read_record(run_dir.success) or {}).get("tokens_per_second")
+    rate = float(rate) if isinstance(rate, (int, float)) and rate > 0 else None
+    return MeasuredBefore(run=str(run_dir.path), date=day, peaks=peaks, differs=differs, tokens_per_second=rate)
 
 
 def _similar(ran_shape: Any, ran: Record, shape: Record, job: Record) -> bool:

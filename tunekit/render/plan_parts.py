@@ -114,9 +114,10 @@ def format_figure(name: str, calibration: Calibration | None) -> str:
 
 
 def before_line(before: MeasuredBefore) -> str:
-    """Which run it was, and what was different about it."""
+    """Which run it was, what was different about it, and how fast it was."""
     what = f"with {', '.join(before.differs)}" if before.differs else "the same job"
-    return f"{before.run}, {before.date}: {what}"
+    rate = f"; {before.tokens_per_second:,.0f} tokens/s" if before.tokens_per_second else ""
+    return f"{before.run}, {before.date}: {what}{rate}"
 
 
 def _model_line(plan: Plan) -> str:

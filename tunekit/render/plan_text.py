@@ -59,7 +59,7 @@ def _parts(plan: Plan, console: Console, *, explain: bool, before: MeasuredBefor
         yield from section("Measured before", _measured_before(plan, before))
     yield from section("Judges", _judges(plan))
     yield from section("Largest parts", _terms(plan))
-    yield from section("Speed", _speed(plan))
+    yield from section("Speed", _speed(plan, before))
     if plan.decisions:
         decisions = _decisions_in_full(plan) if explain else _decisions(plan)
         yield from section("Decided for you (write the key to overrule)", decisions)
@@ -172,10 +172,10 @@ def _terms(plan: Plan) -> Table:
     return table
 
 
-def _speed(plan: Plan) -> Table:
+def _speed(plan: Plan, before: MeasuredBefore | None) -> Table:
     grid = Table.grid()
     grid.add_column(overflow="fold")
-    first, *others = speed_lines(plan)
+    first, *others = speed_lines(plan, before)
     grid.add_row(Text(first, style="bold" if plan.speed else ""))
     for line in others:
         grid.add_row(line)

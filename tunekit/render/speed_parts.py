@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tunekit.hardware.power import load_watts
+from tunekit.launcher.history import MeasuredBefore
 from tunekit.planner.plan import Plan
 from tunekit.speed.run import run_cost
 from tunekit.speed.terms import Band, SpeedEstimate, SpeedTerm
@@ -21,12 +22,19 @@ NO_ESTIMATE = (
 PROBE = "tunekit hardware probe"
 
 
-def speed_lines(plan: Plan) -> tuple[str, ...]:
-    """The lines of the section, most important first."""
+def speed_lines(plan: Plan, before: MeasuredBefore | None = None) -> tuple[str, ...]:
+    """The lines of the section, most important first; `before`: a run that tells what nothing published does."""
     if plan.speed is None:
-        return (NO_ESTIMATE,)
+        return (_as_measured(before) or NO_ESTIMATE,)
     speed = plan.speed
     return (_rate_line(plan, speed), _costs_line(speed), _run_line(plan, speed), *_more(plan, speed), truth_line(plan))
+
+
+def _as_measured(before: MeasuredBefore | None) -> str:
+    """What the same job did on this machine; nothing where it has not run."""
+    if before is None or before.differs or not before.tokens_per_second:
+        return ""
+    return f"{before.tokens_per_second:,.0f} tokens/s, as the same job measured"
 
 
 def _rate_line(plan: Plan, speed: SpeedEstimate) -> str:

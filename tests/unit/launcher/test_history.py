@@ -42,6 +42,15 @@ def test_a_folder_below_home_is_looked_into(tmp_path: Path, monkeypatch: pytest.
     assert found.run == str(tmp_path / "runs" / "a")
 
 
+@pytest.mark.parametrize(("marked", "rate"), [(348.2, 348.2), (0.0, None), ("fast", None), (None, None)])
+def test_its_speed_is_told_where_it_ended(tmp_path: Path, marked: Any, rate: float | None) -> None:
+    ran(tmp_path / "a", PLAN)
+    write_json(tmp_path / "a" / "success.json", {"tokens_per_second": marked})
+    found = find_measured(PLAN, [tmp_path])
+    assert found is not None
+    assert found.tokens_per_second == rate
+
+
 def test_a_similar_job_says_what_differs_by_the_recipes_keys(tmp_path: Path) -> None:
     ran(tmp_path / "a", make_plan(max_seq_length=512, activation_checkpointing=True))
     found = find_measured(PLAN, [tmp_path])

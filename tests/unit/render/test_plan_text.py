@@ -121,6 +121,7 @@ def test_a_rejected_plan_without_fixes_says_so() -> None:
 def test_what_a_run_measured_stands_beside_the_estimate() -> None:
     peaks = (Peak(place="GPU", bytes=17 * GIB, phase="step"), Peak(place="host", bytes=5 * GIB, phase="load"))
     before = MeasuredBefore(run="runs/a", date="2026-11-22", peaks=peaks, differs=("train.max_seq_length=512",))
+    before = replace(before, tokens_per_second=348.2)
     file = io.StringIO()
     render_plan(planned(), Console(file=file, width=80), before=before)
     lines = file.getvalue().partition("Measured before\n")[2].splitlines()[:4]
@@ -128,5 +129,5 @@ def test_what_a_run_measured_stands_beside_the_estimate() -> None:
     assert lines[0].split() == ["peak", "measured", "in", "phase", "this", "plan"]
     assert lines[1].split() == ["GPU", "17.0", "GiB", "step", *expected.split()]
     assert lines[2].split()[:4] == ["host", "5.0", "GiB", "load"]
-    assert lines[3] == "  runs/a, 2026-11-22: with train.max_seq_length=512"
+    assert lines[3] == "  runs/a, 2026-11-22: with train.max_seq_length=512; 348 tokens/s"
     assert "Measured before" not in text(planned())

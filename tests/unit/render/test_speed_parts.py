@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from planning import LLAMA_8B, machine, recipe_for, shape_of
 
 from tunekit.hardware.spec import Hardware, Measured
+from tunekit.launcher.history import MeasuredBefore
 from tunekit.planner.make import make_plan
 from tunekit.planner.plan import Plan
 from tunekit.render.speed_parts import NO_ESTIMATE, PROBE, format_step, speed_lines, term_lines, truth_line
@@ -24,6 +26,19 @@ def test_the_lines_say_tokens_costs_and_time():
     assert run.startswith("100 steps: ")
     assert "kWh at" in run
     assert PROBE in truth
+
+
+@pytest.mark.parametrize(
+    ("differs", "rate", "shown"),
+    [
+        ((), 348.2, "348 tokens/s, as the same job measured"),
+        ((), None, NO_ESTIMATE),
+        (("train.max_seq_length=512",), 348.2, NO_ESTIMATE),
+    ],
+)
+def test_without_an_estimate_the_same_job_tells(differs: tuple[str, ...], rate: float | None, shown: str) -> None:
+    before = MeasuredBefore(run="runs/a", date="2026-11-22", peaks=(), differs=differs, tokens_per_second=rate)
+    assert speed_lines(replace(planned(), speed=None), before) == (shown,)
 
 
 def test_without_steps_a_million_tokens_are_told():
