@@ -59,6 +59,7 @@ def command(*argv: str, code: int = 0) -> str:
         command("plan", "codellama34b_qlora", "--explain"),
         command("plan", "codellama34b_qlora", "--json"),
         command("plan", "codellama34b_full", code=3),
+        command("fit", "meta-llama/Llama-3.1-8B", "--on", "dual_rtx4090", "--json"),
         command("launch", "quickstart", "--dry-run"),
         command("launch", "codellama34b_qlora", "--dry-run"),
         command("recipes"),

@@ -100,7 +100,7 @@ def _print(found: SearchResult) -> None:
 
 def _next(found: SearchResult, asked: Asked, write: Path | None, written: str) -> str:
     if found.recommended is None:
-        return "\nNothing was started."
+        return f"\nNothing was started. Next: {asked.typed} --compare"
     if write is None:
         return f"\nNext: {asked.typed} --write my.yaml"
     return f"\n{written} Next: tunekit launch {shlex.quote(str(write))}"

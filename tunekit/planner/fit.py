@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import ceil
 
 from tunekit.ds_config.presets import PresetFacts, load_preset, preset_facts, preset_names
@@ -9,11 +10,12 @@ from tunekit.errors import RecipeError, UsageError
 from tunekit.hardware.spec import Hardware
 from tunekit.memory.terms import PlaceEstimate
 from tunekit.model_shape.shape import ModelShape
+from tunekit.planner.candidates import NVME_FOLDER
 from tunekit.planner.change import Change, Setting, applied
 from tunekit.planner.explore import Explored, Found, explore
 from tunekit.planner.goals import ranked, runner_up, why_not
 from tunekit.planner.make import make_plan
-from tunekit.planner.plan import Plan, Trust, Verdict
+from tunekit.planner.plan import Fix, Plan, Trust, Verdict
 from tunekit.planner.quality import in_order
 from tunekit.planner.search import Trial, shortfall
 from tunekit.planner.search_result import Amount, Candidate, Goal, SearchResult
@@ -69,10 +71,24 @@ def find_plans(
         runner_up=other,
         reason=_reason(best, other, explored.nearest, goal),
         plan=plan,
-        fixes=plan.fixes if plan and best is None else (),
+        fixes=(*_from_the_drive(recipe, shape, hardware, trust), *plan.fixes) if plan and best is None else (),
         plans=explored.plans,
         weighed=explored.weighed,
     )
+
+
+def _from_the_drive(recipe: Recipe, shape: ModelShape, hardware: Hardware, trust: Trust) -> Iterator[Fix]:
+    """A folder to swap to, where that makes the fastest of the plans fit that are possible then."""
+    if recipe.zero.nvme_path is not None or not hardware.disks:
+        return
+    change = Change(settings=(("zero.nvme_path", NVME_FOLDER),), cost=0.0, note="")
+    swapping = applied(recipe, change)
+    found = _explore(swapping, shape, hardware, trust).fitting if swapping else ()
+    if found:
+        best = min(found, key=lambda each: each.order)
+        note = "states or weights rest on the drive, which swapping wears; write a folder of your own"
+        rate = best.speed.tokens_per_second.expected
+        yield Fix(set=change.typed, saves_bytes=0, note=note, verdict=best.verdict, tokens_per_second=rate)
 
 
 def _explore(recipe: Recipe, shape: ModelShape, hardware: Hardware, trust: Trust) -> Explored:

@@ -18,6 +18,8 @@ def _adapter() -> TypeAdapter[SearchResult]:
 def search_to_json(found: SearchResult) -> dict[str, Any]:
     """The result as JSON values: the same on every machine for the same words and declared hardware."""
     tree: dict[str, Any] = _adapter().dump_python(found, mode="json")
-    for candidate, value in zip(found.candidates, tree["candidates"], strict=True):
-        value["settings"] = dict(candidate.settings)
+    both = ((found.recommended, tree["recommended"]), (found.runner_up, tree["runner_up"]))
+    for candidate, value in (*zip(found.candidates, tree["candidates"], strict=True), *both):
+        if candidate is not None:
+            value["settings"] = dict(candidate.settings)
     return tree

@@ -110,8 +110,10 @@ def recommended_lines(found: SearchResult, best: Candidate) -> tuple[tuple[str, 
 
 def count_line(found: SearchResult) -> str:
     """How much was searched."""
-    goal = _GOALS[found.goal]
-    return f"Searched {found.plans:,} plans for {goal}: {found.weighed:,} were weighed, the others follow from them."
+    searched = f"Searched {found.plans:,} plans for {_GOALS[found.goal]}"
+    if not found.weighed:
+        return f"{searched}: the LLaMA-Factory table rules out all of them."
+    return f"{searched}: {found.weighed:,} were weighed, the table or a lighter plan rules out the others."
 
 
 def truth(found: SearchResult) -> str:

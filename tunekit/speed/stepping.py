@@ -68,13 +68,18 @@ def new_weights(case: SpeedCase) -> SpeedTerm:
 
 
 def nvme_traffic(case: SpeedCase) -> tuple[float, float]:
-    """Bytes read and written by an optimizer step: 16 N_t each way; bf16 states 8 and 6."""
-    if case.job.zero.offload_optimizer != "nvme" or case.job.zero.stage < 3:
+    """Bytes read and written by an optimizer step: 16 N_t each way; bf16 states 8 and 6. New weights there: b N_t."""
+    zero = case.job.zero
+    if zero.stage < 3:
         return 0.0, 0.0
-    count = case.counts.trained * case.offloaded
-    if case.job.zero.bf16_states:
-        return NVME_BF16_READ * count, NVME_BF16_WRITE * count
-    return NVME_FP32 * count, NVME_FP32 * count
+    read = written = 0.0
+    if zero.offload_optimizer == "nvme":
+        count = case.counts.trained * case.offloaded
+        read = (NVME_BF16_READ if zero.bf16_states else NVME_FP32) * count
+        written = (NVME_BF16_WRITE if zero.bf16_states else NVME_FP32) * count
+    if zero.offload_param == "nvme":
+        written += case.weight_bytes * case.counts.trained
+    return read, written
 
 
 def swapping(case: SpeedCase) -> tuple[SpeedTerm, SpeedTerm]:

@@ -32,9 +32,16 @@ def gathers(case: SpeedCase) -> SpeedTerm:
 
 
 def streaming(case: SpeedCase) -> SpeedTerm:
-    """w N / P from RAM to each card for every gather, with offload_param."""
+    """w N / P from RAM to each card for every gather, with offload_param; from the drive, which all cards share."""
     size = weights_on_the_wire(case) / case.world_size if case.streams else 0.0
-    return _transfer(case, "weights from RAM", case.habits.gathers, size, case.rates.to_gpu)
+    if case.job.zero.offload_param != "nvme":
+        return _transfer(case, "weights from RAM", case.habits.gathers, size, case.rates.to_gpu)
+    drive = case.rates.nvme_read
+    shared = replace(
+        drive, value=drive.value / case.world_size, low=drive.low / case.world_size, high=drive.high / case.world_size
+    )
+    slower = min(shared, case.rates.to_gpu, key=lambda rate: rate.value)
+    return _transfer(case, "weights from NVMe", case.habits.gathers, size, slower)
 
 
 def reductions(case: SpeedCase) -> SpeedTerm:

@@ -58,3 +58,10 @@ def test_worker_processes_make_the_batches():
     assert stepping.data_loading(case(num_workers=2)).high == 0
     packed, padded = (stepping.data_loading(case(packing=packing)).seconds for packing in (True, False))
     assert packed > padded > 0
+
+
+def test_trained_weights_on_a_drive_are_written_anew_by_every_step():
+    there = stepping.nvme_traffic(case(zero={"stage": 3, "offload_param": "nvme"}))
+    assert there == (0.0, 2 * case().counts.trained)
+    both = stepping.nvme_traffic(case(zero={"stage": 3, "offload_param": "nvme", "offload_optimizer": "nvme"}))
+    assert both[1] == pytest.approx(18 * case().counts.trained)

@@ -77,3 +77,12 @@ def test_gradients_are_added_up_in_ram_over_the_cards():
     size = 4 * 2 * 2 * several.counts.trained / 2
     assert traffic.gradients_to_ram(several).seconds == pytest.approx(size / several.rates.from_gpu.value)
     assert traffic.gradients_to_ram(case(zero={**zero, "stage": 3})).seconds > 0
+
+
+def test_weights_on_a_drive_come_at_the_share_of_it_that_a_card_has():
+    ram = traffic.streaming(case(zero={"stage": 3, "offload_param": "cpu"}))
+    drive = traffic.streaming(case(zero={"stage": 3, "offload_param": "nvme"}))
+    assert (ram.name, drive.name) == ("weights from RAM", "weights from NVMe")
+    assert drive.seconds > ram.seconds
+    rates = case().rates
+    assert drive.seconds == pytest.approx(ram.seconds * rates.to_gpu.value / (rates.nvme_read.value / 2))

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tunekit.cli.fit import Asked
+from tunekit.cli.main import app
+
+LLAMA = "meta-llama/Llama-3.1-8B"
+BOX = ("--on", "dual_rtx4090")
+
+
+def fit(*words: str):  # type: ignore[no-untyped-def]
+    return CliRunner().invoke(app, ["fit", *words], env={"COLUMNS": "80"})
+
+
+def test_the_best_plan_comes_first_and_the_next_command_last() -> None:
+    done = fit(LLAMA, *BOX, "--method", "lora")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("RECOMMENDED  LoRA of Llama-3.1-8B on dual_rtx4090\n")
+    assert done.stdout.splitlines()[-1].startswith(f"Next: tunekit fit {LLAMA} --on dual_rtx4090 --method lora --write")
+
+
+def test_the_written_recipe_plans_and_is_never_written_over(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    words = (LLAMA, *BOX, "--method", "qlora", "--seq", "1024", "--tokens", "3000000", "--write", str(file))
+    done = fit(*words)
+    assert f"Written to {file}. Next: tunekit launch {file}" in " ".join(done.stdout.split())
+    plan = CliRunner().invoke(app, ["plan", str(file), "--json"])
+    assert plan.exit_code == 0
+    tree = json.loads(plan.stdout)
+    found = json.loads(fit(*words[:-2], "--json").stdout)
+    assert tree["memory"]["device"]["expected_bytes"] == found["recommended"]["device"]["expected_bytes"]
+    assert tree["speed"]["run"] == found["recommended"]["run"]
+    assert tree["job"]["max_seq_length"] == 1024
+    again = fit(*words)
+    assert again.exit_code != 0
+    assert "exists and is not overwritten" in str(again.exception)
+
+
+def test_where_nothing_fits_it_says_what_would_and_exits_with_3(tmp_path: Path) -> None:
+    done = fit("meta-llama/Llama-2-70b-hf", *BOX, "--method", "lora", "--write", str(tmp_path / "no.yaml"))
+    assert done.exit_code == 3
+    assert done.stdout.startswith("NOTHING FITS  Llama-2-70b-hf on dual_rtx4090\n")
+    assert "What would" in done.stdout
+    assert "zero.nvme_path=" in done.stdout
+    assert done.stdout.rstrip().endswith("--compare")
+    assert not (tmp_path / "no.yaml").exists()
+
+
+def test_keys_of_a_recipe_are_kept_and_the_data_tells_the_tokens(tmp_path: Path) -> None:
+    data = tmp_path / "rows.jsonl"
+    data.write_text("x" * 400_000)
+    done = fit(LLAMA, *BOX, "method.kind=lora", "method.rank=64", "--data", str(data), "--epochs", "3", "--json")
+    tree = json.loads(done.stdout)
+    assert tree["tokens"] == 300_000
+    assert tree["plan"]["job"]["adapter"]["rank"] == 64
+    assert {each["method"] for each in tree["candidates"]} == {"lora"}
+    assert tree["plan"]["recipe"]["train"]["num_epochs"] == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--goal", "beauty"), "--goal beauty"),
+        (("--method", "dora"), "--method dora"),
+        (("--tokens", "0"), "--tokens 0"),
+        (("--trust", "nobody"), "--trust nobody"),
+        (("train.micro_batch=1",), "micro_batch"),
+        (("--data", "no/such"), "--tokens N"),
+    ],
+)
+def test_wrong_words_are_one_clear_sentence(words: tuple[str, ...], said: str) -> None:
+    done = fit(LLAMA, *BOX, *words)
+    assert done.exit_code != 0
+    assert said in str(done.exception)
+
+
+def test_words_are_told_again_as_they_were_typed() -> None:
+    asked = Asked(model="my model", overrides=("a.b=1",), on="box", tokens=5, goal="cost", trust="model")
+    assert asked.typed == "tunekit fit 'my model' a.b=1 --on box --tokens 5 --goal cost --trust model"

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from planning import LLAMA_8B
+from searching import searched
+
+from tunekit.planner.search_result import Candidate
+from tunekit.render.fit_parts import (
+    MOST_ROWS,
+    count_line,
+    duration,
+    gives_up,
+    headline,
+    hours_title,
+    passes,
+    placement,
+    recommended_lines,
+    rows,
+    truth,
+)
+
+
+def best() -> Candidate:
+    found = searched(LLAMA_8B, "lora").recommended
+    assert found is not None
+    return found
+
+
+def test_rows_hold_the_best_and_the_runner_up_and_each_placement_once() -> None:
+    for goal in ("speed", "memory", "cost"):
+        found = searched(LLAMA_8B, None, goal)  # type: ignore[arg-type]
+        shown = [row.candidate for row in rows(found)]
+        assert found.recommended in shown
+        assert found.runner_up in shown
+        assert len(shown) <= MOST_ROWS
+        assert len({(each.method, placement(each), each.losses) for each in shown}) == len(shown)
+
+
+def test_placements_and_passes_are_short_words() -> None:
+    zero = replace(best().zero, stage=3, offload_param="cpu", offload_optimizer="nvme")
+    assert placement(replace(best(), zero=zero)) == "LoRA, ZeRO-3, weights in RAM, optimizer on NVMe"
+    part = replace(zero, offload_param="none", offload_optimizer="cpu", offload_ratio=0.4)
+    assert placement(replace(best(), zero=part)) == "LoRA, ZeRO-3, 40% of optimizer in RAM"
+    one = replace(best(), micro_batch_size=1, activation_checkpointing=False, packing=True)
+    assert passes(one) == "1 row a pass, activations kept, packed"
+    assert gives_up(replace(best(), losses=())) == "gives up nothing"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(42, "42 s"), (780, "13 min"), (30_000, "8.3 h"), (12 * 86400, "12 d")])
+def test_durations_are_narrow(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_lines_carry_the_numbers_of_the_candidate() -> None:
+    found = searched(LLAMA_8B, "lora")
+    lines = dict(recommended_lines(found, best()))
+    assert f"{best().speed.tokens_per_second.expected:,.0f} tokens/s" in lines["Speed"]
+    assert lines["Keys"] == best().typed
+    assert "of any data" in lines["Run"]
+    assert headline(found) == "LoRA of Llama-3.1-8B-Instruct on dual_rtx4090"
+    assert hours_title(found) == "1 M tok."
+    assert f"{found.plans:,} plans" in count_line(found)
+    assert "tunekit hardware probe" in truth(found)
