@@ -12,14 +12,6 @@ from tunekit.recipe.job import Job
 CASES = [(LLAMA_8B, "lora"), (LLAMA_7B, "qlora"), (CODELLAMA_34B, "qlora"), (LLAMA_8B, "full"), (SMOLLM, "full")]
 
 
-def _speed(trial: Trial, model: str) -> float:
-    from planning import machine, shape_of
-
-    found = estimate_speed(trial.job, shape_of(model), machine())
-    assert found is not None
-    return found.tokens_per_second.expected
-
-
 @pytest.mark.parametrize(("model", "kind"), CASES)
 def test_the_search_finds_exactly_what_fits_with_the_bytes_of_the_whole_estimate(model: str, kind: str) -> None:
     for settled in spaces(model, kind):
