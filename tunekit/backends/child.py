@@ -19,12 +19,13 @@ def run_child(
 ) -> int | None:
     """The exit code, or None where `limit` seconds were up; `waiting` is called often meanwhile.
 
-    The process leads a group of its own, which is killed in any case: no grandchild outlives this call.
+    The process leads a group of its own, which is killed in any case: no grandchild outlives this call. Where it is
+    Python, a file named like a library in the user's folder is not imported in its place.
     """
     with log.open("wb") as output:
         popen = subprocess.Popen(
             argv,
-            env=dict(env),
+            env={**env, "PYTHONSAFEPATH": "1"},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tunekit.backends.child import run_child
 
@@ -26,6 +27,12 @@ def test_its_code_and_its_words(tmp_path: Path) -> None:
     assert sorted(said.split()) == ["cried", "said"]
 
 
+def test_a_file_of_the_user_is_no_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "colorsys.py").write_text("raise SystemExit(7)\n")
+    monkeypatch.chdir(tmp_path)
+    assert run("import colorsys", tmp_path) == (0, "")
+
+
 def test_the_time_is_up_and_its_children_end_too(tmp_path: Path) -> None:
     code = (
         "import subprocess, sys, time\n"
@@ -35,5 +42,5 @@ def test_the_time_is_up_and_its_children_end_too(tmp_path: Path) -> None:
     )
     found, said = run(code, tmp_path, limit=3.0)
     assert found is None
-    pids = [int(word) for word in said.split()]
-    assert all(not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE for pid in pids)
+    (pid,) = map(int, said.split())
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
