@@ -77,7 +77,7 @@ def _facts(plan: Plan, success: Mapping[str, Any], base: str) -> dict[str, str]:
         "base model": f"{base} ({revision})" if revision and base == plan.recipe.model.path else base,
         "method": method,
         "data": plan.recipe.data.path,
-        "steps": f"{success['steps']:,} of {plan.job.batch.global_batch_size} rows",
+        "steps": f"{success['steps']:,}, each of {plan.job.batch.global_batch_size} rows",
         **{name: f"{loss:.4f}" for name, loss in losses.items() if loss is not None},
         "made by": f"tunekit {__version__}",
     }

@@ -32,7 +32,7 @@ def test_the_card_says_what_it_is_and_no_more() -> None:
         f"- base model: {HUB}",
         "- method: lora, rank 8, alpha 16",
         f"- data: {plan.recipe.data.path}",
-        f"- steps: 1,200 of {plan.job.batch.global_batch_size} rows",
+        f"- steps: 1,200, each of {plan.job.batch.global_batch_size} rows",
         "- last loss: 0.5000",
         f"- made by: tunekit {__version__}",
     ):
