@@ -74,7 +74,7 @@ def test_the_notebook_runs_to_its_end(repository: Path, tmp_path: Path) -> None:
     parameters.source = f"overrides = {short!r}"
     NotebookClient(notebook, timeout=540, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = "\n".join(_shown(cell) for cell in notebook.cells if cell.cell_type == "code")
-    assert shown.count("<div class='tunekit'>") == 2
+    assert shown.count('<div class="tunekit">') == 2
     assert "rejected" in shown
     assert "step   2  loss" in shown
     assert "After:" in shown
