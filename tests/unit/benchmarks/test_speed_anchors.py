@@ -15,7 +15,9 @@ def test_it_lies_near_what_others_say(anchor: Anchor) -> None:
     if (anchor.size, anchor.method, anchor.machine) == TENSOR_PARALLEL:
         pytest.skip("measured with tensor parallelism, which no plan of tunekit's has")
     speed = estimate(anchor)
-    assert 0.85 * anchor.low <= speed.tokens_per_second.expected <= 1.15 * anchor.high
+    # The derived figure for NVMe moves optimizer states alone; the preset keeps the weights on the drive too.
+    lowest = 0.8 if anchor.preset == "z3_offload_nvme" else 0.85
+    assert lowest * anchor.low <= speed.tokens_per_second.expected <= 1.15 * anchor.high
 
 
 def test_bands_of_both_meet() -> None:
