@@ -56,12 +56,19 @@ def probe_machine(*, write: str | None, json: bool) -> None:
 
 
 def target_path(given: str, folder: Path) -> Path:
-    """The file that `--write` names: a path, or a name in the user's own folder. UsageError for a shipped name."""
+    """The file that `--write` names: a path, or a name in the user's own folder, where `local` is measured anew.
+
+    UsageError for a shipped name, and for any other file that is there.
+    """
     if "/" in given or given.endswith((".yaml", ".yml")):
-        return Path(given).expanduser()
-    if given in profile_names():
+        path = Path(given).expanduser()
+    elif given in profile_names():
         raise UsageError(f"--write {given}: a profile of that name is shipped; choose another, or {LOCAL}.")
-    return folder / f"{given}.yaml"
+    else:
+        path = folder / f"{given}.yaml"
+    if path.exists() and path != folder / f"{LOCAL}.yaml":
+        raise UsageError(f"--write {given}: {path} exists and is not overwritten; choose another name, or {LOCAL}.")
+    return path
 
 
 def write_profile(machine: Hardware, path: Path, today: str) -> None:

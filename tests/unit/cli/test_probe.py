@@ -73,6 +73,24 @@ def test_a_name_lies_in_the_users_folder_and_is_none_that_is_shipped(tmp_path: P
         target_path("dual_rtx4090", tmp_path)
 
 
+@pytest.mark.parametrize("given", ["mine.yaml", "office"])
+def test_a_file_that_is_there_is_not_overwritten(given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    machines_folder().mkdir(parents=True)
+    kept = (Path("mine.yaml"), machines_folder() / "office.yaml")
+    for path in kept:
+        path.write_text("model: {}\n")
+    with pytest.raises(UsageError, match=f"--write {given}: .* exists and is not overwritten"):
+        probe_machine(write=given, json=False)
+    assert [path.read_text() for path in kept] == ["model: {}\n"] * 2
+
+
+def test_what_was_measured_here_is_measured_anew() -> None:
+    for _ in range(2):
+        probe_machine(write="local", json=False)
+    assert find_hardware("local").measured is not None
+
+
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be written"):
