@@ -117,16 +117,21 @@ def _layer_term(case: Case, moment: Moment, each: int) -> MemoryTerm:
 def dequantised_weight(case: Case) -> MemoryTerm:
     """b x the largest 4-bit linear, less what backward has not yet taken by then: 2f per token.
 
-    Backward always dequantises the whole weight.
+    Backward always dequantises the whole weight. Where gate and up are one matrix, that is 6f later;
+    or the down projection decides, which has half its elements.
     """
-    largest = case.inventory.largest_quantized
-    freed = freed_for_whole_weights(case) * case.tokens
+    largest, freed = case.inventory.largest_quantized, freed_for_whole_weights(case) * case.tokens
+    sizes = [(largest, freed)]
+    size = widths(case.shape)
+    if size.code.fused_qkv and size.gated:
+        sizes = [(largest // 2, freed), (largest, freed + 3 * case.weight_bytes * size.ffn * case.tokens)]
+    elements, less = max(sizes, key=lambda each: case.weight_bytes * each[0] - each[1])
     return MemoryTerm(
         name="dequantised weight",
         phases=("step", "eval"),
         moments=("backward start", "backward end"),
-        device_bytes=max(0, case.weight_bytes * largest - freed),
-        formula=f"{case.weight_bytes} B x {largest:,} of the largest 4-bit linear - {freed:,} B freed",
+        device_bytes=max(0, case.weight_bytes * elements - less),
+        formula=f"{case.weight_bytes} B x {elements:,} of a 4-bit linear - {less:,} B freed",
         source="bitsandbytes 0.50.2 autograd/_functions.py, MatMul4Bit.backward",
         kind="exact",
     )

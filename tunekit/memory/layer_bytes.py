@@ -11,7 +11,10 @@ from tunekit.memory.case import Case
 from tunekit.memory.layer_code import Widths, adapter_reach, widths
 
 NORM_AFTER = 20
-"""Bytes per hidden element that backward of a norm after the feed-forward part takes beside gradient and input."""
+"""Bytes per hidden element that backward of a norm after the feed-forward part takes beside gradient and input.
+
+A trained norm has saved 6 of them already.
+"""
 FINAL_NORM = 25
 """Bytes per hidden element that backward of the final RMSNorm takes, in single operations of 32 bits."""
 
@@ -139,8 +142,9 @@ def _copied_output(case: Case, size: Widths) -> int:
     if case.job.method != "full" and not reach.attention_output:
         return 0
     unpads = case.job.attention == "flash_attention_2" and not case.job.packing and case.job.batch.micro_batch_size > 1
-    rejoins = size.code.copies_output and not has_dense_mask(case)
-    return 2 * size.queries * int(unpads or rejoins)
+    # Flash takes heads of a multiple of eight elements; what it pads is cut off again.
+    rejoins = (size.code.copies_output or case.shape.head_dim % 8) and not has_dense_mask(case)
+    return 2 * size.queries * int(unpads or bool(rejoins))
 
 
 def _scores(case: Case, size: Widths, each: float) -> int:
@@ -161,9 +165,8 @@ def _mlp_in_backward(case: Case, size: Widths) -> int:
     Then a mixture takes its outputs apart (6h per expert), or a norm after it works in 32 bits.
     """
     turns = max(1, size.experts) if case.practice.experts_in_turn else 1
-    # Where adapters are on the experts, their merged weights are not whole yet by then, which outweighs it.
-    routed = 0 if _adapts_experts(case) else size.routed
-    before = 6 * size.hidden * routed // turns + NORM_AFTER * size.hidden * int(size.code.norm_after)
+    after = NORM_AFTER - 6 * int(case.job.method == "full") if size.code.norm_after else 0
+    before = 6 * size.hidden * size.routed // turns + after * size.hidden
     return max(_inside_mlp(case, size), _mlp_saved(case, size) + before)
 
 

@@ -174,4 +174,4 @@ def _is_down(tensor: ParameterTensor) -> bool:
 
 
 def _is_output(tensor: ParameterTensor) -> bool:
-    return any(name in tensor.name for name in ("o_proj.", "attention.dense.", "out_proj."))
+    return any(name in tensor.name for name in ("o_proj.", "attention.dense.", "attn.dense.", "out_proj."))
