@@ -128,9 +128,8 @@ def fit(
     from tunekit.cli.fit import Asked, show_fit
 
     fixed = {"train.max_seq_length": seq, "train.num_epochs": epochs}
-    words = [
-        f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in fixed.items() if value
-    ]
+    said = {key: value for key, value in fixed.items() if value is not None}
+    words = [f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in said.items()]
     asked = Asked(
         model=model,
         overrides=(*(overrides or ()), *words),

@@ -31,6 +31,7 @@ def test_the_version_is_printed() -> None:
         (("plan", "nope"), 2),
         (("plan", "llama2_7b_lora", "--nope"), 2),
         (("plan", "codellama34b_full"), 3),
+        (("fit", "meta-llama/Llama-2-7b-hf", "--on", "dual_rtx4090", "--method", "lora", "--seq", "0"), 2),
         (("plan", "llama2_7b_lora", "model.path=no/such-model"), 4),
     ],
 )
