@@ -61,7 +61,8 @@ def in_order(tensors: Sequence[ParameterTensor]) -> Iterator[ParameterTensor]:
                 yield from (each for each in layered if each.first_layer <= layer < each.first_layer + each.count)
 
 
-def partition_sizes(tensors: Sequence[ParameterTensor], world_size: int) -> tuple[int, ...]:
+@lru_cache(maxsize=4096)
+def partition_sizes(tensors: Tensors, world_size: int) -> tuple[int, ...]:
     """Elements that one of `world_size` ranks holds of each tensor in stage 3, as `named_parameters()` lists them."""
     return tuple(ceil_div(tensor.numel, world_size) for tensor in in_order(tensors))
 

@@ -52,7 +52,8 @@ class Sums:
 
     def worst(self, place: Place, phase: Phase) -> int:
         """The moment of a phase that expects most, as its index."""
-        return max(_OF_PHASE[place, phase], key=self.expected.__getitem__)
+        slots = _OF_PHASE[place, phase]
+        return slots[0] if len(slots) == 1 else max(slots, key=self.expected.__getitem__)
 
     def peak(self, phase: Phase) -> PhasePeak:
         """Expected bytes of a phase in every place."""
@@ -65,13 +66,13 @@ class Sums:
         `margin` is added to the high bytes of what the allocator holds.
         """
         worst = [self.worst(place, phase) for phase in PHASES]
-        phase = max(range(len(PHASES)), key=lambda index: self.expected[worst[index]])
+        largest = max(worst, key=self.expected.__getitem__)
         return PlaceEstimate(
-            low_bytes=max(round(self.low[index]) for index in worst),
-            expected_bytes=self.expected[worst[phase]],
-            high_bytes=max(round(self.high[index] + margin * self.pooled[index]) for index in worst),
+            low_bytes=round(max(map(self.low.__getitem__, worst))),
+            expected_bytes=self.expected[largest],
+            high_bytes=round(max(self.high[index] + margin * self.pooled[index] for index in worst)),
             usable_bytes=usable,
-            worst_phase=PHASES[phase],
+            worst_phase=_SLOTS[largest][1],
         )
 
 

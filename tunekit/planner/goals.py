@@ -8,6 +8,9 @@ from tunekit.planner.quality import MEANING, WORTH, in_order
 from tunekit.planner.search_result import Candidate, Goal
 from tunekit.units import format_bytes
 
+SAME = 1.005
+"""Plans that differ by less than half a percent are as good as each other: no estimate is that exact."""
+
 
 def expense(candidate: Candidate, goal: Goal) -> float:
     """What a plan costs for the goal; every loss of quality counts as `WORTH` times that."""
@@ -24,8 +27,11 @@ def plain_expense(candidate: Candidate, goal: Goal) -> float:
 
 
 def ranked(candidates: Sequence[Candidate], goal: Goal) -> tuple[Candidate, ...]:
-    """The best for the goal first; of equals the one that needs less GPU memory."""
-    return tuple(sorted(candidates, key=lambda each: (expense(each, goal), each.device.expected_bytes)))
+    """The best for the goal first; of those that are as good as the best, the one that needs least of every GPU."""
+    order = sorted(candidates, key=lambda each: expense(each, goal))
+    level = SAME * expense(order[0], goal) if order else 0.0
+    as_good = [each for each in order if expense(each, goal) <= level]
+    return (*sorted(as_good, key=lambda each: each.device.expected_bytes), *order[len(as_good) :])
 
 
 def runner_up(order: Sequence[Candidate]) -> Candidate | None:
@@ -67,9 +73,9 @@ def _no_slower(best: Candidate, other: Candidate) -> str:
 
 def _slower(best: Candidate, other: Candidate) -> str:
     ratio = other.seconds_per_token / best.seconds_per_token
-    how = f"{ratio:.1f} times slower" if ratio >= 2 else f"{ratio - 1:.0%} slower"
+    how = f"{ratio:.1f} times as long" if ratio >= 2 else f"{ratio - 1:.0%} longer"
     cost = _largest_difference(best, other)
-    return f"it is {how}" + (f", most of it {cost}" if cost else "")
+    return f"it takes {how}" + (f", most of it for {cost}" if cost else "")
 
 
 def _largest_difference(best: Candidate, other: Candidate) -> str | None:
