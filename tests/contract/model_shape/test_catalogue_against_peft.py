@@ -68,7 +68,6 @@ def test_trainable_parameters_of_a_sample(name: str) -> None:
     assert compare({**CONFIGS[name], "num_hidden_layers": 3}) >= 3
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_trainable_parameters_of_every_model(name: str) -> None:
     assert compare(CONFIGS[name]) >= 3
