@@ -6,6 +6,7 @@ and all others still speak. Sources: how DeepSpeed 0.19.8, transformers 5.23, TR
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from tunekit.recipe.schema import Recipe
 from tunekit.recipe.shipped import shipped_names
 
 Rule = Callable[["Reader"], Iterator[Problem]]
+
+_ADDRESS = re.compile(r"https?://[^\s/]\S*|\$[A-Za-z_][A-Za-z0-9_]*")
 
 STAGE_3_KEYS = (
     "prefetch_bucket_size",
@@ -333,6 +336,17 @@ def _text_has_no_answers(seen: Reader) -> Iterator[Problem]:
         )
 
 
+def _notify_url_is_one(seen: Reader) -> Iterator[Problem]:
+    url = seen["watch.notify_url"]
+    if url is not None and not _ADDRESS.fullmatch(url):
+        yield Problem(
+            key="watch.notify_url",
+            found="found what is no address",  # the text itself may be half of a secret
+            allowed="allowed: http://…, https://…, or $NAME of the environment",
+            hint="write e.g. notify_url: $WEBHOOK, and set WEBHOOK in your shell",
+        )
+
+
 RULES: tuple[Rule, ...] = (
     _preset_exists,
     _one_source_of_zero,
@@ -355,5 +369,6 @@ RULES: tuple[Rule, ...] = (
     _one_source_of_evaluation,
     _evaluation_needs_data,
     _text_has_no_answers,
+    _notify_url_is_one,
 )
 """In the order of the recipe's sections."""

@@ -55,7 +55,7 @@ def _required() -> dict[str, Any]:
 def _key_schema(key: Key) -> dict[str, Any]:
     schema: dict[str, Any] = {"description": key.description}
     if not key.required:
-        schema["default"] = "auto" if key.auto else _json(key.default)
+        schema["default"] = key.standard if key.auto else _json(key.default)
     if key.example:
         schema["examples"] = [key.example]
     return schema | {"anyOf": [*_types(key), *_words(key), {"$ref": "#/$defs/reference"}]}
@@ -64,6 +64,8 @@ def _key_schema(key: Key) -> dict[str, Any]:
 def _words(key: Key) -> list[dict[str, Any]]:
     if key.auto:
         return [{"enum": ["auto", None]}]
+    if key.off:
+        return [{"enum": ["off", False]}]
     return [{"type": "null"}] if key.nullable else []
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, cast, get_args, get_origin
 
+from pydantic import PlainSerializer
 from pydantic.fields import FieldInfo
 
 from tunekit.recipe.schema import LARGEST, Recipe, Section
@@ -61,6 +62,8 @@ class Key:
     kind: Kind
     auto: bool
     """True where `auto` (or leaving it out) lets the planner decide."""
+    off: bool
+    """True where `off` turns it off; YAML reads a bare `off` as false."""
     nullable: bool
     """True where `null` means "not set"."""
     required: bool
@@ -85,7 +88,13 @@ class Key:
         """A value that may stand here, as it would be typed."""
         if self.kind == "mapping":
             return "{prompt: question, completion: answer}"
-        return self.example or ("auto" if self.auto else in_yaml(self.default))
+        return self.example or self.standard
+
+    @property
+    def standard(self) -> str:
+        """What stands here when it is left out, in YAML."""
+        word = "auto" if self.auto else "off" if self.off else ""
+        return word if word and self.default is None else in_yaml(self.default)
 
     @property
     def takes_text(self) -> bool:
@@ -95,7 +104,8 @@ class Key:
     @property
     def allowed(self) -> str:
         """What may stand here, in words."""
-        return f"{self._values}, or auto" if self.auto else self._values
+        word = ", or auto" if self.auto else ", or off" if self.off else ""
+        return f"{self._values}{word}"
 
     @property
     def _values(self) -> str:
@@ -173,12 +183,13 @@ def names_in(section: str) -> tuple[str, ...]:
 
 def _key(path: str, field: FieldInfo) -> Key:
     kind, choices = _kind(_without_none(field.annotation))
-    auto = any(type(extra).__name__ == "BeforeValidator" for extra in field.metadata)
+    words = {_none_word(extra) for extra in field.metadata if isinstance(extra, PlainSerializer)}
     return Key(
         path=path,
         kind=kind,
-        auto=auto,
-        nullable=type(None) in get_args(field.annotation) and not auto,
+        auto="auto" in words,
+        off="off" in words,
+        nullable=type(None) in get_args(field.annotation) and not words,
         required=field.is_required(),
         default=None if field.is_required() else field.get_default(call_default_factory=True, validated_data={}),
         choices=choices,
@@ -193,6 +204,12 @@ def _without_none(annotation: Any) -> Any:
         return annotation
     rest = tuple(part for part in get_args(annotation) if part is not type(None))
     return rest[0] if len(rest) == 1 else rest
+
+def _none_word(serializer: PlainSerializer) -> str:
+    """How a key without a value is written: `auto` or `off`."""
+    write = cast("Callable[[Any], str]", serializer.func)
+    return write(None)
+
 
 
 def _kind(annotation: Any) -> tuple[Kind, tuple[str | int, ...]]:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 
 from tunekit.recipe.foreign_names import FOREIGN_NAMES
-from tunekit.recipe.keys import Key, all_keys, in_yaml, sections
+from tunekit.recipe.keys import Key, all_keys, sections
 from tunekit.recipe.listing import listed_recipes
 from tunekit.recipe.schema import Recipe
 
@@ -62,6 +62,7 @@ _KEYS = """\
 ## Every key
 
 A key that takes `auto` may be left out or written `auto`: the planner answers it, and `tunekit plan` shows why.
+A key that takes `off` is a limit that can be turned off.
 Sizes of ZeRO buckets count elements, not bytes. Steps are optimizer steps. A row is one line of tokens.
 """
 
@@ -103,11 +104,7 @@ def _key_table(keys: Iterable[Key]) -> str:
 def _default(key: Key) -> str:
     if key.required:
         return "required"
-    if key.auto:
-        return "`auto`"
-    if key.default is None:
-        return "not set"
-    return f"`{in_yaml(key.default)}`"
+    return "not set" if key.nullable and key.default is None else f"`{key.standard}`"
 
 
 def _foreign() -> str:

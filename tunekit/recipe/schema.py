@@ -1,7 +1,8 @@
 """What a recipe may say: every key with its unit, default and allowed values.
 
 A key of type `Auto[...]` may be left out or written `auto`: it is `None` here and the planner answers it in `Job`,
-with a reason. Every other key has a plain default. Unknown keys are errors at every depth.
+with a reason. A key of type `Off[...]` may be written `off`: it is `None` here. Every other key has a plain default.
+Unknown keys are errors at every depth.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ Optimizer = Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "adafactor", "lio
 Scheduler = Literal["cosine", "linear", "constant", "constant_with_warmup"]
 DataFormat = Literal["alpaca", "sharegpt", "messages", "prompt_completion", "text"]
 Tracker = Literal["tensorboard", "wandb"]
+Occasion = Literal["started", "warning", "stopped", "failed", "done"]
 
 
 def _auto_to_none(value: Any) -> Any:
@@ -37,6 +39,24 @@ Auto = Annotated[
     Value | None,
     BeforeValidator(_auto_to_none),
     PlainSerializer(_none_to_auto, when_used="json"),
+]
+
+
+def _off_to_none(value: Any) -> Any:
+    if value is None:
+        raise ValueError("nothing is not off")
+    # YAML reads a bare `off` as false.
+    return None if value is False or value == "off" else value
+
+
+def _none_to_off(value: Any) -> Any:
+    return "off" if value is None else value
+
+
+Off = Annotated[
+    Value | None,
+    BeforeValidator(_off_to_none),
+    PlainSerializer(_none_to_off, when_used="json"),
 ]
 
 
@@ -77,7 +97,7 @@ class ModelSection(Section):
 class MethodSection(Section):
     """What is trained: all weights, or adapters on a frozen base."""
 
-    kind: MethodKind = Field("lora", description="full, lora (frozen 16-bit base) or qlora (frozen 4-bit base).")
+    kind: MethodKind = Field("lora", description="full, lora (frozen 16-bit base) or qlora (frozen 4- or 8-bit base).")
     rank: Auto[int] = Field(None, description="LoRA rank, 1 to 1024. auto: 16.", ge=1, le=1024)
     alpha: Auto[int] = Field(None, description="LoRA alpha (scale = alpha / rank), 1 or more. auto: 2 x rank.", ge=1)
     dropout: float = Field(0.0, description="LoRA dropout, 0 to below 1.", ge=0.0, lt=1.0)
@@ -228,9 +248,70 @@ class Recipe(Section):
     method: MethodSection = MethodSection()
     zero: ZeroSection = ZeroSection()
     data: DataSection
+class WatchSection(Section):
+    """What is looked at while the run goes on, when a word is said about it, and when the run is stopped."""
+
+    every_seconds: Off[float] = Field(
+        5.0, description="Seconds between two looks at cards, RAM and drives. off: nothing is looked at.", ge=1, le=600
+    )
+    gpu_temperature: Off[int] = Field(
+        87, description="Degrees Celsius above which a card is named, throttled or not.", ge=30, le=120
+    )
+    gpu_clock_percent: Off[int] = Field(
+        80,
+        description="A card held back by heat or power is named when it runs below this share of its highest clock. "
+        "off: neither is named.",
+        ge=1,
+        le=100,
+    )
+    pcie_percent: Off[int] = Field(
+        90, description="A busy card is named when its link is below this share of the planned one.", ge=1, le=100
+    )
+    ram_free_gib: Off[float] = Field(
+        1.0,
+        description="GiB of RAM and swap, of the machine or its cgroup, below which a checkpoint is saved and the run "
+        "stops, before the kernel kills it.",
+        gt=0,
+    )
+    disk_free_gib: Off[float] = Field(
+        1.0,
+        description="GiB on the drive of output.dir, beside one more checkpoint, or on that of zero.nvme_path, below "
+        "which a checkpoint is saved and the run stops.",
+        gt=0,
+    )
+    nan_loss_steps: Off[int] = Field(
+        1, description="Logged steps in a row without a finite loss, after which the run stops.", ge=1
+    )
+    zero_loss_steps: Off[int] = Field(
+        5, description="Logged steps in a row with a loss of exactly 0, after which the run stops.", ge=1
+    )
+    diverging_factor: Off[float] = Field(
+        4.0, description="A loss this many times the median of the last 50 logged ones counts as diverging.", gt=1
+    )
+    diverging_steps: int = Field(
+        5, description="Logged steps in a row with a diverging loss, after which the run stops.", ge=1
+    )
+    silent_seconds: Off[float] = Field(
+        600.0,
+        description="Seconds without a sign of life (at least ten steps' time), after which the stacks of all ranks "
+        "are kept and the silent rank is named.",
+        ge=1,
+    )
+    notify: tuple[Occasion, ...] = Field(
+        ("started", "warning", "stopped", "failed", "done"), description="When notify_command and notify_url are used."
+    )
+    notify_command: tuple[str, ...] = Field(
+        (), description="A program with its arguments, without a shell; it gets one JSON object on standard input."
+    )
+    notify_url: str | None = Field(
+        None, description="http(s) address that the same JSON is posted to; $NAME reads the environment, kept nowhere."
+    )
+
+
     train: TrainSection = TrainSection()
     output: OutputSection
     tracking: tuple[Tracker, ...] = Field(("tensorboard",), description="tensorboard, wandb, both, or [].")
     hardware: str = Field(
         "local", description="A shipped profile, a YAML file of your own, or `local` (this machine).", min_length=1
     )
+    watch: WatchSection = WatchSection()

@@ -120,6 +120,8 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
         {"data.completion_only_loss": True, "data.format": "text"},
         "data.completion_only_loss: found true with data.format text",
     ),
+    ({"watch.notify_url": "ftp://a.b"}, "watch.notify_url: found what is no address; allowed: http://…"),
+    ({"watch.notify_url": "hooks.example.com/secret"}, "set WEBHOOK in your shell"),
 ]
 
 
@@ -132,6 +134,8 @@ def test_each_rule_says_what_contradicts_and_what_to_type(settings: dict[str, An
 @pytest.mark.parametrize(
     "settings",
     [
+        {"watch.notify_url": "https://example.com/hook"},
+        {"watch.notify_url": "$WEBHOOK"},
         {"zero.preset": "z2", "zero.stage": "auto"},
         {"zero.preset": "z3_offload_nvme", "zero.nvme_path": "/mnt"},
         {"method.kind": "full", "method.rank": "auto"},
@@ -158,7 +162,7 @@ def test_every_rule_is_seen_to_fail_above() -> None:
         reader = Reader(recipe=recipe, written=frozenset(settings), faulty=frozenset())
         failing |= {rule for rule in RULES if list(rule(reader))}
     assert {rule.__name__ for rule in RULES} == {rule.__name__ for rule in failing}
-    assert len(RULES) == 21
+    assert len(RULES) == 22
 
 
 def test_a_reader_refuses_what_is_faulty() -> None:

@@ -60,6 +60,7 @@ def test_every_shipped_recipe_is_valid_with_any_yaml_reader(name: str) -> None:
         {"train": {"max_steps": None, "seed": "${train.max_steps}"}},
         {"data": {"path": "b", "columns": {"prompt": "q"}}},
         {"zero": None},
+        {"watch": {"ram_free_gib": "off", "disk_free_gib": False, "silent_seconds": 5}},
     ],
 )
 def test_what_loads_is_valid(change: dict[str, Any]) -> None:
@@ -77,6 +78,8 @@ def test_what_loads_is_valid(change: dict[str, Any]) -> None:
         {"train": {"max_steps": "auto"}},
         {"train": {"sed": 1}},
         {"tracking": ["mlflow"]},
+        {"watch": {"ram_free_gib": None}},
+        {"watch": {"diverging_steps": "off"}},
         {"hardwear": "local"},
         {"model": {"path": ""}},
         {"model": {}},

@@ -10,7 +10,7 @@ def test_every_field_of_the_schema_is_a_key_with_a_description() -> None:
     expected = {f"{name}.{key}" for name, section in sections().items() for key in section.model_fields}
     expected |= {name for name in Recipe.model_fields if name not in sections()}
     assert set(all_keys()) == expected
-    assert len(expected) == 68
+    assert len(expected) == 84
     assert all(key.description.endswith(".") for key in all_keys().values())
 
 
@@ -28,6 +28,7 @@ def test_every_field_of_the_schema_is_a_key_with_a_description() -> None:
         ("data.columns", "a mapping of text to text"),
         ("data.streaming", "true or false"),
         ("tracking", "a list of tensorboard or wandb"),
+        ("watch.ram_free_gib", "a number, above 0, or off"),
     ],
 )
 def test_what_is_allowed_is_said_in_words(key: str, allowed: str) -> None:
@@ -41,6 +42,13 @@ def test_required_optional_and_auto_are_told_apart() -> None:
     assert not keys["train.max_steps"].auto
     assert keys["method.rank"].auto
     assert not keys["method.rank"].nullable
+
+
+def test_what_can_be_turned_off_says_so_and_has_a_default() -> None:
+    key = all_keys()["watch.ram_free_gib"]
+    assert (key.off, key.auto, key.nullable) == (True, False, False)
+    assert key.standard == "1.0"
+    assert not all_keys()["watch.diverging_steps"].off
 
 
 @pytest.mark.parametrize(

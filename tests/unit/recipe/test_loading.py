@@ -47,6 +47,15 @@ def test_auto_and_nothing_are_answered_by_the_planner_and_numbers_are_numbers() 
     assert recipe.train.max_steps is None
 
 
+@pytest.mark.parametrize("word", ["off", "'off'", "false"])
+def test_off_needs_no_quotes(word: str) -> None:
+    recipe = load_text(SMALL + f"watch: {{ram_free_gib: {word}}}\n", overrides=[f"watch.disk_free_gib={word}"])
+    assert recipe.watch.ram_free_gib is None
+    assert recipe.watch.disk_free_gib is None
+    assert recipe.watch.silent_seconds == 600
+    assert load_text(resolved_yaml(recipe)) == recipe
+
+
 def test_faults_of_the_file_and_of_the_command_line_come_together() -> None:
     with pytest.raises(RecipeError) as caught:
         load_text(SMALL + "train: {sed: 1}\n", name="r.yaml", overrides=["train.seed=x", "foo", "model.pth=1"])
