@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from tunekit import hub
 from tunekit.backends.output import nearest_existing, output_fault, write_fault
+from tunekit.backends.toolchain import read_toolchain
 from tunekit.errors import MissingError, UsageError
 from tunekit.launcher.caller import Caller, missing_modules
 from tunekit.launcher.devices import VARIABLE, chosen_devices
@@ -17,6 +19,8 @@ from tunekit.launcher.ops import BUILD_BYTES, missing_ops, needed_ops
 from tunekit.launcher.ports import port_fault
 from tunekit.launcher.preflight import Facts, Fault, Machine, Mount, Need
 from tunekit.launcher.run_dir import RunDir
+from tunekit.launcher.toolchain import toolchain_fault
+from tunekit.launcher.versions import torch_fault, version_faults
 from tunekit.memory.terms import LATER
 from tunekit.planner.plan import Plan
 from tunekit.recipe.data_check import check_data_file
@@ -44,6 +48,7 @@ def gather_facts(
     return Facts(
         machine=machine,
         missing_modules=_missing_modules(plan),
+        version_faults=version_faults_here(plan, caller),
         output_fault=output_fault(run_dir, resumes=resumes),
         data_faults=data_faults(plan.recipe.data),
         port_fault=None if wanted_port is None else port_fault(wanted_port),
@@ -51,7 +56,8 @@ def gather_facts(
         needs=_needs(plan, run_dir, caller, model_bytes_to_fetch, BUILD_BYTES if to_build else 0),
         shm_free_bytes=_free("/dev/shm"),
         nvme_fault=nvme_fault(plan),
-        build_fault=build_fault(to_build, caller),
+        attention_fault=attention_fault(plan),
+        build_fault=build_fault(to_build, caller, on_cards=plan.job.accelerator == "cuda"),
         cache_faults=tuple(_cache_faults(folders)),
     )
 
@@ -107,38 +113,46 @@ def devices_fault(plan: Plan, caller: Caller, machine: Machine) -> Fault | None:
     try:
         chosen_devices(caller.environ.get(VARIABLE), plan.job.batch.world_size, machine.gpu_uuids)
     except UsageError as error:
-        return Fault(kind="usage", text=str(error))
+        return Fault(kind="usage", check="visible_devices", text=str(error))
     except MissingError as error:
-        return Fault(kind="missing", text=str(error))
+        return Fault(kind="missing", check="visible_devices", text=str(error))
     return None
 
 
-def build_fault(ops: tuple[str, ...], caller: Caller) -> str | None:
+def build_fault(ops: tuple[str, ...], caller: Caller, *, on_cards: bool) -> str | None:
     """What is missing to compile `ops`, with what to type; None where nothing is to be built or all is there."""
-    if not ops:
-        return None
-    import sysconfig
+    return toolchain_fault(ops, read_toolchain(caller), on_cards=on_cards) if ops else None
 
-    checks = (
-        (shutil.which(caller.environ.get("CXX", "c++")) is None, "a C++ compiler (apt install g++)"),
-        (not Path(sysconfig.get_paths()["include"], "Python.h").is_file(), "Python.h (apt install python3-dev)"),
-        ("async_io" in ops and not _header_exists("libaio.h"), "libaio.h (apt install libaio-dev)"),
+
+def attention_fault(plan: Plan) -> str | None:
+    """flash_attention_2 needs a package that has no place in the extra `train`: it is compiled for one torch."""
+    if plan.job.attention != "flash_attention_2" or find_spec("flash_attn") is not None:
+        return None
+    return (
+        "model.attention=flash_attention_2 needs the package flash-attn, which is not installed; "
+        "pip install flash-attn --no-build-isolation, or set model.attention=sdpa."
     )
-    missing = [what for absent, what in checks if absent]
-    if not missing:
-        return None
-    return f"DeepSpeed's {', '.join(ops)} must be compiled once, but these are not here: {'; '.join(missing)}."
 
 
-def _header_exists(name: str) -> bool:
-    folders = [Path("/usr/include"), Path("/usr/local/include")]
-    folders += [Path(part) for part in os.environ.get("CPATH", "").split(":") if part]
-    return any((folder / name).is_file() for folder in folders)
+def version_faults_here(plan: Plan, caller: Caller) -> tuple[str, ...]:
+    """What is too old, and a torch that cannot use the cards of the plan."""
+    faults = version_faults(caller.python_version, caller.versions)
+    if plan.job.accelerator != "cuda":
+        return faults
+    fault = torch_fault(torch_cuda(), version=caller.versions.get("torch"))
+    return (*faults, fault) if fault else faults
+
+
+def torch_cuda() -> str | None:
+    """The CUDA (or ROCm) version that torch is built for, read from its file; None without. Imports nothing."""
+    spec = find_spec("torch")
+    file = Path(spec.origin).with_name("version.py") if spec and spec.origin else None
+    text = file.read_text(encoding="utf-8") if file and file.is_file() else ""
+    found = re.search(r"^(?:cuda|hip)[^=\n]*= *'([^']+)'", text, re.MULTILINE)
+    return found[1] if found else None
 
 
 def _missing_modules(plan: Plan) -> tuple[str, ...]:
-    from importlib.util import find_spec
-
     missing = missing_modules()
     wants_wandb = "wandb" in plan.recipe.tracking and find_spec("wandb") is None
     return (*missing, "wandb") if wants_wandb else missing

@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -79,8 +79,6 @@ def left_out(step: Step, hardware: Hardware) -> str:
 def _measure(
     step: Step, limit: float, hardware: Hardware, caller: Caller, folder: Path, waiting: Callable[[], None]
 ) -> Outcome:
-    started = time.monotonic()
-    result, log = folder / f"{step.name}.json", folder / f"{step.name}.log"
     options = Options(
         seconds=step.seconds,
         cores=hardware.host.cores,
@@ -89,8 +87,18 @@ def _measure(
         folder=caller.cache_dir,
         adam_op=_adam_op(extensions_dir(caller)),
     )
+    env = _environment(step, hardware, caller)
+    return run_step(step, options, env=env, limit=limit, folder=folder, waiting=waiting)
+
+
+def run_step(
+    step: Step, options: Options, *, env: Mapping[str, str], limit: float, folder: Path, waiting: Callable[[], None]
+) -> Outcome:
+    """One measurement in a process of its own, ended after `limit` seconds; `folder` takes its result and words."""
+    started = time.monotonic()
+    result, log = folder / f"{step.name}.json", folder / f"{step.name}.log"
     argv = (sys.executable, "-m", step.module, step.name, "--result", str(result), *options.argv())
-    code = run_child(argv, env=_environment(step, hardware, caller), log=log, limit=limit, waiting=waiting)
+    code = run_child(argv, env=env, log=log, limit=limit, waiting=waiting)
     seconds = time.monotonic() - started
     if code == 0:
         return Outcome(title=step.title, found=json.loads(result.read_text()), seconds=seconds)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json as json_text
 import os
 import time
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunekit.backends.probing import Report, run_probe
+from tunekit.backends.probing import run_probe
 from tunekit.cli.hardware import as_json
+from tunekit.cli.status_line import progress
 from tunekit.errors import UsageError
 from tunekit.hardware.checks import hardware_warnings
 from tunekit.hardware.probing import Outcome, measured_hardware
@@ -42,7 +42,7 @@ def probe_machine(*, write: str | None, json: bool) -> None:
     console, started, today = _console(), time.monotonic(), date.today().isoformat()
     machine = with_own_figures(probe_hardware(), machines_folder())
     caller = this_caller()
-    with _progress(console, quiet=json) as report:
+    with progress(console, quiet=json) as report:
         outcomes = run_probe(machine, caller, report=report)
     drive = drive_of(caller.cache_dir, tuple(disk.name for disk in machine.disks))
     measured = measured_hardware(machine, outcomes, date=today, drive=drive)
@@ -119,36 +119,6 @@ def _print_written(console: Console, path: Path | None) -> None:
     else:
         name = path.stem if path.parent == machines_folder() else path
         console.print(f"Written to {path}. Plan for it: tunekit plan RECIPE --on {name}", highlight=False)
-
-
-def _progress(console: Console, *, quiet: bool) -> AbstractContextManager[Report]:
-    if quiet:
-        return nullcontext(lambda text: None)
-    return _Status(console)
-
-
-class _Status:
-    """One line that says what is measured now; where there is no terminal, a line for each."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._status = console.status("starting")
-        self._said = ""
-
-    def __enter__(self) -> Report:
-        self._status.__enter__()
-        return self._report
-
-    def __exit__(self, *_: object) -> None:
-        self._status.__exit__(None, None, None)
-
-    def _report(self, text: str) -> None:
-        if text == self._said:
-            return
-        self._said = text
-        self._status.update(text)
-        if not self._console.is_terminal:
-            self._console.print(text, highlight=False)
 
 
 def _console() -> Console:

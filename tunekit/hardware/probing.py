@@ -24,12 +24,17 @@ class Options:
     folder: Path = Path()
     adam_op: str = ""
     """The library of DeepSpeed's CPU Adam, where it is built."""
+    plan: Path = Path()
+    """The plan.json of a recipe whose data are read."""
+    ops: str = ""
+    """Libraries that are loaded, with commas between."""
 
     def argv(self) -> tuple[str, ...]:
         """The same as arguments of a command line."""
         words = [f"--seconds={self.seconds}", f"--cores={self.cores}", f"--ranks={self.ranks}"]
         words += [f"--free-bytes={self.free_bytes}", f"--folder={self.folder}"]
-        return (*words, f"--adam-op={self.adam_op}")
+        words += [f"--adam-op={self.adam_op}", f"--plan={self.plan}", f"--ops={self.ops}"]
+        return tuple(words)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

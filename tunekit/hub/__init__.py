@@ -2,10 +2,11 @@
 
 from tunekit.hub.cache import CONVERTED_MARKER, converted_gguf_dir, hub_home, hub_of
 from tunekit.hub.data import check_data_path, fetch_data, local_data_path
-from tunekit.hub.models import fetch_model, find_shape, gguf_source, local_model_dir
+from tunekit.hub.models import check_access, fetch_model, find_shape, gguf_source, local_model_dir
 
 __all__ = [
     "CONVERTED_MARKER",
+    "check_access",
     "check_data_path",
     "converted_gguf_dir",
     "fetch_data",

@@ -99,6 +99,11 @@ def fetch_model(path: str, revision: str | None = None, *, say: Callable[[str], 
         return packaged
 
 
+def check_access(path: str, revision: str | None = None) -> None:
+    """MissingError where the hub would not give this model: not reached, unknown, gated. Asks for seconds at most."""
+    remote.check_access(Repository(hub=hub_here(), name=path, revision=revision))
+
+
 def _local(path: str) -> Path | None:
     """`path` as a file or folder here; None where it must be a hub id. Raises UsageError where it is neither."""
     here = Path(path).expanduser()

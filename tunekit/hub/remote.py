@@ -67,6 +67,17 @@ def list_files(repository: Repository) -> Mapping[str, int]:
     return {file.rfilename: int(file.size or 0) for file in info.siblings or ()}
 
 
+def check_access(repository: Repository) -> None:
+    """Ask whether this user may have the repository. Raises as `list_files`, MissingError for a gated one."""
+    from huggingface_hub import HfApi
+
+    api = HfApi(endpoint=repository.hub.endpoint)
+    try:
+        _within(ANSWER_SECONDS + 0.5, lambda: api.auth_check(repository.name, repo_type=repository.kind))
+    except Exception as error:
+        raise explain(error, repository) from error
+
+
 def download(repository: Repository, names: Sequence[str], sizes: Mapping[str, int]) -> Path:
     """Bring the named files to the cache, with huggingface_hub's progress bars; the folder they lie in.
 

@@ -86,11 +86,16 @@ def remove_stale_locks(folder: Path, *, now: float | None = None) -> tuple[Path,
     A lock is stale when no process works in the op's folder (ninja does while it builds) and it is not brand new.
     Call inside `build_lock`, which keeps other tunekit processes out.
     """
-    moment = time.time() if now is None else now
-    stale = tuple(lock for lock in sorted(folder.glob("*/lock")) if _is_stale(lock, moment))
+    stale = stale_locks(folder, now=now)
     for lock in stale:
         lock.unlink(missing_ok=True)
     return stale
+
+
+def stale_locks(folder: Path, *, now: float | None = None) -> tuple[Path, ...]:
+    """Torch's lock files that nobody holds any more; they stay where they are."""
+    moment = time.time() if now is None else now
+    return tuple(lock for lock in sorted(folder.glob("*/lock")) if _is_stale(lock, moment))
 
 
 def _is_stale(lock: Path, now: float) -> bool:

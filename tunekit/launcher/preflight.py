@@ -10,10 +10,12 @@ from typing import Literal
 from tunekit.errors import MissingError, TunekitError, UsageError
 from tunekit.hardware.spec import Hardware
 from tunekit.planner.plan import Plan
-from tunekit.units import GIB, format_bytes
+from tunekit.units import GIB, MIB, format_bytes
 
 SHM_BYTES = 1 * GIB
 """NCCL without peer access and the data loaders live in /dev/shm; containers give 64 MB unless told otherwise."""
+CPU_SHM_BYTES = 66 * MIB
+"""What each CPU rank maps there for its all-reduce (`deepspeed/ops/csrc/cpu/comm/shm.cpp`, 0.19.8; measured)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +49,38 @@ class Machine:
     gpu_uuids: tuple[str, ...] = ()
 
 
+Check = Literal[
+    "versions", "accelerator", "gpu_memory", "shm", "ram", "nvme", "disks", "compiler", "flash_attention", "rendezvous",
+    "visible_devices", "data", "output",
+]  # fmt: skip
+"""What a fault is about, by the name that `tunekit doctor` gives the check."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A reason not to start. usage: what was typed is wrong (exit 2); missing: the machine lacks something (exit 4)."""
+    """A reason not to start. usage: what was typed is wrong (exit 2); missing: the machine lacks something (exit 4).
+
+    What stands behind the last `; ` of a text of one line is what to type or do.
+    """
 
     kind: Literal["usage", "missing"]
+    check: Check
     text: str
+
+    @property
+    def found(self) -> str:
+        """What is wrong, without what to do."""
+        return self._parts[0] if self.cure else self.text
+
+    @property
+    def cure(self) -> str:
+        """What to type or do; empty where the text says it in other words."""
+        return "" if "\n" in self.text else self._parts[2].removesuffix(".")
+
+    @property
+    def _parts(self) -> tuple[str, str, str]:
+        found, between, cure = self.text.rpartition("; ")
+        return (found, between, cure) if between else (self.text, "", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +89,7 @@ class Facts:
 
     machine: Machine
     missing_modules: tuple[str, ...] = ()
+    version_faults: tuple[str, ...] = ()
     output_fault: str | None = None
     data_faults: tuple[str, ...] = ()
     port_fault: str | None = None
@@ -68,6 +97,7 @@ class Facts:
     needs: tuple[Need, ...] = ()
     shm_free_bytes: int = SHM_BYTES
     nvme_fault: str | None = None
+    attention_fault: str | None = None
     build_fault: str | None = None
     cache_faults: tuple[str, ...] = ()
 
@@ -90,25 +120,38 @@ def refuse(faults: Sequence[Fault]) -> None:
 
 def find_faults(plan: Plan, facts: Facts) -> Iterator[Fault]:
     """Every reason not to start, what was typed first."""
-    for fault in (facts.output_fault, *facts.data_faults, facts.port_fault):
-        if fault is not None:
-            yield Fault(kind="usage", text=fault)
+    yield from _said("usage", "output", facts.output_fault)
+    yield from _said("usage", "data", *facts.data_faults)
+    yield from _said("usage", "rendezvous", facts.port_fault)
     yield from _devices(plan, facts)
     yield from _packages(facts)
+    yield from _said("missing", "versions", *facts.version_faults)
     yield from _free_gpu_memory(plan, facts)
     yield from _free_ram(plan, facts)
     yield from _shared_memory(plan, facts)
     yield from _disks(facts)
-    for fault in (facts.nvme_fault, facts.build_fault, *facts.cache_faults):
-        if fault is not None:
-            yield Fault(kind="missing", text=fault)
+    yield from _said("missing", "nvme", facts.nvme_fault)
+    yield from _said("missing", "flash_attention", facts.attention_fault)
+    yield from _said("missing", "compiler", facts.build_fault)
+    yield from _said("missing", "disks", *facts.cache_faults)
+
+
+def _said(kind: Literal["usage", "missing"], check: Check, *texts: str | None) -> Iterator[Fault]:
+    """What was found while gathering, in its own words."""
+    return (Fault(kind=kind, check=check, text=text) for text in texts if text is not None)
 
 
 def _packages(facts: Facts) -> Iterator[Fault]:
-    if facts.missing_modules:
-        names = ", ".join(facts.missing_modules)
-        hint = "pip install wandb" if facts.missing_modules == ("wandb",) else "pip install 'tunekit[train]'"
-        yield Fault(kind="missing", text=f"packages that training needs are not installed: {names}; {hint}.")
+    fault = packages_fault(facts.missing_modules)
+    yield from _said("missing", "versions", fault)
+
+
+def packages_fault(missing: Sequence[str]) -> str | None:
+    """What to install where modules that training imports are not there."""
+    if not missing:
+        return None
+    hint = "pip install wandb" if tuple(missing) == ("wandb",) else "pip install 'tunekit[train]'"
+    return f"packages that training needs are not installed: {', '.join(missing)}; {hint}."
 
 
 def is_for_another_machine(plan: Plan, machine: Machine) -> bool:
@@ -124,6 +167,7 @@ def _devices(plan: Plan, facts: Facts) -> Iterator[Fault]:
         seen = f"{here} GPU{'s' if here != 1 else ''}" if here else "no GPU"
         yield Fault(
             kind="missing",
+            check="accelerator",
             text=f"planned for {plan.hardware.name} ({_cards(plan.hardware)}), but this machine has {seen}; "
             "set hardware=local to plan and run on this machine.",
         )
@@ -140,8 +184,9 @@ def _free_gpu_memory(plan: Plan, facts: Facts) -> Iterator[Fault]:
         if free < needed:
             yield Fault(
                 kind="missing",
+                check="gpu_memory",
                 text=f"GPU {index} has {format_bytes(free)} free, the plan needs {format_bytes(needed)}: "
-                "another program holds the rest (nvidia-smi shows which).",
+                "another program holds the rest; end it (nvidia-smi shows which).",
             )
 
 
@@ -150,17 +195,28 @@ def _free_ram(plan: Plan, facts: Facts) -> Iterator[Fault]:
     if needed > usable:
         yield Fault(
             kind="missing",
+            check="ram",
             text=f"this machine has {format_bytes(usable)} of RAM to use now, the plan needs {format_bytes(needed)}; "
             "end what holds the rest, or set hardware=local to plan for what is here.",
         )
 
 
+def shared_memory_needed(plan: Plan) -> int:
+    """Bytes of /dev/shm: for NCCL without peer access between several GPUs, for DeepSpeed's all-reduce on the CPU."""
+    ranks = plan.job.batch.world_size
+    if ranks < 2:
+        return 0
+    return SHM_BYTES if plan.job.accelerator == "cuda" else ranks * CPU_SHM_BYTES
+
+
 def _shared_memory(plan: Plan, facts: Facts) -> Iterator[Fault]:
-    if len(plan.hardware.gpus) > 1 and facts.shm_free_bytes < SHM_BYTES:
+    needed = shared_memory_needed(plan)
+    if facts.shm_free_bytes < needed:
         yield Fault(
             kind="missing",
-            text=f"/dev/shm has {format_bytes(facts.shm_free_bytes)} free, "
-            f"several GPUs need {format_bytes(SHM_BYTES)}; in a container start it with --shm-size=16g.",
+            check="shm",
+            text=f"/dev/shm has {format_bytes(facts.shm_free_bytes)} free, {plan.job.batch.world_size} processes need "
+            f"{format_bytes(needed)} to exchange tensors; in a container start it with --shm-size=16g.",
         )
 
 
@@ -176,6 +232,7 @@ def _disks(facts: Facts) -> Iterator[Fault]:
             settings = " or ".join(need.setting for need in written)
             yield Fault(
                 kind="missing",
+                check="disks",
                 text=f"the drive of {needs[0].mount.path} has {format_bytes(free)} free, the run writes "
                 f"{format_bytes(total)} ({parts}); free space, or set {settings} to another drive.",
             )

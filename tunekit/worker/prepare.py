@@ -17,10 +17,11 @@ from pathlib import Path
 from tunekit.errors import MissingError, TunekitError
 from tunekit.hub import CONVERTED_MARKER, converted_gguf_dir, gguf_source, local_model_dir
 from tunekit.launcher.ops import EXPECTED_SECONDS, build_lock, missing_ops, needed_ops, remove_stale_locks, write_stamp
+from tunekit.launcher.run_dir import RunDir
 from tunekit.planner.plan import Plan
 from tunekit.planner.plan_json import plan_from_json
 from tunekit.units import format_bytes, format_seconds
-from tunekit.worker.main import read_options
+from tunekit.worker.main import Options, read_options
 
 BUILDERS = {
     "deepspeed_shm_comm": "ShareMemCommBuilder",
@@ -39,6 +40,7 @@ def main(argv: Sequence[str]) -> int:
         plan = plan_from_json(options.plan.read_text())
         build_ops(plan)
         convert_model(plan)
+        fit_checkpoint(plan, options)
     except TunekitError as error:
         print(error, flush=True)
         return error.exit_code
@@ -46,13 +48,18 @@ def main(argv: Sequence[str]) -> int:
 
 
 def build_ops(plan: Plan) -> None:
-    """Build every op that is missing into TORCH_EXTENSIONS_DIR. MissingError: it cannot be built, and why."""
+    """Build every op that the plan needs and that is missing. Raises as `build_missing`."""
+    pins_exactly = os.environ.get("DS_PIN_MEMORY_BACKEND") == "native"
+    build_missing(needed_ops(plan.job, pins_exactly=pins_exactly))
+
+
+def build_missing(ops: tuple[str, ...]) -> None:
+    """Build those of `ops` that are missing into TORCH_EXTENSIONS_DIR. MissingError: one cannot be built, and why."""
     folder = extensions_dir()
     with build_lock(folder):
         for lock in remove_stale_locks(folder):
             print(f"removed the lock of a builder that was killed: {lock}", flush=True)
-        pins_exactly = os.environ.get("DS_PIN_MEMORY_BACKEND") == "native"
-        for op in missing_ops(folder, needed_ops(plan.job, pins_exactly=pins_exactly)):
+        for op in missing_ops(folder, ops):
             build_op(op, folder)
 
 
@@ -94,6 +101,18 @@ def convert_model(plan: Plan) -> None:
     if gguf is None:
         raise MissingError(f"{model.path} is not on this disk; `tunekit launch` fetches it first.")
     convert_gguf(gguf, converted_gguf_dir(gguf))
+
+
+def fit_checkpoint(plan: Plan, options: Options) -> None:
+    """Make the checkpoint to resume from fit the plan, where it does not. MissingError: it cannot be converted."""
+    if options.resume_from is None or options.transfer is None:
+        return
+    from tunekit.worker.converting import convert
+
+    started = time.monotonic()
+    print(f"making {options.resume_from.name} fit: {options.transfer}", flush=True)
+    convert(options.resume_from, RunDir(options.plan.resolve().parent).converted, plan, options.transfer)
+    print(f"converted {options.resume_from.name} in {format_seconds(time.monotonic() - started)}", flush=True)
 
 
 def convert_gguf(gguf: Path, target: Path) -> None:

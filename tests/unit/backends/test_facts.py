@@ -1,15 +1,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from tests.plans import CPU_BOX, DUAL_4090, make_caller, make_plan, make_recipe
 from tunekit.backends import facts as module
-from tunekit.backends.facts import build_fault, data_faults, devices_fault, gather_facts, nvme_fault, ops_to_build
+from tunekit.backends.facts import (
+    attention_fault,
+    build_fault,
+    data_faults,
+    devices_fault,
+    gather_facts,
+    nvme_fault,
+    ops_to_build,
+    torch_cuda,
+    version_faults_here,
+)
 from tunekit.launcher.ops import write_stamp
 from tunekit.launcher.preflight import Machine
 from tunekit.launcher.run_dir import RunDir
+from tunekit.launcher.toolchain import Toolchain
 from tunekit.memory.terms import MemoryTerm
 from tunekit.units import GIB
 
@@ -75,14 +87,48 @@ def test_nvme_needs_a_folder_of_ones_own():
     )
 
 
-def test_what_compiling_needs(monkeypatch, tmp_path):
-    monkeypatch.setattr(module.shutil, "which", lambda name: None)
-    monkeypatch.setattr(module, "_header_exists", lambda name: False)
-    assert build_fault((), make_caller()) is None
-    fault = build_fault(("cpu_adam", "async_io"), make_caller())
-    assert "a C++ compiler (apt install g++)" in fault
-    assert "libaio.h (apt install libaio-dev)" in fault
-    assert "libaio" not in build_fault(("cpu_adam",), make_caller())
+def test_compiling_is_looked_into_only_where_something_is_to_be_built(monkeypatch):
+    bare = Toolchain(compiler=None, standard="c++20", ninja="/usr/bin/ninja")
+    monkeypatch.setattr(module, "read_toolchain", lambda caller: bare)
+    assert build_fault((), make_caller(), on_cards=False) is None
+    assert "there is no C++ compiler; apt install g++." in build_fault(("cpu_adam",), make_caller(), on_cards=False)
+
+
+def test_flash_attention_needs_its_package(monkeypatch):
+    flash = make_plan(DUAL_4090, attention="flash_attention_2")
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    assert attention_fault(make_plan(DUAL_4090)) is None
+    assert "pip install flash-attn" in attention_fault(flash)
+    monkeypatch.setattr(module, "find_spec", lambda name: object())
+    assert attention_fault(flash) is None
+
+
+def test_a_torch_without_cuda_is_a_fault_where_cards_train(monkeypatch):
+    caller = make_caller(versions={"torch": "2.13.0+cpu", "deepspeed": "0.19.8"})
+    monkeypatch.setattr(module, "torch_cuda", lambda: None)
+    assert version_faults_here(make_plan(), caller) == ()
+    assert "built without CUDA" in version_faults_here(make_plan(DUAL_4090), caller)[0]
+    monkeypatch.setattr(module, "torch_cuda", lambda: "12.8")
+    assert version_faults_here(make_plan(DUAL_4090), caller) == ()
+    assert (
+        "deepspeed 0.19.2 is older"
+        in version_faults_here(make_plan(), make_caller(versions={"deepspeed": "0.19.2"}))[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "cuda"),
+    [("cuda: Optional[str] = None\nhip: Optional[str] = None\n", None), ("cuda: Optional[str] = '12.8'\n", "12.8")],
+)
+def test_what_torch_is_built_for_is_read_without_importing_it(monkeypatch, tmp_path, text, cuda):
+    (tmp_path / "version.py").write_text(f"__version__ = '2.13.0'\n{text}")
+    monkeypatch.setattr(module, "find_spec", lambda name: SimpleNamespace(origin=str(tmp_path / "__init__.py")))
+    assert torch_cuda() == cuda
+
+
+def test_no_torch_is_built_for_nothing(monkeypatch):
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    assert torch_cuda() is None
 
 
 def test_ops_are_looked_for_in_the_folder_of_the_environment(tmp_path):
@@ -134,7 +180,8 @@ def test_the_machine_is_passed_through(tmp_path):
 
 def test_wandb_is_a_package_too(monkeypatch, tmp_path):
     plan = make_plan(recipe=make_recipe(tracking=["wandb"]))
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "wandb" else object())
+    monkeypatch.setattr(module, "missing_modules", lambda: ())
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
     found = gather_facts(plan, run_dir=RunDir(tmp_path), caller=make_caller(), machine=Machine(hardware=CPU_BOX))
     assert found.missing_modules == ("wandb",)
 

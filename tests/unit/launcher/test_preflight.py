@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.plans import CPU_BOX, DUAL_4090, make_plan
+from tests.plans import CPU_BOX, DUAL_4090, HOST, make_plan
 from tunekit.errors import MissingError, UsageError
 from tunekit.launcher.preflight import (
     Facts,
@@ -16,8 +16,9 @@ from tunekit.launcher.preflight import (
     find_faults,
     is_for_another_machine,
     refuse,
+    shared_memory_needed,
 )
-from tunekit.units import GIB
+from tunekit.units import GIB, MIB
 
 HERE = Machine(hardware=CPU_BOX)
 BOX = Machine(hardware=DUAL_4090, gpu_free_bytes={0: 23 * GIB, 1: 23 * GIB})
@@ -51,13 +52,20 @@ def test_a_full_card_is_named():
     busy = replace(BOX, gpu_free_bytes={2: 23 * GIB, 3: 5 * GIB})
     found = texts(make_plan(DUAL_4090, device_bytes=20 * GIB), machine=busy)
     assert found == [
-        "GPU 3 has 5.0 GiB free, the plan needs 20.0 GiB: another program holds the rest (nvidia-smi shows which)."
+        "GPU 3 has 5.0 GiB free, the plan needs 20.0 GiB: another program holds the rest; "
+        "end it (nvidia-smi shows which)."
     ]
 
 
-def test_small_shared_memory_matters_to_several_cards_only():
-    assert "--shm-size=16g" in texts(make_plan(DUAL_4090), machine=BOX, shm_free_bytes=64 * 2**20)[0]
-    assert texts(make_plan(), shm_free_bytes=0) == []
+def test_small_shared_memory_matters_to_several_processes_only():
+    (text,) = texts(make_plan(DUAL_4090), machine=BOX, shm_free_bytes=64 * MIB)
+    assert text.startswith("/dev/shm has 64 MiB free, 2 processes need 1.0 GiB to exchange tensors; ")
+    assert text.endswith("--shm-size=16g.")
+    assert "need 132 MiB" in texts(make_plan(), shm_free_bytes=64 * MIB)[0]
+    assert texts(make_plan(), shm_free_bytes=132 * MIB) == []
+    alone = replace(CPU_BOX, cpu_processes=1)
+    assert texts(make_plan(alone), machine=replace(HERE, hardware=alone), shm_free_bytes=0) == []
+    assert shared_memory_needed(make_plan(alone)) == 0
 
 
 def test_missing_packages():
@@ -97,18 +105,56 @@ def test_all_faults_at_once_and_usage_decides_the_exit_code():
         check(make_plan(), replace(facts, output_fault=None))
 
 
-@pytest.mark.parametrize("name", ["nvme_fault", "build_fault", "port_fault", "output_fault"])
-def test_gathered_faults_are_passed_on(name):
-    assert texts(make_plan(), **{name: "the reason"}) == ["the reason"]
+@pytest.mark.parametrize(
+    ("name", "check_name"),
+    [
+        ("nvme_fault", "nvme"),
+        ("build_fault", "compiler"),
+        ("port_fault", "rendezvous"),
+        ("output_fault", "output"),
+        ("attention_fault", "flash_attention"),
+    ],
+)
+def test_gathered_faults_are_passed_on(name, check_name):
+    (fault,) = find_faults(make_plan(), Facts(machine=HERE, **{name: "the reason"}))
+    assert (fault.text, fault.check) == ("the reason", check_name)
 
 
-@pytest.mark.parametrize("name", ["data_faults", "cache_faults"])
-def test_gathered_lists_are_passed_on(name):
-    assert texts(make_plan(), **{name: ("one", "two")}) == ["one", "two"]
+@pytest.mark.parametrize(
+    ("name", "check_name"), [("data_faults", "data"), ("cache_faults", "disks"), ("version_faults", "versions")]
+)
+def test_gathered_lists_are_passed_on(name, check_name):
+    found = list(find_faults(make_plan(), Facts(machine=HERE, **{name: ("one", "two")})))
+    assert [(fault.text, fault.check) for fault in found] == [("one", check_name), ("two", check_name)]
+
+
+def test_a_fault_ends_with_what_to_type():
+    fault = Fault(kind="missing", check="ram", text="too little; too much else; end what holds it.")
+    assert (fault.found, fault.cure) == ("too little; too much else", "end what holds it")
+    assert (replace(fault, text="no way out").found, replace(fault, text="no way out").cure) == ("no way out", "")
+    several = replace(fault, text="line 1: bad\nline 2: bad; nothing was started.")
+    assert (several.found, several.cure) == (several.text, "")
+
+
+@pytest.mark.parametrize(
+    ("plan", "facts"),
+    [
+        (make_plan(DUAL_4090), {}),
+        (make_plan(DUAL_4090, device_bytes=20 * GIB), {"machine": replace(BOX, gpu_free_bytes={0: 0, 1: 0})}),
+        (make_plan(), {"missing_modules": ("trl",)}),
+        (make_plan(), {"shm_free_bytes": 0}),
+        (make_plan(), {"needs": (Need(what="model", setting="HF_HOME", mount=OUTPUT, bytes=99 * GIB),)}),
+        (make_plan(), {"machine": replace(HERE, hardware=replace(CPU_BOX, host=replace(HOST, usable_ram_bytes=0)))}),
+    ],
+)
+def test_every_fault_says_what_to_do(plan, facts):
+    found = list(find_faults(plan, Facts(machine=facts.pop("machine", HERE), **facts)))
+    assert found
+    assert all(fault.cure for fault in found)
 
 
 def test_hidden_cards_are_told_in_the_place_of_missing_ones():
-    hidden = Fault(kind="missing", text="CUDA_VISIBLE_DEVICES shows one")
+    hidden = Fault(kind="missing", check="visible_devices", text="CUDA_VISIBLE_DEVICES shows one")
     assert texts(make_plan(DUAL_4090), devices_fault=hidden) == ["CUDA_VISIBLE_DEVICES shows one"]
 
 

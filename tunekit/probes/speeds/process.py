@@ -24,6 +24,8 @@ def run_measurement(
     parser.add_argument("--free-bytes", type=int, default=2**28)
     parser.add_argument("--folder", type=Path, default=Path())
     parser.add_argument("--adam-op", default="")
+    parser.add_argument("--plan", type=Path, default=Path())
+    parser.add_argument("--ops", default="")
     given = vars(parser.parse_args(argv))
     name, result = given.pop("name"), given.pop("result")
     try:

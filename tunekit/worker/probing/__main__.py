@@ -9,7 +9,9 @@ from importlib import import_module
 from tunekit.hardware.probing import Options, Result
 from tunekit.probes.speeds.process import run_measurement
 
-NAMES = ("adam", "collectives", "copies", "matmul", "rank")
+NAMES = (
+    "adam", "collectives", "copies", "cuda", "flash_attention", "four_bit", "matmul", "ops", "pinned", "rank", "rows",
+)  # fmt: skip
 
 
 def main() -> int:

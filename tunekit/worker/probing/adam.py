@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.machinery import ExtensionFileLoader
-from importlib.util import module_from_spec, spec_from_loader
-from typing import Any
+from pathlib import Path
 
 import torch
 
 from tunekit.hardware.probing import Options, Result
 from tunekit.units import MIB
+from tunekit.worker.probing.ops import load_library
 from tunekit.worker.probing.timing import seconds_per_call
 
 MOST, LEAST = 64 * MIB, MIB
@@ -44,11 +43,7 @@ def deepspeed_step(library: str) -> Callable[[torch.Tensor], Callable[[], object
 
     The arguments are those of `deepspeed/ops/adam/cpu_adam.py`, 0.19.8.
     """
-    loader = ExtensionFileLoader("cpu_adam", library)
-    spec = spec_from_loader("cpu_adam", loader)
-    assert spec is not None
-    op: Any = module_from_spec(spec)
-    loader.exec_module(op)
+    op = load_library(Path(library))
     op.create_adam(0, 1e-3, 0.9, 0.999, 1e-8, 0.0, True, False)
 
     def make(weights: torch.Tensor) -> Callable[[], object]:
