@@ -7,6 +7,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from tunekit.backends.processes import POLL_SECONDS, ProcessRecord, kill_processes, record_process
 from tunekit.errors import MissingError, RunFailed, TunekitError
@@ -72,14 +73,19 @@ def describe_work(ops: tuple[str, ...], convert: str | None) -> str:
 
 def preparation_error(run_dir: RunDir, code: int) -> TunekitError:
     """The first cause in the preparation's log, with its cure where one is known."""
-    text = run_dir.prepare_log.read_text(errors="replace")
-    cause = _cause(text) or "\n".join(tail(run_dir.prepare_log, 5)) or f"exit code {code}"
+    cause, cure = cause_and_cure(run_dir.prepare_log, code)
     message = f"preparing the run failed: {cause}\n"
-    cure = next((cure for signature, cure in _CURES if re.search(signature, text)), None)
     where = f"The whole log: {run_dir.prepare_log}"
-    if cure is None:
+    if not cure:
         return RunFailed(f"{message}{where}")
     return MissingError(f"{message}{cure}; then start again.\n{where}")
+
+
+def cause_and_cure(log: Path, code: int | None) -> tuple[str, str]:
+    """The first cause in a builder's log, and its cure; empty where none is known."""
+    text = log.read_text(errors="replace")
+    cause = _cause(text) or "\n".join(tail(log, 5)) or f"exit code {code}"
+    return cause, next((cure for signature, cure in _CURES if re.search(signature, text)), "")
 
 
 def _watch(

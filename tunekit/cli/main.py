@@ -99,6 +99,25 @@ def launch(
 
 
 @app.command(cls=RecipeCommand)
+def doctor(
+    recipe: Annotated[
+        str | None, typer.Argument(help="A recipe, to ask whether it can run here.", metavar="[RECIPE]")
+    ] = None,
+    overrides: Overrides = None,
+    on: OnHardware = None,
+    trust: TrustOption = "both",
+    build_ops: Annotated[
+        bool, typer.Option("--build-ops", help="Compile DeepSpeed's ops that are needed, now and once.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Is this machine ready? Every check with what was found, why it matters and what to type."""
+    from tunekit.cli.doctor import show_doctor
+
+    show_doctor(recipe, overrides or [], on=on, trust=trust, build_ops=build_ops, json=json)
+
+
+@app.command(cls=RecipeCommand)
 def fit(
     model: Annotated[
         str, typer.Argument(help="Hub id, local folder with config.json, or .gguf file.", metavar="MODEL")
