@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tunekit.secrecy import redact_forms
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
@@ -39,6 +41,10 @@ class TunekitError(Exception):
     """Base of every error tunekit raises on purpose; `str(error)` is written for the user."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        # Messages quote what the user typed, and are copied into reports of bugs.
+        super().__init__(redact_forms(message))
 
 
 class UsageError(TunekitError):

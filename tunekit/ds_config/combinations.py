@@ -26,6 +26,9 @@ right. A contract test shows it on the installed release and will fail when that
 ZENFLOW_CURE = "zero.preset=z2_offload; ZenFlow itself needs DeepSpeed 0.17.5 to 0.19.6"
 
 _ZERO = "zero_optimization"
+_TYPES = {"fp16": "fp16", "float16": "fp16", "half": "fp16", "bf16": "bf16", "bfloat16": "bf16"} | {
+    name: "fp32" for name in ("fp32", "float32", "float")
+}
 
 
 def combination_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -35,6 +38,8 @@ def combination_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _stage(zero)
     yield from _offload_and_stage(facts)
     yield from _offload_details(config, facts)
+    yield from _super_offload(zero, facts)
+    yield from _compressed_gathers(zero, facts)
     yield from _precision(config, facts)
     yield from _optimizer(config, facts)
     yield from _reduction(config, facts)
@@ -47,6 +52,9 @@ def _stage(zero: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(key=f"{_ZERO}.stage", found=f"found {stage!r}", allowed="0, 1, 2 or 3")
     if zero.get("legacy_stage1") is True:
         yield Problem(key=f"{_ZERO}.legacy_stage1", found="found true", hint="delete it; the engine refuses it")
+    if zero.get("elastic_checkpoint") is True and stage == 3:
+        hint = "delete it; `tunekit resume` goes on with another number of GPUs by DeepSpeed's universal checkpoint"
+        yield Problem(key=f"{_ZERO}.elastic_checkpoint", found="stage 3 no longer supports it", hint=hint)
 
 
 def _offload_and_stage(facts: PresetFacts) -> Iterator[Problem]:
@@ -92,6 +100,28 @@ def _offload_details(config: Mapping[str, Any], facts: PresetFacts) -> Iterator[
         yield Problem(key=f"{_ZERO}.zero_quantized_nontrainable_weights", found="not safe with bf16 weights", hint=hint)
 
 
+def _super_offload(zero: Mapping[str, Any], facts: PresetFacts) -> Iterator[Problem]:
+    """`runtime/superoffload/superoffload_stage3.py`; chosen in `engine.py` under stage 3 only."""
+    if _section(zero, "offload_optimizer").get("super_offload") is not True:
+        return
+    if facts.stage != 3:
+        yield _needs_three("offload_optimizer.super_offload", f"ignored under stage {facts.stage}", "delete it")
+    elif facts.offload_optimizer != "cpu":
+        key, found = "offload_optimizer.super_offload", f"SuperOffload with device {facts.offload_optimizer}"
+        yield Problem(key=f"{_ZERO}.{key}", found=found, allowed='"device": "cpu"', hint="or delete super_offload")
+
+
+def _compressed_gathers(zero: Mapping[str, Any], facts: PresetFacts) -> Iterator[Problem]:
+    """ZeRO++ is read by stage 3 alone (`engine.py`, `_configure_zero_optimizer`)."""
+    if facts.stage == 3:
+        return
+    for name in ("zero_quantized_weights", "zero_quantized_gradients"):
+        if zero.get(name) is True:
+            yield _needs_three(name, f"ignored under stage {facts.stage}", "delete it")
+    if _above(zero.get("zero_hpz_partition_size"), 1):
+        yield _needs_three("zero_hpz_partition_size", f"ignored under stage {facts.stage}", "delete it")
+
+
 def _precision(config: Mapping[str, Any], facts: PresetFacts) -> Iterator[Problem]:
     bf16, fp16 = _section(config, "bf16"), _section(config, "fp16")
     if bf16.get("enabled") is True and fp16.get("enabled") is True:
@@ -104,10 +134,37 @@ def _precision(config: Mapping[str, Any], facts: PresetFacts) -> Iterator[Proble
         yield Problem(key="bf16.bf16_master_weights_and_grads", found="found under stage 0", allowed="stages 1 to 3")
     if (master or facts.bf16_states) and bf16.get("enabled") is not True:
         yield Problem(key="bf16.enabled", found="bf16 states without bf16 training", hint='set "enabled": true')
+    yield from _fp16_master(fp16, facts)
+    yield from _data_types(config, facts, bf16=bf16.get("enabled") is True, fp16=fp16.get("enabled") is True)
     if master and not facts.bf16_states and facts.offload_optimizer == "none":
         hint = 'set "bf16_optimizer_states": true, or offload the optimizer'
         found = "bf16 master weights with fp32 states need CPU offload"
         yield Problem(key="bf16.bf16_master_weights_and_grads", found=found, hint=hint)
+
+
+def _fp16_master(fp16: Mapping[str, Any], facts: PresetFacts) -> Iterator[Problem]:
+    """Stage 1 to 3 (`runtime/config.py`), and CPU Adam exactly (`stage_1_and_2.py`, `stage3.py`)."""
+    if fp16.get("fp16_master_weights_and_grads") is True and (not facts.stage or facts.offload_optimizer == "none"):
+        found = f"found true under stage {facts.stage} with offload_optimizer {facts.offload_optimizer}"
+        allowed = "stages 1 to 3 with an offloaded AdamW"
+        yield Problem(key="fp16.fp16_master_weights_and_grads", found=found, allowed=allowed, hint="delete it")
+
+
+def _data_types(config: Mapping[str, Any], facts: PresetFacts, *, bf16: bool, fp16: bool) -> Iterator[Problem]:
+    """Types that the engine holds against the enabled mode (`engine.py`, `_do_optimizer_sanity_check`)."""
+    mode = "bf16" if bf16 else "fp16" if fp16 else None
+    types = _section(config, "data_types")
+    weights, sums = _TYPES.get(str(types.get("param_dtype"))), _TYPES.get(str(types.get("grad_accum_dtype")))
+    if mode and weights and weights != mode:
+        hint = "delete it; train.precision says the type"
+        yield Problem(key="data_types.param_dtype", found=f"found {weights}, but {mode} is enabled", hint=hint)
+    if mode and sums and sums != mode and facts.stage == 0:
+        found = f"{sums} under stage 0 with {mode} weights, which the engine refuses"
+        yield Problem(key="data_types.grad_accum_dtype", found=found, allowed="stages 1 to 3", hint="delete it")
+    if mode and _section(config, "torch_autocast").get("enabled") is True:
+        found, allowed = f"autocast beside {mode} weights", "one way to compute in 16 bits"
+        hint = "delete it; train.precision says the type"
+        yield Problem(key="torch_autocast.enabled", found=found, allowed=allowed, hint=hint)
 
 
 def _optimizer(config: Mapping[str, Any], facts: PresetFacts) -> Iterator[Problem]:
@@ -123,6 +180,11 @@ def _optimizer(config: Mapping[str, Any], facts: PresetFacts) -> Iterator[Proble
         yield Problem(key="optimizer.type", found=found, allowed="AdamW, Adam, Lion or Adagrad with offload_optimizer")
     if params.get("torch_adam") is True:
         yield Problem(key="optimizer.params.torch_adam", found="torch's Adam with offload_optimizer", hint="delete it")
+    if params.get("amsgrad") is True:
+        yield Problem(key="optimizer.params.amsgrad", found="CPU Adam has no AMSGrad", hint="delete it")
+    if kind not in ("", "adam", "adamw") and facts.offload_ratio < 1:
+        found = f"a ratio of {facts.offload_ratio:g} with {block['type']}"
+        yield Problem(key="optimizer.type", found=found, allowed="AdamW: a share is stepped by Adam on the card")
     if facts.bf16_states and not kind:
         # accelerate's swap to DeepSpeedCPUAdam does not ask for bf16 moments, and the engine then asserts.
         hint = 'add "optimizer": {"type": "AdamW", "params": {"lr": ...}}'
@@ -154,6 +216,10 @@ def _without_effect(config: Mapping[str, Any]) -> Iterator[Problem]:
         found = "models of transformers never call DeepSpeed's checkpointing"
         hint = "delete it and set train.activation_checkpointing"
         yield Problem(key="activation_checkpointing", found=found, hint=hint)
+
+
+def _above(value: Any, limit: int) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > limit
 
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:

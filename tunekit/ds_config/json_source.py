@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tunekit.errors import Problem, RecipeError, UsageError
+from tunekit.limits import DEEPEST, TEXT_BYTES, TooLarge, read_text
 
-_DEEPEST = 50
 _LONGEST_NUMBER = 300
 """Digits of a whole number that is still read; a float ends at 1.8e308."""
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
@@ -48,8 +48,8 @@ def read_json_source(path: Path, *, name: str) -> JsonSource:
     (Python reads them, JSON has none), and for anything but an object.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path, most=TEXT_BYTES)
+    except (OSError, UnicodeDecodeError, TooLarge) as error:
         raise UsageError(f"{name}: cannot be read ({error}); it must be a UTF-8 JSON file.") from None
     try:
         content = json.loads(text, parse_constant=_NoNumber, parse_float=_float, parse_int=_int)
@@ -81,7 +81,7 @@ def _int(text: str) -> int | _NoNumber:
 
 def _no_numbers(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, _NoNumber]]:
     """Every number that is none, under its dotted key; elements of lists are numbered."""
-    if len(path) > _DEEPEST:
+    if len(path) > DEEPEST:
         raise RecursionError
     if isinstance(value, _NoNumber):
         yield ".".join(path), value

@@ -23,6 +23,9 @@ _NOT_OURS: Mapping[str, str] = {
     "data_parallel_size": "delete it; there is one process per GPU",
     "hybrid_engine": "delete it; it serves generation while training",
     "autotuning": "delete it; tunekit plans instead of trying",
+    "compile": "delete it; DeepCompile waits for engine.compile(), which the Trainer never calls",
+    "data_efficiency": "delete it; DeepSpeed's data loader is not used, tunekit.worker.data reads the rows",
+    "weight_quantization": "delete it; for a small frozen base set method.kind=qlora",
 }
 _OPTIMIZERS = ("adamw", "adam", "lion", "sgd")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tunekit.errors import UsageError
 from tunekit.hardware.profile_file import hardware_from_yaml
 from tunekit.hardware.spec import Hardware
+from tunekit.limits import TEXT_BYTES, TooLarge, read_text
 
 _FOLDER = Path(__file__).with_name("profiles")
 LOCAL = "local"
@@ -53,8 +54,8 @@ def _shipped(name: str) -> Hardware:
 
 def _from_file(path: Path, given: str) -> Hardware:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path, most=TEXT_BYTES)
+    except (OSError, UnicodeDecodeError, TooLarge) as error:
         raise UsageError(f"{given}: cannot be read ({error}); it must be a YAML file in UTF-8.") from None
     return hardware_from_yaml(text, name=path.stem, file=given)
 

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from tunekit.errors import Problem, RecipeError
+from tunekit.limits import TooLarge, check_tree, of_yaml_node
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -32,6 +33,8 @@ def read_yaml_lines(text: str, *, file: str) -> YamlLines:
     """Read one mapping; RecipeError for text that is no YAML, no mapping, or has a key twice."""
     try:
         node = yaml.compose(text, Loader=_Loader)
+        if node is not None:
+            check_tree(node, of_yaml_node)
         content = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -40,6 +43,8 @@ def read_yaml_lines(text: str, *, file: str) -> YamlLines:
         raise _fault(where, f"this is not YAML: {error.problem or error.context}", hint, file) from None
     except yaml.YAMLError as error:
         raise _fault(file, f"this is not YAML: {str(error).splitlines()[0]}", "save it as UTF-8 text", file) from None
+    except (TooLarge, RecursionError) as error:
+        raise _fault(file, f"found {error}", "a profile is three levels deep", file) from None
     if not isinstance(node, yaml.MappingNode) or not isinstance(content, dict):
         raise _fault(file, "found no `key: value` lines", "tunekit hardware show dual_rtx4090 has an example", file)
     entries = tuple(_entries(node, ""))

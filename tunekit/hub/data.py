@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tunekit.errors import MissingError, UsageError
 from tunekit.hub import remote
+from tunekit.hub.archives import check_archives
 from tunekit.hub.cache import snapshot
 from tunekit.hub.choice import DATA_ENDS, data_files
 from tunekit.hub.paths import check_hub_id, looks_local, missing_path
@@ -34,15 +35,21 @@ def fetch_data(path: str, name: str | None = None, revision: str | None = None) 
     if here is not None:
         return str(_nonempty(here))
     repository = Repository(hub=hub_here(), name=path, revision=revision, kind="dataset")
+    folder = _folder(repository, name)
+    check_archives(folder)
+    return str(folder)
+
+
+def _folder(repository: Repository, name: str | None) -> Path:
     try:
-        return str(_download(repository, name))
+        return _download(repository, name)
     except Unreachable as error:
         cached = _cached(repository, name)
         if cached is None:
             raise MissingError(
                 f"{error} Set data.path to a file or folder here, or try again with a network."
             ) from error
-        return str(cached)
+        return cached
 
 
 def check_data_path(path: str, *, key: str = _KEY) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tunekit.errors import UsageError
 from tunekit.hub.paths import listing
+from tunekit.limits import CONFIG_BYTES, HEADER_BYTES, INDEX_BYTES, check_tree, of_values, read_text
 from tunekit.units import format_bytes
 
 _INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -21,8 +22,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UsageError(_without_config(folder))
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        config = json.loads(read_text(path, most=CONFIG_BYTES))
+        check_tree(config, of_values, most=CONFIG_BYTES)
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read as JSON: {error}. Fetch it again.") from error
     if not isinstance(config, dict):
         raise UsageError(f"{path} holds no mapping of keys; it is not a model's config.json.")
@@ -39,6 +41,8 @@ def fault_of(folder: Path) -> str | None:
         return f"{index} is damaged: it names no weight files. Fetch it again"
     if not files:
         return f"{folder} has no weights (model.safetensors or pytorch_model.bin); found: {listing(folder)}"
+    if any(map(_leads_outside, files)):
+        return f"{index} is not to be trusted: it names weight files outside its folder. Fetch it again"
     missing = [name for name in files if not (folder / name).is_file()]
     if missing:
         return f"{folder} lacks {len(missing)} of {len(files)} weight files: {', '.join(sorted(missing)[:5])}"
@@ -50,8 +54,8 @@ def fault_of(folder: Path) -> str | None:
 def _mapping(path: Path) -> dict[str, Any]:
     """A JSON mapping; empty where the file is damaged."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(read_text(path, most=INDEX_BYTES))
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -72,7 +76,13 @@ def _weight_files(folder: Path, index: Path | None) -> tuple[str, ...]:
     if index is None:
         return tuple(name for name in _SINGLE_FILES if (folder / name).is_file())[:1]
     files = _mapping(index).get("weight_map")
-    return tuple(sorted(set(files.values()))) if isinstance(files, dict) else ()
+    named = files.values() if isinstance(files, dict) else ()
+    return tuple(sorted({name if isinstance(name, str) else "/" for name in named}))
+
+
+def _leads_outside(name: str) -> bool:
+    """Whether an index names anything but a file beside it."""
+    return name in ("", ".", "..") or any(letter in name for letter in "/\\\0")
 
 
 def _cut_off(path: Path) -> str | None:
@@ -82,13 +92,15 @@ def _cut_off(path: Path) -> str | None:
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        header = file.read(min(length, size))
+        header = file.read(min(length, size, HEADER_BYTES + 1))
     try:
+        if length > HEADER_BYTES:
+            raise ValueError(f"a header of {length:,} bytes")
         tensors = json.loads(header)
-        end = max((entry["data_offsets"][1] for name, entry in tensors.items() if name != "__metadata__"), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        ends = (entry["data_offsets"][1] for name, entry in tensors.items() if name != "__metadata__")
+        needed = 8 + length + int(max(ends, default=0))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return f"{path} is damaged: its header cannot be read. Fetch it again"
-    needed = 8 + length + int(end)
     if size == needed:
         return None
     return f"{path} is cut off: it has {format_bytes(size)} and should have {format_bytes(needed)}. Fetch it again"

@@ -41,6 +41,15 @@ _BLOCKS: Mapping[int, tuple[int, int]] = MappingProxyType(
 """ggml type to (elements, bytes) of a block: F32 F16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K BF16."""
 
 
+MOST_KEYS = 10_000
+MOST_TENSORS = 1_000_000
+MOST_SIDES = 8
+MOST_TEXTS = 4_000_000
+"""Texts in all arrays together; the largest vocabulary with its merges has one million."""
+LONGEST_TEXT = 16 * 2**20
+"""Far above any honest file: a header of made-up counts is refused, not counted through for hours."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GgufTensor:
     """One tensor in the file; `shape` in the file's order, the innermost side first."""
@@ -85,10 +94,11 @@ def read_gguf_header(path: Path) -> GgufHeader:
 class _Reader:
     def __init__(self, data: mmap.mmap, path: Path) -> None:
         self.data, self.path, self.position = data, path, 0
+        self.texts = 0
 
     def header(self) -> GgufHeader:
         self._check_start()
-        num_tensors, num_keys = self._number("<Q"), self._number("<Q")
+        num_tensors, num_keys = self._count("<Q", MOST_TENSORS), self._count("<Q", MOST_KEYS)
         metadata = {self._string(): self._value(self._number("<I")) for _ in range(num_keys)}
         tensors = tuple(self._tensor() for _ in range(num_tensors))
         self._check_end(tensors, int(metadata.get("general.alignment", 32)))
@@ -117,8 +127,14 @@ class _Reader:
         self.position += struct.calcsize(layout)
         return value
 
+    def _count(self, layout: str, most: int) -> int:
+        count = int(self._number(layout))
+        if count > most:
+            raise ValueError(f"{count:,} where no file has more than {most:,}")
+        return count
+
     def _bytes(self) -> bytes:
-        length = self._number("<Q")
+        length = self._count("<Q", LONGEST_TEXT)
         start, self.position = self.position, self.position + length
         if self.position > len(self.data):
             raise ValueError("a string goes past the end of the file")
@@ -139,6 +155,9 @@ class _Reader:
         if kind in _NUMBERS:
             self.position += int(length) * struct.calcsize(_NUMBERS[kind])
         else:
+            self.texts += length
+            if self.texts > MOST_TEXTS:
+                raise ValueError(f"more than {MOST_TEXTS:,} texts in arrays")
             for _ in range(length):
                 self._skip(kind)
         return int(length)
@@ -151,6 +170,6 @@ class _Reader:
         self.position += 8 + length
 
     def _tensor(self) -> GgufTensor:
-        name, sides = self._string(), self._number("<I")
+        name, sides = self._string(), self._count("<I", MOST_SIDES)
         shape = tuple(self._number("<Q") for _ in range(sides))
         return GgufTensor(name=name, shape=shape, kind=self._number("<I"), offset=self._number("<Q"))

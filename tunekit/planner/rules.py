@@ -14,6 +14,7 @@ from tunekit.ds_config.combinations import ZENFLOW_CURE, ZENFLOW_FAULT
 from tunekit.errors import Problem
 from tunekit.hardware.spec import Hardware
 from tunekit.model_shape.shape import ModelShape
+from tunekit.planner.json_rules import JSON_RULES
 from tunekit.recipe.job import Job
 from tunekit.recipe.schema import Recipe
 
@@ -146,6 +147,13 @@ def optimizer_of_the_host(_recipe: Recipe, job: Job, _shape: ModelShape, _hardwa
             allowed="adamw or lion when the optimizer is offloaded",
             hint="write train.optimizer=adamw, or a preset without optimizer offload",
         )
+    elif zero.offload_ratio < 1 and job.optimizer != "adamw":
+        yield Problem(
+            key="train.optimizer",
+            found=f"{job.optimizer} with offload_ratio {zero.offload_ratio:g} ({zero.preset})",
+            allowed="adamw: the share that stays on the cards is stepped by AdamW",
+            hint="write train.optimizer=adamw, or zero.offload_ratio=1",
+        )
     elif zero.bf16_states and job.optimizer != "adamw":
         yield Problem(
             key="train.optimizer",
@@ -210,4 +218,5 @@ RULES: tuple[Rule, ...] = (
     bf16_states_need_bf16,
     optimizer_of_the_host,
     paged_optimizer_needs_cuda,
+    *JSON_RULES,
 )

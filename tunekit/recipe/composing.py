@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tunekit.errors import Problem, RecipeError
+from tunekit.limits import DEEPEST
 from tunekit.recipe.finding import find_base
 from tunekit.recipe.interpolation import resolve
 from tunekit.recipe.keys import sections
@@ -159,10 +160,16 @@ def _paths(value: Any, path: KeyPath) -> Iterator[KeyPath]:
         yield from _paths(inner, (*path, str(key)))
 
 
-def plain(value: Any) -> Any:
-    """Mappings as dicts with text keys, sequences as lists, all else as text: what a YAML file would hold."""
+def plain(value: Any, depth: int = 0) -> Any:
+    """Mappings as dicts with text keys, sequences as lists, all else as text: what a YAML file would hold.
+
+    RecipeError: nested too deep, for example in itself.
+    """
+    if depth > DEEPEST:
+        found = f"found sections or lists inside each other more than {DEEPEST} deep"
+        raise RecipeError([Problem(key="", where="the mapping", found=found)])
     if isinstance(value, Mapping):
-        return {str(key): plain(inner) for key, inner in value.items()}
+        return {str(key): plain(inner, depth + 1) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(inner) for inner in value]
+        return [plain(inner, depth + 1) for inner in value]
     return value if type(value) in (str, int, float, bool, type(None)) else str(value)

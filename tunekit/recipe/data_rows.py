@@ -42,6 +42,10 @@ def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
         ) from error
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    except RecursionError:
+        raise UsageError(f"{path}: holds lists or objects inside each other, too deep to read") from None
+    except (ValueError, csv.Error) as error:  # a whole number of thousands of digits, a NUL in a CSV file
+        raise UsageError(f"{path}: cannot be read: {error}") from error
 
 
 def data_files(folder: Path, split: str = "train") -> tuple[Path, ...]:
@@ -138,7 +142,7 @@ def _is_whole(line: str) -> bool:
     """True where a line is an object by itself and holds no list of rows."""
     try:
         return not isinstance(json.loads(line).get("data"), list)
-    except json.JSONDecodeError:
+    except ValueError:
         return False
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunekit.errors import Problem, RecipeError, UsageError
+from tunekit.limits import TEXT_BYTES, TooLarge, read_text
 from tunekit.recipe.keys import nearest_name
 from tunekit.recipe.shipped import existing_path, shipped_names, shipped_path
 
@@ -75,7 +76,9 @@ def _base_file(entry: str, beside: Path | None) -> RecipeFile | None:
 
 def _read(path: Path, *, name: str) -> RecipeFile:
     try:
-        return RecipeFile(text=path.read_text(encoding="utf-8-sig"), name=name, path=path)
+        return RecipeFile(text=read_text(path, most=TEXT_BYTES, encoding="utf-8-sig"), name=name, path=path)
+    except TooLarge as error:
+        raise UsageError(f"{name} is no recipe: {error}.") from None
     except UnicodeDecodeError as error:
         raise UsageError(f"{name} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from None
     except OSError as error:

@@ -9,8 +9,9 @@ from typing import Any
 import yaml
 
 from tunekit.errors import Problem
+from tunekit.limits import DEEPEST
 from tunekit.recipe.keys import all_keys
-from tunekit.recipe.source_map import KeyPath, RecipeLoader
+from tunekit.recipe.source_map import KeyPath, read_value
 
 COMMAND_LINE = "command line"
 
@@ -35,12 +36,12 @@ def parse_overrides(words: Sequence[str]) -> tuple[tuple[Override, ...], tuple[P
     problems = []
     for word in words:
         read = _parse(word)
-        if isinstance(read, Override) and overrides.get(read.path, read).value != read.value:
-            problems.append(_given_twice(overrides[read.path], read))
-        elif isinstance(read, Override):
-            overrides[read.path] = read
-        else:
+        if not isinstance(read, Override):
             problems.append(read)
+        elif read.path in overrides and not _alike(overrides[read.path], read):
+            problems.append(_given_twice(overrides[read.path], read))
+        else:
+            overrides[read.path] = read
     return tuple(overrides.values()), tuple(problems)
 
 
@@ -53,6 +54,8 @@ def _parse(word: str) -> Override | Problem:
         return _malformed(word, "keys carry no sign in front", word.lstrip("+-~"))
     if not all(part and part == part.strip() for part in path):
         return _malformed(word, "the key has an empty part or a space", "train.max_steps=10")
+    if len(path) > DEEPEST:
+        return _malformed(f"{word[:60]}…", "the key has too many parts", "train.max_steps=10")
     if path == ("base",):
         return Problem(
             key="base", where=COMMAND_LINE, found="found on the command line", allowed="allowed: base: in the file only"
@@ -69,7 +72,12 @@ def _value(key: str, raw: str) -> Any:
     starts = ("'", '"', "[") if known and known.kind == "text or texts" else ("'", '"')
     if known and known.takes_text and raw not in ("", "null", "~") and not raw.startswith(starts):
         return raw
-    return yaml.load(raw, Loader=RecipeLoader)  # noqa: S506 - a SafeLoader
+    return read_value(raw)
+
+
+def _alike(first: Override, second: Override) -> bool:
+    # `.nan` is typed twice like any other value, and is not equal to itself.
+    return first.raw == second.raw or bool(first.value == second.value)
 
 
 def _malformed(word: str, why: str, instead: str) -> Problem:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from tunekit.errors import Problem, RecipeError
+from tunekit.limits import TooLarge, check_tree, of_yaml_node
 
 KeyPath = tuple[str, ...]
 
@@ -91,6 +92,22 @@ def read_yaml(text: str, *, file: str, document: int = 0) -> SourceMap:
         ) from None
     except RecursionError:
         raise RecipeError([Problem(key="", where=file, found="found sections nested too deep to read")]) from None
+    except TooLarge as error:
+        hint = "write values out where they belong; a recipe is three levels deep"
+        raise RecipeError([Problem(key="", where=file, found=f"found {error}", hint=hint)]) from None
+
+
+def read_value(text: str) -> Any:
+    """One value as a recipe would hold it. Raises yaml.YAMLError, also for one that is nested too deep or too large."""
+    loader = RecipeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        check_tree(node, of_yaml_node)
+        return loader.construct_document(node)
+    except (TooLarge, RecursionError, ValueError) as error:
+        raise yaml.YAMLError(str(error)) from None
 
 
 def _read(text: str, file: str, document: int) -> SourceMap:
@@ -98,6 +115,7 @@ def _read(text: str, file: str, document: int) -> SourceMap:
     node = loader.get_single_node()
     if not isinstance(node, yaml.MappingNode):
         raise RecipeError([_no_mapping(node, file)], source=file)
+    check_tree(node, of_yaml_node)
     walk = _Walk(file, document)
     walk.mapping(node, ())
     content = loader.construct_document(node)

@@ -36,6 +36,18 @@ def keys(config: dict[str, Any]) -> list[str]:
         (zero(5), "zero_optimization.stage"),
         (zero(1, legacy_stage1=True), "zero_optimization.legacy_stage1"),
         (zero(3, compute_grad_norm=False), "zero_optimization.compute_grad_norm"),
+        (zero(3, elastic_checkpoint=True), "zero_optimization.elastic_checkpoint"),
+        (zero(2, zero_quantized_weights=True), "zero_optimization.zero_quantized_weights"),
+        (zero(2, zero_quantized_gradients=True), "zero_optimization.zero_quantized_gradients"),
+        (zero(2, zero_hpz_partition_size=2), "zero_optimization.zero_hpz_partition_size"),
+        (
+            zero(2, offload_optimizer={**CPU, "super_offload": True}),
+            "zero_optimization.offload_optimizer.super_offload",
+        ),
+        (
+            zero(3, offload_optimizer={**NVME, "super_offload": True}),
+            "zero_optimization.offload_optimizer.super_offload",
+        ),
         (
             zero(3, zero_quantized_nontrainable_weights=True),
             "zero_optimization.zero_quantized_nontrainable_weights",
@@ -70,6 +82,27 @@ def test_inside_zero(section: dict[str, Any], key: str) -> None:
             },
             "optimizer.params.torch_adam",
         ),
+        (
+            {
+                "optimizer": {"type": "AdamW", "params": {"amsgrad": True}},
+                "zero_optimization": zero(2, offload_optimizer=CPU),
+            },
+            "optimizer.params.amsgrad",
+        ),
+        (
+            {
+                "optimizer": {"type": "Lion", "params": {}},
+                "zero_optimization": zero(3, offload_optimizer={**CPU, "ratio": 0.5}),
+            },
+            "optimizer.type",
+        ),
+        (
+            {"fp16": {"enabled": True, "fp16_master_weights_and_grads": True}, "zero_optimization": zero(2)},
+            "fp16.fp16_master_weights_and_grads",
+        ),
+        ({"bf16": {"enabled": True}, "data_types": {"param_dtype": "fp16"}}, "data_types.param_dtype"),
+        ({"bf16": {"enabled": True}, "data_types": {"grad_accum_dtype": "fp32"}}, "data_types.grad_accum_dtype"),
+        ({"fp16": {"enabled": True}, "torch_autocast": {"enabled": True}}, "torch_autocast.enabled"),
         ({"gradient_allreduce_op": "sum", "zero_optimization": zero(3)}, "gradient_allreduce_op"),
         ({"prescale_gradients": True, "zero_optimization": zero(2)}, "prescale_gradients"),
         (
@@ -94,6 +127,15 @@ def test_across_sections(config: dict[str, Any], key: str) -> None:
         {"zero_optimization": zero(1, compute_grad_norm=False)},
         {"zero_optimization": zero(3, offload_optimizer=CPU, zenflow={}), "optimizer": ADAMW},
         {"prescale_gradients": True, "zero_optimization": zero(0)},
+        {"bf16": {"enabled": True}, "data_types": {"grad_accum_dtype": "fp32"}, "zero_optimization": zero(2)},
+        {"bf16": {"enabled": True}, "data_types": {"param_dtype": "bf16", "grad_accum_dtype": "bfloat16"}},
+        {"torch_autocast": {"enabled": True}},
+        {"optimizer": {"type": "AdamW", "params": {"amsgrad": True}}},
+        {
+            "fp16": {"enabled": True, "fp16_master_weights_and_grads": True},
+            "zero_optimization": zero(2, offload_optimizer=CPU),
+        },
+        {"zero_optimization": zero(3, zero_hpz_partition_size=2, zero_quantized_weights=True)},
     ],
 )
 def test_what_works_is_left_alone(config: dict[str, Any]) -> None:

@@ -69,3 +69,54 @@ def test_a_config_that_is_no_config(tmp_path: Path, text: str, expected: str) ->
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(UsageError, match=expected):
         read_config(tmp_path)
+
+
+def hostile(folder: Path, weight_map: object) -> str | None:
+    (folder / "config.json").write_text("{}")
+    (folder / "tokenizer.json").write_text("{}")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    return fault_of(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["../x.safetensors", "/etc/x.safetensors", "a/b.safetensors", "..", "", "a\\b", 7, ["x"]]
+)
+def test_an_index_that_names_files_outside_is_not_trusted(tmp_path: Path, name: object) -> None:
+    assert "names weight files outside its folder" in (hostile(tmp_path, {"w": name}) or "")
+
+
+def test_an_index_nested_without_end_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors.index.json").write_text("[" * 100_000)
+    assert "names no weight files" in (fault_of(tmp_path) or "")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        (2**62).to_bytes(8, "little") + bytes(100),
+        (2).to_bytes(8, "little") + b"[]",
+        (100_000).to_bytes(8, "little") + b"[" * 100_000,
+        (50).to_bytes(8, "little") + b'{"a": {"data_offsets": [0, "x"]}}'.ljust(50),
+        (50).to_bytes(8, "little") + b'{"a": {"data_offsets": []}}'.ljust(50),
+    ],
+)
+def test_a_header_of_hostile_content_is_damaged(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(content)
+    assert "its header cannot be read" in (fault_of(tmp_path) or "")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 40 + "1" + "}" * 40, "1" * 5000])
+def test_a_config_nested_without_end_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UsageError, match="cannot be read as JSON"):
+        read_config(tmp_path)
+
+
+def test_a_config_of_gigabytes_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "config.json").open("wb") as file:
+        file.truncate(2**34)
+    with pytest.raises(UsageError, match="17,179,869,184 bytes, and 16,777,216 are read at most"):
+        read_config(tmp_path)

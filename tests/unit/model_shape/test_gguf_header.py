@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -93,3 +94,27 @@ def test_nested_arrays_are_passed_over(write_gguf: Write) -> None:
     body = whole[24:]
     path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 2, 2) + nested + body + bytes(64))
     assert read_gguf_header(path).metadata == {"n": 2, "a": 1}
+
+
+def test_made_up_counts_in_a_large_file_end_at_once(tmp_path: Path) -> None:
+    """A sparse file of zeros: empty names and numbers for ever, unless somebody counts."""
+    path = tmp_path / "m.gguf"
+    texts = struct.pack("<Q", 1) + b"n" + struct.pack("<IIQ", 9, 8, 2**60)
+    long = struct.pack("<Q", 1) + b"n" + struct.pack("<IQ", 8, 2**33)
+    nested = struct.pack("<Q", 1) + b"n" + struct.pack("<IIQ", 9, 9, 2**60)
+    sides = struct.pack("<QI", 0, 2**32 - 1)
+    for keys, tensors, start in (
+        (2**60, 0, b""),
+        (0, 2**60, b""),
+        (1, 0, texts),
+        (1, 0, long),
+        (1, 0, nested),
+        (0, 1, sides),
+    ):
+        with path.open("wb") as file:
+            file.write(b"GGUF" + struct.pack("<IQQ", 3, tensors, keys) + start)
+            file.truncate(2**34)
+        started = time.monotonic()
+        with pytest.raises(UsageError, match="damaged or cut off"):
+            read_gguf_header(path)
+        assert time.monotonic() - started < 2

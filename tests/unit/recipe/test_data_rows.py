@@ -133,3 +133,18 @@ def test_a_comma_that_stands_in_a_name_does_not_win_over_more_semicolons(tmp_pat
     assert [list(row) for _, row in read_rows(path)] == [["id, number", "prompt", "completion"]]
     with pytest.raises(UsageError, match="put quotes around a value that holds a semicolon"):
         list(read_rows(write(tmp_path, "b.csv", "a;b\n1;2;3\n")))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.jsonl", "[" * 100_000),
+        ("a.jsonl", '{"a": ' + "1" * 5000 + "}"),
+        ("a.json", "[" + '{"a":' * 100_000),
+        ("a.json", '[{"a": ' + "1" * 5000 + "}]"),
+        ("a.json", '{"data": ' + "[" * 100_000),
+    ],
+)
+def test_hostile_rows_are_one_clear_error(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(UsageError, match=name):
+        list(read_rows(write(tmp_path, name, text)))

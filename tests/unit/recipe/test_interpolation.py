@@ -88,3 +88,38 @@ def test_what_omegaconf_does_not_know_is_no_circle() -> None:
     assert found == (
         "train.seed: found ${foo:1}: Unsupported interpolation type foo; write ${section.key}, ${oc.env:NAME} or a value"
     )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"a": {"b.c": "${unclosed"}},
+        {"a": {"-0.0": "${.}", "[[1]]": "${unclosed"}},
+        {"${oc.dict.keys:a}": ["${unclosed"]},
+        {"a": {"": "${"}},
+    ],
+)
+def test_keys_of_any_spelling_are_named_and_left_out(content: dict[str, object]) -> None:
+    resolved = resolve(content)
+    assert resolved.faults
+    assert "${" not in str(list(resolved.content.values()))
+
+
+def test_references_that_grow_without_end_are_not_followed() -> None:
+    doubling = {f"k{i}": f"${{k{i + 1}}}${{k{i + 1}}}" for i in range(40)}
+    found = faults({**doubling, "k40": "x"})
+    assert len(found) == 40
+    assert "the references of this recipe grow without end" in found[0]
+    assert faults({f"k{i}": "${x.a} ${x.b}" for i in range(6)} | {"x": {"a": 1, "b": 2}}) == []
+
+
+def test_a_text_that_takes_long_to_read_is_not_read() -> None:
+    assert faults({"a": "${b}" * 2_000, "b": 1})[0].startswith("a: found 8,000 characters with ${…}; at most 4,000")
+
+
+@pytest.mark.parametrize("text", ["${oc.env:HF_TOKEN}", "x ${oc.env: WANDB_API_KEY,none}"])
+def test_a_secret_of_the_environment_is_not_read_into_a_recipe(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "planted-value")
+    (fault,) = faults({"a": text})
+    assert "a recipe is kept in the run directory" in fault
+    assert "planted-value" not in fault

@@ -82,3 +82,17 @@ def test_every_word_is_read_though_one_is_wrong() -> None:
     overrides, problems = parse_overrides(["foo", "train.seed=1", "bar"])
     assert [override.key for override in overrides] == ["train.seed"]
     assert len(problems) == 2
+
+
+def test_what_is_not_equal_to_itself_may_be_typed_twice() -> None:
+    overrides, problems = parse_overrides(["train.seed=.nan", "train.seed=.nan"])
+    assert (len(overrides), problems) == (1, ())
+
+
+@pytest.mark.parametrize(
+    "word", ["train.x=" + "[" * 99, "a=[&a [1], *a, " + "*a," * 30_000 + "]", "x" + ".x" * 99 + "=1"]
+)
+def test_a_word_that_is_too_deep_or_too_much_is_refused(word: str) -> None:
+    overrides, (problem,) = parse_overrides([word])
+    assert overrides == ()
+    assert problem.allowed == "key=value"

@@ -94,7 +94,25 @@ def test_merged_sections_keep_their_places_below_what_is_written_out() -> None:
             "a: \x00\n",
             "r.yaml: found a character that YAML does not allow (unacceptable character #x0000: special characters are not allowed); save the file as plain UTF-8 text",
         ),
-        ("a: &x [*x]\n", "r.yaml: found sections nested too deep to read"),
+        (
+            "a: &x [*x]\n",
+            "r.yaml: found sections or lists inside each other more than 30 deep; write values out where they belong; a recipe is three levels deep",
+        ),
+        (
+            "a: &a [1,1,1,1,1,1,1,1,1]\n"
+            + "".join(
+                f"{x}: &{x} [{','.join([f'*{y}'] * 9)}]\n" for y, x in zip("abcdefghi", "bcdefghij", strict=True)
+            ),
+            "r.yaml: found more than 20,000 values, every alias written out; write values out where they belong; a recipe is three levels deep",
+        ),
+        (
+            "a: &a " + "x" * 100_000 + "\n" + "".join(f"b{i}: *a\n" for i in range(30)),
+            "r.yaml: found more than 20,000 values, every alias written out; write values out where they belong; a recipe is three levels deep",
+        ),
+        (
+            "a: " + "[" * 100 + "]" * 100,
+            "r.yaml: found sections or lists inside each other more than 30 deep; write values out where they belong; a recipe is three levels deep",
+        ),
     ],
 )
 def test_what_cannot_be_read_says_where_and_what_to_do(text: str, message: str) -> None:

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import gzip
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tunekit.errors import UsageError
+from tunekit.hub import archives
+from tunekit.hub.archives import check_archives, gzip_fault, zip_fault
+
+
+def write_zip(path: Path, entries: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_rows_in_archives_are_taken(tmp_path: Path) -> None:
+    write_zip(tmp_path / "a.zip", {"rows/train.jsonl": b'{"text": "x"}\n' * 50})
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(b"".join(b'{"text": "%d"}\n' % i for i in range(5000))))
+    check_archives(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../out.txt", "/etc/cron.d/x", "a/../../x", "..\\..\\x", "C:\\x"])
+def test_a_name_outside_is_refused(tmp_path: Path, name: str) -> None:
+    write_zip(tmp_path / "a.zip", {name: b"x"})
+    with pytest.raises(UsageError, match=r"a\.zip is not unpacked: it holds .*, which lies outside"):
+        check_archives(tmp_path)
+
+
+def test_a_bomb_is_told_from_its_table_of_contents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "SMALL_BYTES", 1000)
+    fault = zip_fault(write_zip(tmp_path / "a.zip", {"zeros": bytes(10**6)}))
+    assert fault is not None
+    assert "says that it unpacks to 977 KiB" in fault
+
+
+def test_too_many_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "MOST_ENTRIES", 2)
+    assert zip_fault(write_zip(tmp_path / "a.zip", {"a": b"", "b": b"", "c": b""})) == "it holds 3 files"
+
+
+def test_a_gzip_bomb_is_told_from_its_first_part(tmp_path: Path) -> None:
+    (tmp_path / "a.gz").write_bytes(gzip.compress(bytes(200 * 2**20), compresslevel=1))
+    fault = gzip_fault(tmp_path / "a.gz")
+    assert fault is not None
+    assert "unpack to 64 MiB" in fault
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.gz"])
+def test_what_is_damaged_is_said_to_be(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"PK\x03\x04 no archive")
+    with pytest.raises(UsageError, match="it is no whole (zip archive|gzip file)"):
+        check_archives(tmp_path)
