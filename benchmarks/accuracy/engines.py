@@ -165,7 +165,7 @@ def scales(case: Case, states: States) -> int:
     """Bytes of scales, which are no parameters and so are whole on every rank; GPTQ's zeros are, in 32-bit words."""
     count = case.inventory.num_quantized
     if states.base == "nf4":
-        return model_states.four_bit_scales(case).device_bytes
+        return model_states.base_scales(case).device_bytes
     if states.base == "gptq":
         rows = sum(4 * each.shape[-1] * each.count for each in case.inventory.quantized)
         grouped = 2 * count // 128 + count // 256 // case.world_size

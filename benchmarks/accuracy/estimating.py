@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from accuracy.engines import engine_terms, method_term
 from accuracy.reserved import OUTSIDE_BYTES, in_other_pools, program_of, reserved_beyond, runs_out
@@ -12,11 +11,11 @@ from tunekit.memory.activations import saved_per_layer
 from tunekit.memory.case import Case, make_case
 from tunekit.memory.estimate import sum_up
 from tunekit.memory.figures import margin
+from tunekit.memory.host import CONDUCTOR_BYTES
 from tunekit.memory.layer_code import widths
 from tunekit.memory.terms import MemoryEstimate, MemoryTerm, Phase
-
-Verdict = Literal["fits", "tight", "rejected"]
-
+from tunekit.planner.plan import Verdict
+from tunekit.planner.verdict import model_demand
 
 OPEN_READING = 0.08
 """What a unit makes that may be 1e9 or 2^30 bytes (7.4 %), or a figure that may be of tensors or of the allocator."""
@@ -55,7 +54,9 @@ def _read(
         phase: Phase = "save" if setting.reading == "steady" else "load"
         size = _at_rest(setting, case, collected, phase=phase) + (setting.outside_bytes or 0)
         return 0.98 * size, size, 1.03 * size
-    low, expected, high = _peak(total)
+    if setting.reading == "host":
+        return _on_host(setting, total)
+    low, expected, high = _peak(setting, total)
     if setting.reading not in ("reserved", "device"):
         return low, expected, high
     usable = min(gpu.memory_bytes for gpu in setting.hardware.gpus)
@@ -90,11 +91,21 @@ def _beyond(setting: Setting, case: Case, peak: float, resting: int, limit: int)
     return reserved_beyond(program_of(setting, case), resting, limit) + in_other_pools(setting, case)
 
 
-def _peak(total: MemoryEstimate) -> tuple[float, float, float]:
-    """Low, expected and high bytes of tensors in the worst phase of training."""
+def _on_host(setting: Setting, total: MemoryEstimate) -> tuple[float, float, float]:
+    """Low, expected and high bytes of the ranks' resident sets in a phase: all of the host but the launcher."""
+    held = [term for term in total.terms if setting.phase in term.phases and term.host_bytes]
+    held = [term for term in held if term.name == "processes" or not setting.at_rest]
+    low, high = sum(term.low * term.host_bytes for term in held), sum(term.high * term.host_bytes for term in held)
+    expected = sum(term.host_bytes for term in held) - CONDUCTOR_BYTES
+    return low - CONDUCTOR_BYTES, expected, (1 + total.allocator_margin) * high - CONDUCTOR_BYTES
+
+
+def _peak(setting: Setting, total: MemoryEstimate) -> tuple[float, float, float]:
+    """Low, expected and high bytes of tensors in the phase that was read, or in the worst phase of training."""
     seen = [term for term in total.terms if term.pooled]
+    phases: tuple[Phase, ...] = (setting.phase,) if setting.phase else ("first forward", "step", "optimizer")
     inside = max(
-        ([term for term in seen if phase in term.phases] for phase in ("first forward", "step", "optimizer")),
+        ([term for term in seen if phase in term.phases] for phase in phases),
         key=lambda held: sum(term.device_bytes for term in held),
     )
     low = sum(term.low * term.device_bytes for term in inside)
@@ -116,13 +127,9 @@ def _at_rest(setting: Setting, case: Case, collected: tuple[MemoryTerm, ...], *,
 
 
 def _verdict(setting: Setting, case: Case, total: MemoryEstimate, collected: tuple[MemoryTerm, ...]) -> Verdict:
-    """As the planner judges; where segments cannot grow, what the replay reserves must have room as well."""
-    place = total.device
-    if place.expected_bytes > place.usable_bytes:
-        return "rejected"
-    if place.high_bytes > place.usable_bytes or _overflows(setting, case, total, collected):
-        return "tight"
-    return "fits"
+    """The planner's own of the card; where segments cannot grow, what the replay reserves must have room as well."""
+    found = model_demand("device", total.device).verdict
+    return "tight" if found == "fits" and _overflows(setting, case, total, collected) else found
 
 
 def _overflows(setting: Setting, case: Case, total: MemoryEstimate, collected: tuple[MemoryTerm, ...]) -> bool:
@@ -130,7 +137,7 @@ def _overflows(setting: Setting, case: Case, total: MemoryEstimate, collected: t
     usable = total.device.usable_bytes
     if setting.expandable or 2 * total.device.expected_bytes < usable:
         return False
-    _, expected, _ = _peak(total)
+    _, expected, _ = _peak(setting, total)
     limit, resting = usable - (setting.outside_bytes or OUTSIDE_BYTES), _resting(setting, case, collected)
     full = expected + _beyond(setting, case, expected, resting, limit) > limit
     return full or runs_out(program_of(setting, case), resting, limit)

@@ -30,6 +30,11 @@ class Result:
         return None if size is None or not measured else size / measured - 1
 
     @property
+    def usable_bytes(self) -> int:
+        """What the planner takes for usable of the row's card."""
+        return min((gpu.usable_bytes for gpu in self.setting.hardware.gpus), default=0)
+
+    @property
     def inside(self) -> bool:
         """Whether what was measured lies in the band."""
         return self.estimate.low <= (self.setting.measured_bytes or 0) <= self.estimate.high
@@ -74,11 +79,29 @@ def figures(results: Sequence[Result]) -> Figures:
     )
 
 
-def peer_figures(results: Sequence[Result], peer: str) -> tuple[int, float | None, float | None]:
-    """Rows a tool says something of, and the median and 90th percentile of its |error|."""
-    errors = [error for each in results if (error := each.error_of(each.peers.get(peer))) is not None]
-    sizes = [abs(error) for error in errors]
-    return len(sizes), _middle(sizes), percentile(sizes, 0.9)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerFigures:
+    """Another tool on the same rows. It has no band: what it says fits on the card, or not."""
+
+    n: int
+    median_error: float | None
+    p90_error: float | None
+    false_fits: float | None
+    false_rejected: float | None
+
+
+def peer_figures(results: Sequence[Result], peer: str) -> PeerFigures:
+    """The figures of a tool on the rows that it says something of."""
+    told = [(each, each.peers.get(peer)) for each in results]
+    sizes = [abs(error) for each, size in told if (error := each.error_of(size)) is not None]
+    fits = [(each.setting.ran, size <= each.usable_bytes) for each, size in told if size is not None]
+    return PeerFigures(
+        n=len(sizes),
+        median_error=_middle(sizes),
+        p90_error=percentile(sizes, 0.9),
+        false_fits=_share(fit for ran, fit in fits if ran is False),
+        false_rejected=_share(not fit for ran, fit in fits if ran is True),
+    )
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:

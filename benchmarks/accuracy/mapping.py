@@ -12,6 +12,7 @@ from accuracy.lengths import mean_length
 from accuracy.litgpt_layer import left_of_last_step, saved_by_litgpt
 from accuracy.machines import machine
 from accuracy.models import as_litgpt_builds, find_shape, with_linear_experts
+from accuracy.own import is_own, map_own
 from accuracy.peft_methods import method_of
 from accuracy.rows import UNITS, Row
 from accuracy.setting import Base, Engine, Reading, Setting, Unmapped
@@ -49,7 +50,7 @@ TRANSFORMERS_5 = "2025-12"
 def map_row(row: Row) -> Setting | Unmapped:
     """The setting of a row, or why there is none."""
     try:
-        return _map(row)
+        return map_own(row) if is_own(row) else _map(row)
     except CannotMapError as problem:
         return Unmapped(name=row.name, group=row.group, reason=str(problem))
     except (TunekitError, ValueError, KeyError, ArithmeticError, TypeError) as problem:

@@ -35,16 +35,15 @@ sys.stdout.write("ANSWERS" + json.dumps(answers))
 
 
 def peer_estimates(settings: Sequence[Setting]) -> list[Mapping[str, int | None]]:
-    """One mapping of tool to bytes per setting."""
-    deepspeed = _deepspeed(settings)
+    """One mapping of tool to bytes per setting; none of them says anything of a host."""
+    answers = (
+        _deepspeed(settings),
+        *([tool(each) for each in settings] for tool in (_table, _accelerate, _times_four)),
+    )
+    names = ("DeepSpeed estimators", "LLaMA-Factory table", "accelerate rule", "parameters x 4")
     return [
-        {
-            "LLaMA-Factory table": _table(setting),
-            "DeepSpeed estimators": states,
-            "accelerate rule": _accelerate(setting),
-            "parameters x 4": _times_four(setting),
-        }
-        for setting, states in zip(settings, deepspeed, strict=True)
+        {} if setting.reading == "host" else dict(zip(names, said, strict=True))
+        for setting, *said in zip(settings, *answers, strict=True)
     ]
 
 
@@ -68,20 +67,19 @@ def _as_zero(setting: Setting) -> Job:
 
 
 def _deepspeed(settings: Sequence[Setting]) -> list[int | None]:
-    """DeepSpeed's own functions, called in a process of their own; all None where deepspeed is not installed."""
+    """DeepSpeed's own functions, called in a process of their own; all None where it does not answer."""
     asked = json.dumps([_question(setting) for setting in settings])
-    done = subprocess.run(
-        [sys.executable, "-c", _CALLS],
-        input=asked,
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_SECONDS,
-        check=False,
-    )
-    answer = done.stdout.rpartition("ANSWERS")[2]
-    if done.returncode or not answer:
-        return [None] * len(settings)
-    return [int(each) for each in json.loads(answer)]
+    _, found, answer = (_answered(asked) if settings else "").rpartition("ANSWERS")
+    return [int(each) for each in json.loads(answer)] if found else [None] * len(settings)
+
+
+def _answered(asked: str) -> str:
+    argv = [sys.executable, "-c", _CALLS]
+    try:
+        done = subprocess.run(argv, input=asked, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return ""
+    return "" if done.returncode else done.stdout
 
 
 def _question(setting: Setting) -> dict[str, int | bool]:

@@ -48,25 +48,32 @@ _KINDS: dict[str, Callable[[Result], bool]] = {
 }
 
 
-def as_json(results: Sequence[Result], unmapped: Sequence[Unmapped]) -> dict[str, Any]:
-    """`groups` and `all` with the figures of each, `peers` beside them, `unmapped` with reasons."""
-    return {
-        "groups": {name: _as_json(chosen) for name, chosen in groups_of(results).items()},
+PROMISED = ("n", "median_error", "p90_error", "bias", "inside_band", "false_fits", "false_rejected")
+"""Figures of a group in JSON; `details` has the others."""
+
+
+def as_json(results: Sequence[Result], unmapped: Sequence[Unmapped], *, verbose: bool = False) -> dict[str, Any]:
+    """`groups` and `all` with the promised figures of each, `unmapped` with reasons; with `verbose` `details` too."""
+    groups, every = groups_of(results), {**groups_of(results), "all": list(results)}
+    told = {
+        "groups": {name: _as_json(chosen) for name, chosen in groups.items()},
         "all": _as_json(results),
         "unmapped": [
             {"reason": reason, "count": len(names), "rows": names} for reason, names in by_reason(unmapped).items()
         ],
     }
+    return told | ({"details": {name: _details(chosen) for name, chosen in every.items()}} if verbose else {})
 
 
 def _as_json(results: Sequence[Result]) -> dict[str, Any]:
-    peers = {peer: peer_figures(results, peer) for peer in PEERS}
-    return {
-        **asdict(figures(results)),
-        "peers": {
-            name: {"n": n, "median_error": middle, "p90_error": high} for name, (n, middle, high) in peers.items()
-        },
-    }
+    found = asdict(figures(results))
+    return {name: found[name] for name in PROMISED}
+
+
+def _details(results: Sequence[Result]) -> dict[str, Any]:
+    found = asdict(figures(results))
+    peers = {peer: asdict(peer_figures(results, peer)) for peer in PEERS}
+    return {**{name: value for name, value in found.items() if name not in PROMISED}, "peers": peers}
 
 
 def by_reason(unmapped: Sequence[Unmapped]) -> dict[str, list[str]]:
@@ -78,11 +85,11 @@ def by_reason(unmapped: Sequence[Unmapped]) -> dict[str, list[str]]:
 
 
 def as_text(results: Sequence[Result], unmapped: Sequence[Unmapped], *, verbose: bool = False) -> str:
-    """The table, and what could not be mapped."""
+    """The table, ours and the other tools side by side, and what could not be mapped."""
     lines = [_HEAD, "-" * len(_HEAD)]
     lines += [_line(name, chosen) for name, chosen in {**groups_of(results), "all": list(results)}.items()]
-    lines += ["", _peer_head(), "-" * len(_peer_head())]
-    lines += [_peer_line(name, chosen) for name, chosen in {**groups_of(results), "all": list(results)}.items()]
+    lines += ["", "false fits and false rejected of each tool, on rows known to have run out of memory or to have run:"]
+    lines += [f"  {tool:22}{fits:>8}{rejected:>8}" for tool, fits, rejected in verdict_lines(results)]
     lines += ["", *unmapped_lines(unmapped, verbose=verbose)]
     if verbose:
         lines += ["", *(_row_line(each) for each in results)]
@@ -91,7 +98,7 @@ def as_text(results: Sequence[Result], unmapped: Sequence[Unmapped], *, verbose:
 
 _HEAD = (
     f"{'group':22}{'n':>5}{'median':>8}{'p90':>8}{'p95':>8}{'bias':>8}{'inside':>8}{'+-band':>8}"
-    f"{'false fits':>16}{'false rejected':>16}"
+    f"{'false fits':>14}{'rejected':>15}" + "".join(f"{peer:>22}" for peer in PEERS)
 )
 
 
@@ -99,22 +106,33 @@ def _line(name: str, results: Sequence[Result]) -> str:
     found: Figures = figures(results)
     cells = (found.median_error, found.p90_error, found.p95_error, found.bias, found.inside_band, found.half_band)
     text = "".join(f"{percent(cell):>8}" for cell in cells)
-    fits = f"{percent(found.false_fits)} of {found.failed}"
-    rejected = f"{percent(found.false_rejected)} of {found.ran}"
-    return f"{name:22}{found.n:>5}{text}{fits:>16}{rejected:>16}"
+    rates = rates_of(found)
+    peers = "".join(f"{peer_cell(results, peer):>22}" for peer in PEERS)
+    return f"{name:22}{found.n:>5}{text}{rates['fits']:>14}{rates['rejected']:>15}{peers}"
 
 
-def _peer_head() -> str:
-    return f"{'median (p90) of |error|':22}{'tunekit':>17}" + "".join(f"{peer:>22}" for peer in PEERS)
+def rates_of(found: Figures) -> dict[str, str]:
+    """`0.0% of 64`: the wrong verdicts among the rows that can tell; `-` where none can."""
+    return {
+        "fits": f"{percent(found.false_fits)} of {found.failed}" if found.failed else "-",
+        "rejected": f"{percent(found.false_rejected)} of {found.ran}" if found.ran else "-",
+    }
 
 
-def _peer_line(name: str, results: Sequence[Result]) -> str:
+def peer_cell(results: Sequence[Result], peer: str) -> str:
+    """Median and 90th percentile of a tool's |error| on the same rows."""
+    found = peer_figures(results, peer)
+    return f"{percent(found.median_error)} ({percent(found.p90_error)})" if found.n else "-"
+
+
+def verdict_lines(results: Sequence[Result]) -> list[tuple[str, str, str]]:
+    """Each tool with the shares of its wrong verdicts: `fits` of what ran out of memory, `rejected` of what ran."""
     ours = figures(results)
-    cells = [f"{percent(ours.median_error)} ({percent(ours.p90_error)})"]
+    told = [("tunekit", ours.false_fits, ours.false_rejected)]
     for peer in PEERS:
-        n, middle, high = peer_figures(results, peer)
-        cells.append(f"{percent(middle)} ({percent(high)})" if n else "not installed" if ours.n else "-")
-    return f"{name:22}{cells[0]:>17}" + "".join(f"{cell:>22}" for cell in cells[1:])
+        found = peer_figures(results, peer)
+        told.append((peer, found.false_fits, found.false_rejected))
+    return [(tool, percent(fits), percent(rejected)) for tool, fits, rejected in told]
 
 
 def percent(share: float | None) -> str:

@@ -8,13 +8,15 @@ from typing import Literal
 from accuracy.peft_methods import PeftMethod
 from tunekit.hardware.spec import Hardware
 from tunekit.memory.practice import Practice
+from tunekit.memory.terms import Phase
 from tunekit.model_shape.shape import ModelShape
 from tunekit.recipe.job import Job
 
 Engine = Literal["deepspeed", "plain", "ddp", "fsdp", "fsdp2"]
-Reading = Literal["allocated", "steady", "weights", "reserved", "device", "forward", "backward", "none"]
+Reading = Literal["allocated", "steady", "weights", "reserved", "device", "forward", "backward", "host", "none"]
 """allocated: torch's peak; steady: what stays after a step; weights: after the model was loaded; reserved: what the
-caching allocator holds; device: the whole card; forward, backward: alive after them; none: whether it ran at all."""
+caching allocator holds; device: the whole card; forward, backward: alive after them; host: resident sets of all ranks;
+none: whether it ran at all."""
 Base = Literal["plain", "nf4", "gptq", "int8"]
 
 
@@ -75,6 +77,10 @@ class Setting:
     ran: bool | None
     """True: known to have run on this card; False: known to have run out of memory; None: the card is not known."""
     is_peak: bool = True
+    phase: Phase | None = None
+    """The phase of a run that was read alone; None for the peak of training."""
+    at_rest: bool = False
+    """Whether the processes had nothing but their imports."""
     open_reading: bool = False
     """Whether the source does not say what was read, or in which unit."""
     outside_bytes: int | None = None

@@ -30,6 +30,10 @@ MODES: dict[str, dict[str, Any]] = {
         "output": {"sample_prompts": ["Why?", "What colour is the car?"], "sample_tokens": 4},
     },
     "fp4 without double quantisation": {"method": {"kind": "qlora", "quantization": "fp4", "double_quant": False}},
+    "8-bit base, recomputed": {
+        "method": {"kind": "qlora", "quantization": "int8"},
+        "train": {"activation_checkpointing": True},
+    },
     "bf16 states in RAM, stage 2": {"zero": {"preset": "z2_offload_bf16"}},
     "bf16 states in RAM, stage 3": {"zero": {"preset": "z3_offload_bf16"}},
     "a share of the optimizer in RAM": {"zero": {"preset": "z3_offload_ratio"}},
@@ -96,6 +100,11 @@ def test_how_it_is_computed_does_not_change_what_is_learned(modes: Path, name: s
 @pytest.mark.parametrize("name", ["chunked", "sharded, checkpointed, chunked"])
 def test_chunks_and_shards_round_differently_and_no_more(modes: Path, name: str) -> None:
     assert tiny.metrics(modes / name) == pytest.approx(tiny.metrics(modes / "plain"), rel=1e-3)
+
+
+def test_an_8_bit_base_starts_where_the_16_bit_one_does(modes: Path) -> None:
+    eight, whole = (tiny.metrics(modes / name) for name in ("8-bit base, recomputed", "plain"))
+    assert eight[0] == pytest.approx(whole[0], rel=0.01)
 
 
 def test_evaluations_are_logged_between_steps_and_once_at_the_end(modes: Path) -> None:

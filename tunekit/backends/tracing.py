@@ -31,8 +31,8 @@ _QUIET = {
 def needed_packages(request: TraceRequest) -> tuple[str, ...]:
     """What a trace imports."""
     chunked = ("trl",) if request.loss == "chunked" else ()
-    four_bit = ("bitsandbytes",) if request.four_bit != "none" else ()
-    return ("torch", "transformers", "peft", *chunked, *four_bit)
+    quantised = ("bitsandbytes",) if request.base != "none" else ()
+    return ("torch", "transformers", "peft", *chunked, *quantised)
 
 
 def check_packages(request: TraceRequest) -> None:

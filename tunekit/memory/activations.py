@@ -115,7 +115,7 @@ def _layer_term(case: Case, moment: Moment, each: int) -> MemoryTerm:
 
 
 def dequantised_weight(case: Case) -> MemoryTerm:
-    """b x the largest 4-bit linear, less what backward has not yet taken by then: 2f per token.
+    """b x the largest quantised linear, less what backward has not yet taken by then: 2f per token.
 
     Backward always dequantises the whole weight. Where gate and up are one matrix, that is 6f later;
     or the down projection decides, which has half its elements.
@@ -131,8 +131,8 @@ def dequantised_weight(case: Case) -> MemoryTerm:
         phases=("step", "eval"),
         moments=("backward start", "backward end"),
         device_bytes=max(0, case.weight_bytes * elements - less),
-        formula=f"{case.weight_bytes} B x {elements:,} of a 4-bit linear - {less:,} B freed",
-        source="bitsandbytes 0.50.2 autograd/_functions.py, MatMul4Bit.backward",
+        formula=f"{case.weight_bytes} B x {elements:,} of a {case.base_bits}-bit linear - {less:,} B freed",
+        source="bitsandbytes 0.50.2 autograd/_functions.py, backward of MatMul4Bit and MatMul8bitLt",
         kind="exact",
     )
 

@@ -125,12 +125,12 @@ def prefetch_bucket(case: Case) -> MemoryTerm:
 
 def _stored_elements(case: Case) -> int:
     inventory = case.inventory
-    return inventory.num_trainable + inventory.num_frozen + inventory.num_quantized // 4
+    return inventory.num_trainable + inventory.num_frozen + inventory.num_packed
 
 
 def _layer_elements(case: Case) -> int:
-    packed = case.inventory.num_quantized // max(1, case.shape.num_layers)
-    return case.inventory.layer - packed + packed // 4
+    layers = max(1, case.shape.num_layers)
+    return case.inventory.layer - case.inventory.num_quantized // layers + case.inventory.num_packed // layers
 
 
 def zenflow_columns(case: Case) -> MemoryTerm:

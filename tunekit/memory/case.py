@@ -24,12 +24,14 @@ class Inventory:
     frozen: Tensors
     """Those of the base that stay in the weights' own type; empty for a full fine-tune."""
     quantized: Tensors
-    """Those of the base that are stored in 4 bits, with their 16-bit shapes."""
+    """Those of the base that are stored in 4 or 8 bits, with their 16-bit shapes."""
     packed: Tensors
-    """The same as they are stored: four weights in each 16-bit element."""
+    """The same as they are stored: four or two weights in each 16-bit element."""
     num_trainable: int
     num_frozen: int
     num_quantized: int
+    num_packed: int
+    """Their 16-bit elements as they are stored."""
     largest_trainable: int
     """Elements of the largest trained tensor."""
     largest_quantized: int
@@ -105,6 +107,11 @@ class Case:
         return self.pins and self.hardware.host.memlock_unlimited
 
     @property
+    def base_bits(self) -> int:
+        """Bits of a weight of the quantised base."""
+        return bits_of(self.job)
+
+    @property
     def residual_bytes(self) -> int:
         """Width of the residual stream, whose copies activation checkpoints are."""
         return self.practice.residual_bytes or self.weight_bytes
@@ -154,7 +161,7 @@ def make_case(job: Job, shape: ModelShape, hardware: Hardware, practice: Practic
         job=job,
         shape=shape,
         hardware=hardware,
-        inventory=take_inventory(shape, job.method, job.adapter),
+        inventory=take_inventory(shape, job.method, job.adapter, bits_of(job)),
         on_cpu=job.accelerator == "cpu" or not hardware.gpus,
         world_size=job.batch.world_size,
         weight_bytes=4 if job.precision == "fp32" else 2,
@@ -162,9 +169,14 @@ def make_case(job: Job, shape: ModelShape, hardware: Hardware, practice: Practic
     )
 
 
+def bits_of(job: Job) -> int:
+    """Bits of a weight of the job's quantised base; 4 where it does not say."""
+    return job.quantization.bits if job.quantization else 4
+
+
 @lru_cache(maxsize=512)
-def take_inventory(shape: ModelShape, method: MethodKind, adapter: Adapter | None) -> Inventory:
-    """Sort the tensors of a model by what the method does with them."""
+def take_inventory(shape: ModelShape, method: MethodKind, adapter: Adapter | None, bits: int = 4) -> Inventory:
+    """Sort the tensors of a model by what the method does with them; a quantised base has so many `bits`."""
     trainable = trainable_tensors(shape, method, adapter)
     quantized = quantized_tensors(shape) if method == "qlora" else ()
     frozen = () if method == "full" else _without(shape.tensors, quantized)
@@ -174,10 +186,11 @@ def take_inventory(shape: ModelShape, method: MethodKind, adapter: Adapter | Non
         trainable=trainable,
         frozen=frozen,
         quantized=quantized,
-        packed=tuple(replace(each, shape=(each.numel // 4,)) for each in quantized),
+        packed=tuple(replace(each, shape=(each.numel * bits // 16,)) for each in quantized),
         num_trainable=_total(trainable),
         num_frozen=_total(frozen),
         num_quantized=_total(quantized),
+        num_packed=_total(quantized) * bits // 16,
         largest_trainable=_largest(trainable),
         largest_quantized=_largest(quantized),
         largest_model_tensor=_largest(shape.tensors),

@@ -79,7 +79,7 @@ def swap_files(case: Case) -> MemoryTerm:
     zero, trained = case.job.zero, case.inventory.num_trainable
     each = 2 * case.master_bytes + state_bytes(case)
     optimizer = round(each * trained) if case.stage == 3 and zero.offload_optimizer == "nvme" else 0
-    stored = case.weight_bytes * (trained + case.inventory.num_frozen) + case.inventory.num_quantized // 2
+    stored = case.weight_bytes * (trained + case.inventory.num_frozen) + 2 * case.inventory.num_packed
     params = stored if case.offloads_param and zero.offload_param == "nvme" else 0
     return MemoryTerm(
         name="swap files of NVMe offload",

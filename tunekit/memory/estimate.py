@@ -17,8 +17,8 @@ from tunekit.recipe.job import Job
 SINGLE: tuple[Callable[[Case], MemoryTerm], ...] = (
     model_states.trained_weights,
     model_states.frozen_base,
-    model_states.four_bit_base,
-    model_states.four_bit_scales,
+    model_states.quantised_base,
+    model_states.base_scales,
     model_states.whole_base_while_loading,
     model_states.tensor_in_transit,
     model_states.flat_copy,

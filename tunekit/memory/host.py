@@ -235,12 +235,12 @@ def frozen_weights_in_ram(case: Case) -> MemoryTerm:
     used = case.offloads_param and case.job.zero.offload_param == "cpu"
     parts = (case.inventory.frozen, case.weight_bytes), (case.inventory.packed, 2)
     size = sum(_tensor_blocks(case, tensors, case.world_size, width) for tensors, width in parts) if used else 0
-    quantized = case.inventory.num_quantized
+    packed = f"{case.base_bits / 8:g} B x {case.inventory.num_quantized:,}"
     return MemoryTerm(
         name="frozen base in RAM",
-        phases=TRAINING if quantized else ALWAYS,
+        phases=TRAINING if case.inventory.num_quantized else ALWAYS,
         host_bytes=case.world_size * size,
-        formula=f"({case.weight_bytes} B x {case.inventory.num_frozen:,} + 0.5 B x {quantized:,}), each tensor a block"
+        formula=f"({case.weight_bytes} B x {case.inventory.num_frozen:,} + {packed}), each tensor a block"
         + (" rounded up to a power of two" if _rounds(case) else ""),
         source=_STAGE_3,
         kind="exact",

@@ -55,7 +55,7 @@ def layer_phase(case: Case) -> int:
     """
     size = widths(case.shape)
     mlp = _kept_beside_mlp(case, size) + _gradients(case) * size.hidden + _mlp_in_backward(case, size)
-    return max(mlp, _attention_in_backward(case, size)) * case.weight_bytes // 2
+    return max(mlp, _attention_in_backward(case, size) + _held_by_nodes(case, size)) * case.weight_bytes // 2
 
 
 def beyond_saved(case: Case) -> int:
@@ -114,9 +114,22 @@ def _norms(case: Case, size: Widths) -> int:
     return each * size.norms * size.hidden + heads
 
 
+def keeps_base_inputs(case: Case) -> bool:
+    """Whether the base itself keeps what its linears read: LLM.int8 does, 4-bit layers do not.
+
+    bitsandbytes 0.50.2 `MatMul8bitLt` holds them as attributes of its nodes, which backward does not free one by one.
+    """
+    return case.job.method == "qlora" and case.base_bits == 8
+
+
+def _held_by_nodes(case: Case, size: Widths) -> int:
+    """Inputs of the feed-forward part that LLM.int8 still holds when backward has come to attention."""
+    return 2 * (size.hidden + size.ffn) if keeps_base_inputs(case) else 0
+
+
 def _inputs(case: Case, size: Widths) -> int:
     """What trained or adapted linears read: the inputs of attention and of the feed-forward part."""
-    if case.job.method == "full":
+    if case.job.method == "full" or keeps_base_inputs(case):
         return 2 * size.inputs * size.hidden
     if keeps_own_inputs(case):
         return 0
@@ -139,7 +152,7 @@ def _attention(case: Case, size: Widths) -> int:
 def _copied_output(case: Case, size: Widths) -> int:
     """2q where the output projection keeps a copy of attention's output: `copies_output`, padded flash-attn."""
     reach = adapter_reach(case.shape, case.job.adapter)
-    if case.job.method != "full" and not reach.attention_output:
+    if not (case.job.method == "full" or keeps_base_inputs(case) or reach.attention_output):
         return 0
     unpads = case.job.attention == "flash_attention_2" and not case.job.packing and case.job.batch.micro_batch_size > 1
     # Flash takes heads of a multiple of eight elements; what it pads is cut off again.
@@ -154,8 +167,8 @@ def _scores(case: Case, size: Widths, each: float) -> int:
 
 def _mlp_saved(case: Case, size: Widths) -> int:
     reach = adapter_reach(case.shape, case.job.adapter)
-    trained = case.job.method == "full" or _adapts_experts(case)
-    product = 2 if trained or (reach.down_input and not keeps_own_inputs(case)) else 0
+    kept = case.job.method == "full" or _adapts_experts(case) or keeps_base_inputs(case)
+    product = 2 if kept or (reach.down_input and not keeps_own_inputs(case)) else 0
     return ((6 if size.gated else 2) + product + size.code.activation) * size.ffn
 
 
@@ -173,12 +186,14 @@ def _mlp_in_backward(case: Case, size: Widths) -> int:
 def _inside_mlp(case: Case, size: Widths) -> int:
     """Saved: gate, up and activation; gradients of product, up and activation (of one expert in turn).
 
-    Without a gate: the activation's input and two gradients; adapters of the down projection add one.
+    Without a gate: the activation's input and two gradients; adapters of the down projection add one. LLM.int8 still
+    holds the product.
     """
     turns = max(1, size.experts) if case.practice.experts_in_turn else 1
     if size.gated:
-        return 6 * size.ffn + 6 * size.ffn // turns
-    adapted = 2 if adapter_reach(case.shape, case.job.adapter).down_input else 0
+        held = 2 * size.ffn if keeps_base_inputs(case) else 0
+        return 6 * size.ffn + 6 * size.ffn // turns + held
+    adapted = 2 if adapter_reach(case.shape, case.job.adapter).down_input or keeps_base_inputs(case) else 0
     return (6 + adapted + size.code.activation) * size.ffn
 
 

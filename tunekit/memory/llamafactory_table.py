@@ -42,7 +42,7 @@ class Demand:
 
 _SHARES: dict[Row, tuple[int, int, int]] = {"full_amp": (2, 2, 12), "full_16": (2, 2, 4)}
 """Bytes per parameter of weights, gradients and optimizer states behind a full row: a cell is divided as they are."""
-_BASE_BYTES: dict[Row, float] = {"lora_16": 2.0, "qlora_4": 0.5}
+_BASE_BYTES: dict[Row, float] = {"lora_16": 2.0, "qlora_8": 1.0, "qlora_4": 0.5}
 _LARGEST_DENSE = 70.0
 
 
@@ -66,7 +66,9 @@ def table_row(job: Job) -> Row:
     """The row that describes the job: Full 32 keeps 32-bit states, Full 16 (pure_bf16) does not."""
     if job.method == "full":
         return "full_16" if job.zero.bf16_states else "full_amp"
-    return "qlora_4" if job.method == "qlora" else "lora_16"
+    if job.method == "lora":
+        return "lora_16"
+    return "qlora_8" if job.quantization and job.quantization.bits == 8 else "qlora_4"
 
 
 def edition_for(billions: float, *, mixture: bool) -> Edition:

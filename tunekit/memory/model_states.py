@@ -89,50 +89,60 @@ def frozen_base(case: Case) -> MemoryTerm:
     )
 
 
-def four_bit_base(case: Case) -> MemoryTerm:
-    """N_q / 2 bytes of packed 4-bit weights: whole in stages 0 to 2, a share in stage 3, none with offload_param."""
+def quantised_base(case: Case) -> MemoryTerm:
+    """N_q / 2 bytes, N_q in 8 bits: whole in stages 0 to 2, a share in stage 3, none with offload_param."""
     count = case.inventory.num_quantized
     return MemoryTerm(
-        name="4-bit base",
+        name=f"{case.base_bits}-bit base",
         phases=ALWAYS,
         moments=("masters",) if _loads_whole(case) else (),
-        device_bytes=_resting(case, count) // 2,
-        formula=f"0.5 B x {count:,}{share(case) if case.shards_weights else ''}",
+        device_bytes=_resting(case, count) * case.base_bits // 8,
+        formula=f"{case.base_bits / 8:g} B x {count:,}{share(case) if case.shards_weights else ''}",
         source=f"{_BNB}; bf16 storage, so that stage 3 can share it",
         kind="exact",
     )
 
 
-def four_bit_scales(case: Case) -> MemoryTerm:
-    """Scales of the 4-bit base: 4/64 byte per parameter, or 1/64 + 4/(64 x 256) with double quantisation.
+def base_scales(case: Case) -> MemoryTerm:
+    """Scales: 4/64 byte per 4-bit parameter, or 1/64 + 4/(64 x 256) with double quantisation; int8 4 B per row.
 
     They are no parameters, so stage 3 does not share them and offload_param does not move them.
     """
-    count = case.inventory.num_quantized
-    double = case.job.quantization is None or case.job.quantization.double_quant
-    size = count // 64 + 4 * count // (64 * 256) if double else 4 * count // 64
+    size, formula = _scales_of_rows(case) if case.base_bits == 8 else _scales_of_blocks(case)
     return MemoryTerm(
-        name="scales of the 4-bit base",
+        name=f"scales of the {case.base_bits}-bit base",
         phases=ALWAYS,
         device_bytes=size,
-        formula=f"({'1/64 + 4/16384' if double else '4/64'}) B x {count:,}, whole on every rank",
+        formula=f"{formula}, whole on every rank",
         source=_BNB,
         kind="exact",
     )
 
 
+def _scales_of_blocks(case: Case) -> tuple[int, str]:
+    count = case.inventory.num_quantized
+    double = case.job.quantization is None or case.job.quantization.double_quant
+    size = count // 64 + 4 * count // (64 * 256) if double else 4 * count // 64
+    return size, f"({'1/64 + 4/16384' if double else '4/64'}) B x {count:,}"
+
+
+def _scales_of_rows(case: Case) -> tuple[int, str]:
+    rows = sum(each.shape[0] * each.count for each in case.inventory.quantized)
+    return 4 * rows, f"4 B x {rows:,} rows"
+
+
 def whole_base_while_loading(case: Case) -> MemoryTerm:
-    """The quantised base before stage 3 shares it: N_q / 2 + b N_f bytes on every rank.
+    """The quantised base before stage 3 shares it: N_q / 2 (8 bits: N_q) + b N_f bytes on every rank.
 
     zero.Init is not used for quantised models, so each rank builds the whole model on its own device first.
     """
     quantized, frozen, width = case.inventory.num_quantized, case.inventory.num_frozen, case.weight_bytes
     return MemoryTerm(
-        name="whole 4-bit base while loading",
+        name=f"whole {case.base_bits}-bit base while loading",
         phases=("load",),
         moments=("read", "convert", "flatten"),
-        device_bytes=quantized // 2 + width * frozen if _loads_whole(case) else 0,
-        formula=f"0.5 B x {quantized:,} + {width} B x {frozen:,}, every rank",
+        device_bytes=2 * case.inventory.num_packed + width * frozen if _loads_whole(case) else 0,
+        formula=f"{case.base_bits / 8:g} B x {quantized:,} + {width} B x {frozen:,}, every rank",
         source="transformers 5.23 quantizers/quantizer_bnb_4bit.py; modeling_utils.py (`not is_quantized`)",
         kind="exact",
     )
@@ -158,7 +168,7 @@ def tensor_in_transit(case: Case) -> MemoryTerm:
 def flattens_on_device(case: Case) -> bool:
     """Whether stages 1 and 2 build their flat copy where the weights are: always on the CPU, else where it fits."""
     flat = case.weight_bytes * case.inventory.num_trainable
-    resident = flat + case.weight_bytes * case.inventory.num_frozen + case.inventory.num_quantized // 2
+    resident = flat + case.weight_bytes * case.inventory.num_frozen + 2 * case.inventory.num_packed
     usable = min((gpu.usable_bytes for gpu in case.hardware.gpus), default=0)
     return case.stage in (1, 2) and (case.on_cpu or usable - resident >= flat)
 

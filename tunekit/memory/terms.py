@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Phase = Literal["load", "first forward", "step", "optimizer", "eval", "save", "resume", "merge"]
+Phase = Literal["load", "first forward", "step", "optimizer", "eval", "save", "resume", "merge", "rehearsal"]
 Kind = Literal["exact", "bound", "calibrated"]
 Place = Literal["device", "host", "disk"]
 PHASES: tuple[Phase, ...] = ("load", "first forward", "step", "optimizer", "eval", "save")
@@ -30,6 +30,7 @@ MOMENTS: dict[Phase, tuple[Moment, ...]] = {
     "save": (),
     "resume": (),
     "merge": (),
+    "rehearsal": (),
 }
 """load: weights are read from disk; a .gguf was converted before; DeepSpeed builds its flat copy after, and
 then the optimizer's own copies.

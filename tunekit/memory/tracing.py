@@ -31,7 +31,8 @@ class TraceRequest:
     adapter: Adapter | None
     """`target_modules` may be `ALL_LINEAR`."""
     method: MethodKind
-    four_bit: Literal["none", "nf4", "fp4"] = "none"
+    base: Literal["none", "nf4", "fp4", "int8"] = "none"
+    """How a frozen base is quantised."""
     double_quant: bool = False
     accelerator: Accelerator
     precision: Precision
@@ -98,7 +99,7 @@ def trace_request(job: Job, model: str, config: Mapping[str, Any]) -> TraceReque
         config=dict(config),
         adapter=job.adapter,
         method=job.method,
-        four_bit=quantization.kind if quantization else "none",
+        base=quantization.kind if quantization else "none",
         double_quant=bool(quantization and quantization.double_quant),
         accelerator=job.accelerator,
         precision=job.precision,

@@ -77,10 +77,11 @@ def _answer_targets(method: MethodSection, shape: ModelShape) -> Answer[tuple[st
 
 
 def answer_quantization(method: MethodSection) -> Quantization | None:
-    """The 4-bit base of QLoRA; None for the other methods."""
+    """The quantised base of QLoRA; None for the other methods. LLM.int8 has no scales that could be quantised."""
     if method.kind != "qlora":
         return None
-    return Quantization(kind=method.quantization, double_quant=method.double_quant)
+    double = method.double_quant and method.quantization != "int8"
+    return Quantization(kind=method.quantization, double_quant=double)
 
 
 def answer_precision(wanted: Precision | None, hardware: Hardware) -> Answer[Precision]:

@@ -6,11 +6,12 @@ from typing import Literal, TypeAlias
 
 from tunekit.recipe.job import Job
 
-Loss: TypeAlias = Literal["adapters", "4-bit base", "bf16 states", "8-bit states"]
+Loss: TypeAlias = Literal["adapters", "4-bit base", "8-bit base", "bf16 states", "8-bit states"]
 
 MEANING: dict[Loss, str] = {
     "adapters": "trains an adapter instead of every weight: enough for most instruction tuning",
     "4-bit base": "the base is rounded to 4 bits: slightly less exact (QLoRA, 2305.14314, found no loss up to 65B)",
+    "8-bit base": "the base is rounded to 8 bits, row by row (LLM.int8, 2208.07339, found no loss up to 175B)",
     "bf16 states": "master weights and moments in bf16: loss 3.12 instead of 3.09 (DeepSpeed, 6.9B)",
     "8-bit states": "moments in 8 bits: as good as 32 in published runs (2110.02861)",
 }
@@ -24,7 +25,7 @@ def losses_of(job: Job) -> frozenset[Loss]:
     if job.method != "full":
         found.add("adapters")
     if job.quantization is not None:
-        found.add("4-bit base")
+        found.add("8-bit base" if job.quantization.bits == 8 else "4-bit base")
     if job.zero.bf16_states:
         found.add("bf16 states")
     if "8bit" in job.optimizer:

@@ -131,9 +131,25 @@ def quantised_base_stays_on_the_card(
     if job.quantization and job.zero.offload_param != "none":
         yield Problem(
             key="zero.offload_param",
-            found=f"{job.zero.offload_param} ({job.zero.preset}) with a 4-bit base: it saves no GPU memory",
+            found=f"{job.zero.offload_param} ({job.zero.preset}) with a {job.quantization.bits}-bit base: "
+            "it saves no GPU memory",
             allowed="none with method.kind qlora",
             hint="write zero.preset=z3_qlora to share the base out, or method.kind=lora to offload it",
+        )
+
+
+def eight_bits_stay_whole(_recipe: Recipe, job: Job, _shape: ModelShape, _hardware: Hardware) -> Iterator[Problem]:
+    """On cards ZeRO-3 gathered LLM.int8 weights without their scales, and the loss was ten times too high.
+
+    Source: bitsandbytes issue 1451; scales lie in the state of the layer (`bitsandbytes/nn/modules.py`), not in a
+    parameter. Nobody has shown it right on a card since, and 4 bits are shared out.
+    """
+    if job.quantization and job.quantization.bits == 8 and job.zero.stage == 3:
+        yield Problem(
+            key="method.quantization",
+            found=f"int8 under ZeRO stage 3 ({job.zero.preset}): scales are not gathered with the weights",
+            allowed="int8 under stages 0 to 2; nf4 or fp4 under all",
+            hint="write method.quantization=nf4, or zero.preset=z2",
         )
 
 
@@ -212,6 +228,7 @@ RULES: tuple[Rule, ...] = (
     offload_ratio_of_something,
     nvme_needs_a_path,
     quantised_base_stays_on_the_card,
+    eight_bits_stay_whole,
     zenflow_needs_offload,
     zenflow_of_this_release,
     precision_of_the_card,

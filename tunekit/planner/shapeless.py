@@ -31,7 +31,7 @@ def request_without_shape(
         config=dict(config),
         adapter=None if method.kind == "full" else _adapter(method),
         method=method.kind,
-        four_bit=method.quantization if method.kind == "qlora" else "none",
+        base=method.quantization if method.kind == "qlora" else "none",
         double_quant=method.double_quant,
         accelerator=accelerator_of(hardware),
         precision=answer("train.precision", train.precision, "bf16"),

@@ -99,14 +99,15 @@ def judge(memory: Places, table: TableCheck, trust: Trust = "both") -> Judgement
 
 
 def _demands(memory: Places, table: TableCheck) -> tuple[Demand, ...]:
-    found = [_model_demand(place, getattr(memory, place)) for place in PLACES]
+    found = [model_demand(place, getattr(memory, place)) for place in PLACES]
     found.append(_table_demand("device", table.device_demand_bytes, table.device_usable_bytes))
     found.append(_table_demand("host", table.host_demand_bytes, table.host_usable_bytes))
     asked = tuple(demand for demand in found if demand.expected_bytes or demand.usable_bytes)
     return asked or tuple(found)
 
 
-def _model_demand(place: Place, estimate: PlaceEstimate) -> Demand:
+def model_demand(place: Place, estimate: PlaceEstimate) -> Demand:
+    """What the memory model asks of one place."""
     return Demand(
         judge="model",
         place=place,

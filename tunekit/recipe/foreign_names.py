@@ -54,8 +54,7 @@ FOREIGN_NAMES: Mapping[str, str] = {
     "double_quantization": "method.double_quant",
 }
 """Their name to our dotted key."""
-_NO_8_BIT = "8-bit bases are not trained; write nf4, or method.kind: lora for a 16-bit base"
-UNTRAINED: Mapping[str, Mapping[str, str]] = {
-    "method.quantization": {"int8": _NO_8_BIT, "llm_int8": _NO_8_BIT, "8bit": _NO_8_BIT},
+FOREIGN_VALUES: Mapping[str, Mapping[str, str]] = {
+    "method.quantization": {"llm_int8": "write int8", "8bit": "write int8", "4bit": "write nf4"},
 }
-"""Values of other trainers that we do not have, by key, and what to write instead."""
+"""Values of other trainers by key, and what to write instead."""

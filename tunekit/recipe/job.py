@@ -28,10 +28,16 @@ class Adapter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantization:
-    """The 4-bit base: `kind` nf4 or fp4, in blocks of 64."""
+    """The quantised base: `kind` nf4 or fp4 in 4 bits and blocks of 64, int8 (LLM.int8) with one scale per row."""
 
-    kind: Literal["nf4", "fp4"]
+    kind: Literal["nf4", "fp4", "int8"]
     double_quant: bool
+    """Whether the scales of a 4-bit base are quantised too."""
+
+    @property
+    def bits(self) -> int:
+        """Bits of a weight."""
+        return 8 if self.kind == "int8" else 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +117,9 @@ class Job:
         """Whether activations are recomputed by a backward inside backward.
 
         PEFT under ZeRO-3 needs it (huggingface/trl issue 2514). On a CPU it is 8 % faster, as it hooks no saved tensor:
-        SmolLM2-135M, LoRA, rows of 256 tokens, 2.67 s a step, not 2.91. Everything else does what PyTorch advises.
+        SmolLM2-135M, LoRA, rows of 256 tokens, 2.67 s a step, not 2.91. LLM.int8 layers keep their inputs beside
+        autograd's saved tensors, so that the other kind would recompute and free nothing (bitsandbytes 0.50.2,
+        `MatMul8bitLt`). Everything else does what PyTorch advises.
         """
-        return self.accelerator == "cpu" or (self.method != "full" and self.zero.stage == 3)
+        eight_bits = self.quantization is not None and self.quantization.bits == 8
+        return self.accelerator == "cpu" or eight_bits or (self.method != "full" and self.zero.stage == 3)

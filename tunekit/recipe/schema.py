@@ -109,7 +109,9 @@ class MethodSection(Section):
         (), description="Modules trained in full and saved beside the adapter, e.g. lm_head."
     )
     use_rslora: bool = Field(False, description="Scale by alpha / sqrt(rank). true or false.")
-    quantization: Literal["nf4", "fp4"] = Field("nf4", description="4-bit type of a qlora base: nf4 or fp4.")
+    quantization: Literal["nf4", "fp4", "int8"] = Field(
+        "nf4", description="Type of a qlora base: nf4 or fp4 in 4 bits, int8 (LLM.int8, ZeRO 0 to 2) in 8."
+    )
     double_quant: bool = Field(
         True, description="Quantise the 4-bit scales too (0.37 bit per parameter less). true or false."
     )

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from tunekit.errors import Problem
 from tunekit.recipe.checks import Reader, check_recipe
 from tunekit.recipe.composing import Composed
-from tunekit.recipe.foreign_names import FOREIGN_NAMES, UNTRAINED
+from tunekit.recipe.foreign_names import FOREIGN_NAMES, FOREIGN_VALUES
 from tunekit.recipe.keys import Key, all_keys, names_in, nearest_name, sections, spelled
 from tunekit.recipe.schema import Recipe
 from tunekit.recipe.source_map import KeyPath, Place
@@ -137,8 +137,8 @@ def _value_hint(key: Key, value: Any, place: Place | None) -> str:
 
 
 def _text_hint(key: Key, value: str) -> str:
-    if value in UNTRAINED.get(key.path, ()):
-        return UNTRAINED[key.path][value]
+    if value in FOREIGN_VALUES.get(key.path, ()):
+        return FOREIGN_VALUES[key.path][value]
     if key.kind in ("choice", "choices"):
         near = nearest_name(value, (str(choice) for choice in key.choices))
         return f"did you mean {near}?" if near else ""

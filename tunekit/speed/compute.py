@@ -6,6 +6,7 @@ Every function gives the seconds of one micro-batch on one card times the micro-
 
 from __future__ import annotations
 
+from tunekit.memory.case import bits_of
 from tunekit.speed.case import SpeedCase
 from tunekit.speed.rates import Rate
 from tunekit.speed.terms import SpeedTerm
@@ -162,13 +163,17 @@ def head_and_loss(case: SpeedCase) -> SpeedTerm:
 
 
 def dequantisation(case: SpeedCase) -> SpeedTerm:
-    """Bytes per 4-bit weight (0.5 and its scale read, 2 written) x N_q, in every forward, recompute and backward."""
-    counts = case.counts
-    times_over = 3 if case.recomputes else 2
+    """Bytes per 4-bit weight (0.5 and its scale read, 2 written) x N_q, in every forward, recompute and backward.
+
+    An 8-bit weight is made whole in backward alone, 1 B read and 2 written: forward multiplies in 8 bits.
+    """
+    counts, bits = case.counts, bits_of(case.job)
+    each, times_over = (3.0, 1) if bits == 8 else (case.habits.dequant_bytes, 3 if case.recomputes else 2)
     double = 0.06 if case.job.quantization and case.job.quantization.double_quant else 0.0
-    moved = times_over * (case.habits.dequant_bytes + double) * counts.quantized
-    formula = f"{times_over} x {case.habits.dequant_bytes:g} B x {counts.quantized:,} weights"
-    return times(case, "unpacking 4-bit weights", moved, case.rates.memory, formula, "bitsandbytes dequantize_4bit")
+    moved = times_over * (each + double) * counts.quantized
+    formula = f"{times_over} x {each:g} B x {counts.quantized:,} weights"
+    source = "bitsandbytes MatMul8bitLt, counted" if bits == 8 else "bitsandbytes dequantize_4bit"
+    return times(case, f"unpacking {bits}-bit weights", moved, case.rates.memory, formula, source)
 
 
 NORM_KERNELS, ROTARY_KERNELS, ADAPTER_KERNELS = 7, 12, 6

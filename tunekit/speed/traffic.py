@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from tunekit.memory.case import bits_of
 from tunekit.speed.case import SpeedCase
 from tunekit.speed.compute import times
 from tunekit.speed.rates import Rate
@@ -19,9 +20,9 @@ HIDING = 0.85
 
 
 def weights_on_the_wire(case: SpeedCase) -> float:
-    """Bytes of all weights as they are gathered: 16-bit, and half a byte each of the 4-bit ones."""
+    """Bytes of all weights as they are gathered: 16-bit, and half a byte each of the 4-bit ones, one of the 8-bit."""
     counts = case.counts
-    return case.weight_bytes * (counts.everything - counts.quantized) + 0.5 * counts.quantized
+    return case.weight_bytes * (counts.everything - counts.quantized) + bits_of(case.job) / 8 * counts.quantized
 
 
 def gathers(case: SpeedCase) -> SpeedTerm:

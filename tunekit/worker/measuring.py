@@ -194,8 +194,8 @@ def shard_sizes(engine: Any) -> dict[str, int]:
 
 
 def is_packed(parameter: torch.nn.Parameter) -> bool:
-    """Whether these are packed 4-bit weights of bitsandbytes."""
-    return getattr(parameter, "quant_state", None) is not None
+    """Whether these are quantised weights of bitsandbytes: packed 4-bit ones have a state, 8-bit ones a type."""
+    return getattr(parameter, "quant_state", None) is not None or parameter.dtype == torch.int8
 
 
 def held_bytes(parameter: torch.nn.Parameter) -> int:

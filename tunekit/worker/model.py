@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from tunekit.errors import MissingError
 from tunekit.hub import local_model_dir
 from tunekit.planner.plan import Plan
-from tunekit.recipe.job import Job
+from tunekit.recipe.job import Job, Quantization
 from tunekit.worker.world import World
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -73,22 +73,28 @@ def keep_trainable(model: PreTrainedModel) -> None:
 
 
 def quantized_kwargs(job: Job, world: World) -> dict[str, Any]:
-    """What `from_pretrained` needs for a 4-bit base; nothing for a 16-bit one.
+    """What `from_pretrained` needs for a quantised base; nothing for a 16-bit one.
 
     A quantised base is built whole on each rank's own device, also under ZeRO-3, whose `zero.Init` leaves it out;
     a device_map beside `zero.Init` is refused by transformers, so ZeRO-3 relies on the current device.
     """
     if job.quantization is None:
         return {}
-    config = BitsAndBytesConfig(
+    placed = {} if job.zero.stage == 3 or world.device.type == "cpu" else {"device_map": {"": world.device}}
+    return {"quantization_config": quantization_config(job, job.quantization), **placed}
+
+
+def quantization_config(job: Job, quantization: Quantization) -> BitsAndBytesConfig:
+    """transformers' name for each of our settings."""
+    if quantization.kind == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
         load_in_4bit=True,
-        bnb_4bit_quant_type=job.quantization.kind,
-        bnb_4bit_use_double_quant=job.quantization.double_quant,
+        bnb_4bit_quant_type=quantization.kind,
+        bnb_4bit_use_double_quant=quantization.double_quant,
         bnb_4bit_compute_dtype=engine_dtype(job),
         bnb_4bit_quant_storage=quant_storage(job),
     )
-    placed = {} if job.zero.stage == 3 or world.device.type == "cpu" else {"device_map": {"": world.device}}
-    return {"quantization_config": config, **placed}
 
 
 def quant_storage(job: Job) -> torch.dtype:

@@ -39,7 +39,7 @@ def a_case(hub_id: str, method: str, micro: int) -> Case:
 
 def steady(case: Case) -> int:
     """The base, and weights and moments of the adapters in float32."""
-    base = (model_states.frozen_base, model_states.four_bit_base, model_states.four_bit_scales)
+    base = (model_states.frozen_base, model_states.quantised_base, model_states.base_scales)
     return sum(term(case).device_bytes for term in base) + 12 * case.inventory.num_trainable
 
 

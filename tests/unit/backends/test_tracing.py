@@ -89,4 +89,4 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
 def test_only_what_is_used_is_asked_for():
     assert tracing.needed_packages(a_request()) == ("torch", "transformers", "peft")
-    assert tracing.needed_packages(a_request(loss="chunked", four_bit="nf4"))[3:] == ("trl", "bitsandbytes")
+    assert tracing.needed_packages(a_request(loss="chunked", base="nf4"))[3:] == ("trl", "bitsandbytes")

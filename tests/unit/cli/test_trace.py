@@ -50,7 +50,7 @@ def strange(folder: Path) -> str:
 def test_the_job_of_the_plan_is_traced(asked: list[TraceRequest], capsys: pytest.CaptureFixture[str]) -> None:
     assert show("codellama34b_qlora", "train.max_seq_length=1024", "train.micro_batch_size=1") == 0
     (request,) = asked
-    assert (request.max_seq_length, request.four_bit, request.micro_batch_size) == (1024, "nf4", 1)
+    assert (request.max_seq_length, request.base, request.micro_batch_size) == (1024, "nf4", 1)
     assert request.config["hidden_size"] == 8192
     printed = capsys.readouterr().out
     assert "Activations traced in the model's own code" in printed

@@ -10,6 +10,7 @@ from tunekit.memory import layer_bytes
 from tunekit.memory.case import Case, make_case
 from tunekit.model_shape.catalogue import find
 from tunekit.model_shape.shape import ModelShape
+from tunekit.recipe.job import Quantization
 
 SHAPE = llama()
 H, F, V, A = 64, 176, 32, 4
@@ -54,6 +55,16 @@ def test_the_layer_in_backward_adds_six_f_and_its_gradient() -> None:
         case("lora", targets=SEVEN)
     )
     assert more == 4 * F + 2 * H
+
+
+def test_an_eight_bit_base_keeps_what_every_linear_reads() -> None:
+    """As if all were adapted; and still in backward, as the nodes hold it, when a 4-bit base has freed it."""
+    four, eight = (
+        case("qlora", targets=("o_proj",), quantization=Quantization(kind=kind, double_quant=False))
+        for kind in ("nf4", "int8")
+    )
+    assert layer_bytes.saved_per_layer(eight) - layer_bytes.saved_per_layer(four) == 4 * H + 2 * F
+    assert layer_bytes.layer_phase(eight) - layer_bytes.layer_phase(four) == 4 * H + 2 * F
 
 
 def test_attention_decides_where_the_feed_forward_part_is_narrow() -> None:

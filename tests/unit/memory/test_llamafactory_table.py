@@ -7,6 +7,7 @@ from tunekit.memory.llamafactory_cells import CURRENT, OLDER, Row
 from tunekit.memory.llamafactory_table import TableCheck, check_table, edition_for, table_cell, table_row
 from tunekit.model_shape.catalogue import find
 from tunekit.model_shape.shape import ModelShape
+from tunekit.recipe.job import Quantization
 from tunekit.units import GB
 
 
@@ -29,6 +30,12 @@ def check(hub_id: str, method: str, *, gpus: int = 2, ranks: int = 2, **zero: An
 )
 def test_rows(method: str, bf16: bool, row: Row) -> None:
     assert table_row(job(method, zero={"bf16_states": bf16})) == row
+
+
+def test_an_8_bit_base_has_a_row_of_its_own() -> None:
+    eight = job("qlora", quantization=Quantization(kind="int8", double_quant=False))
+    assert table_row(eight) == "qlora_8"
+    assert check_table(eight, named(SEVEN_B), machine(2)).row == "QLoRA 8"
 
 
 def test_editions() -> None:

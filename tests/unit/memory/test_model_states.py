@@ -7,9 +7,11 @@ from memory_jobs import job, llama, machine
 from tunekit.memory import model_states as states
 from tunekit.memory.case import Case, make_case
 from tunekit.memory.terms import MemoryTerm
+from tunekit.recipe.job import Quantization
 
 SHAPE = llama(hidden=256, ffn=512, vocab=1024)
 COUNT = SHAPE.num_parameters
+INT8 = Quantization(kind="int8", double_quant=False)
 
 
 def case(method: str = "full", *, ranks: int = 1, **changes: Any) -> Case:
@@ -101,11 +103,19 @@ def test_offload_ratio_keeps_the_first_sub_groups() -> None:
     assert states.gradients_kept_on_device(found).device_bytes == 4 * kept
 
 
-def test_the_four_bit_base() -> None:
+def test_an_eight_bit_base_has_a_byte_per_weight_and_a_scale_per_row() -> None:
+    found = case("qlora", quantization=INT8)
+    rows = sum(each.shape[0] * each.count for each in found.inventory.quantized)
+    base, scales = states.quantised_base(found), states.base_scales(found)
+    assert (base.name, base.device_bytes) == ("8-bit base", found.inventory.num_quantized)
+    assert (scales.name, scales.device_bytes) == ("scales of the 8-bit base", 4 * rows)
+
+
+def test_the_quantised_base() -> None:
     found = case("qlora")
     count = found.inventory.num_quantized
-    assert states.four_bit_base(found).device_bytes == count // 2
-    assert states.four_bit_scales(found).device_bytes == pytest.approx(count * 0.015869, rel=1e-3)
+    assert states.quantised_base(found).device_bytes == count // 2
+    assert states.base_scales(found).device_bytes == pytest.approx(count * 0.015869, rel=1e-3)
     plain = make_case(job("qlora", ranks=1), SHAPE, machine(1))
     assert states.frozen_base(plain).device_bytes == 2 * found.inventory.num_frozen
 
@@ -117,15 +127,15 @@ def test_scales_without_double_quantisation() -> None:
 
     single = replace(job("qlora", ranks=1), quantization=Quantization(kind="nf4", double_quant=False))
     found = make_case(single, SHAPE, machine(1))
-    assert states.four_bit_scales(found).device_bytes == found.inventory.num_quantized // 16
+    assert states.base_scales(found).device_bytes == found.inventory.num_quantized // 16
 
 
 def test_stage_three_shares_packed_weights_but_not_scales_nor_loading() -> None:
     alone, shared = case("qlora"), case("qlora", ranks=2, zero={"stage": 3})
-    assert states.four_bit_base(shared).device_bytes == states.four_bit_base(alone).device_bytes // 2
-    assert states.four_bit_scales(shared).device_bytes == states.four_bit_scales(alone).device_bytes
+    assert states.quantised_base(shared).device_bytes == states.quantised_base(alone).device_bytes // 2
+    assert states.base_scales(shared).device_bytes == states.base_scales(alone).device_bytes
     whole = states.whole_base_while_loading(shared).device_bytes
-    assert whole == states.four_bit_base(alone).device_bytes + states.frozen_base(alone).device_bytes
+    assert whole == states.quantised_base(alone).device_bytes + states.frozen_base(alone).device_bytes
     assert states.whole_base_while_loading(alone).device_bytes == 0
 
 

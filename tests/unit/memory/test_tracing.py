@@ -11,13 +11,13 @@ def test_a_request_says_what_the_job_says() -> None:
     plan = job("qlora", micro=3, packing=False, zero={"stage": 3}, evaluates=True, max_seq_length=512)
     asked = trace_request(plan, "some/model", {"model_type": "llama"})
     assert (asked.micro_batch_size, asked.max_seq_length, asked.packing) == (3, 512, False)
-    assert (asked.four_bit, asked.double_quant, asked.reentrant) == ("nf4", True, True)
+    assert (asked.base, asked.double_quant, asked.reentrant) == ("nf4", True, True)
     assert asked.adapter == plan.adapter
     assert asked.config == {"model_type": "llama"}
 
 
 def test_a_16_bit_base_is_not_asked_for_in_4_bits() -> None:
-    assert trace_request(job("lora"), "m", {}).four_bit == "none"
+    assert trace_request(job("lora"), "m", {}).base == "none"
 
 
 def test_formulas_are_given_for_the_parts_they_know() -> None:

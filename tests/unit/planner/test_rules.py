@@ -13,6 +13,7 @@ from tunekit.planner.rules import RULES, check_job
 from tunekit.recipe.job import Quantization
 
 NF4 = Quantization(kind="nf4", double_quant=True)
+INT8 = Quantization(kind="int8", double_quant=False)
 TURING = replace(machine(), gpus=tuple(replace(gpu, compute_capability=7.5) for gpu in machine().gpus))
 
 
@@ -41,6 +42,7 @@ def test_a_plain_job_breaks_no_rule() -> None:
         (machine(), {"stage": 3, "offload_ratio": 0.5}, {}, "zero.offload_ratio", "offload_optimizer none"),
         (machine(), {"stage": 3, "offload_param": "nvme"}, {}, "zero.nvme_path", "not set"),
         (machine(), {"stage": 3, "offload_param": "cpu"}, {"quantization": NF4}, "zero.offload_param", "4-bit"),
+        (machine(), {"stage": 3}, {"quantization": INT8}, "method.quantization", "int8 under ZeRO stage 3"),
         (machine(), {"offload_optimizer": "cpu"}, {"optimizer": "adamw_8bit"}, "train.optimizer", "adamw_8bit"),
         (machine(), {"offload_optimizer": "cpu"}, {"optimizer": "adafactor"}, "train.optimizer", "adafactor"),
         (machine(), {"bf16_states": True}, {"optimizer": "lion"}, "train.optimizer", "bf16_states"),

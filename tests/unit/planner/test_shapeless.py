@@ -12,7 +12,7 @@ def test_what_the_recipe_says_is_traced() -> None:
     recipe = recipe_for("some/model", "qlora", train__micro_batch_size=3, train__max_seq_length=512, method__rank=4)
     asked, _ = request_without_shape(recipe, CONFIG, machine())
     assert (asked.micro_batch_size, asked.max_seq_length, asked.accelerator) == (3, 512, "cuda")
-    assert asked.four_bit == "nf4"
+    assert asked.base == "nf4"
     assert asked.adapter is not None
     assert (asked.adapter.rank, asked.adapter.alpha, asked.adapter.target_modules) == (4, 8, ALL_LINEAR)
 

@@ -114,9 +114,9 @@ def test_each_kind_of_fault_says_what_to_type(section: str, line: str, message: 
     assert message in found
 
 
-def test_an_8_bit_base_is_refused_with_what_to_write_instead() -> None:
-    (found,) = messages(one("method", "quantization: int8"))
-    assert "allowed: nf4 or fp4; 8-bit bases are not trained; write nf4, or method.kind: lora" in found
+def test_what_other_trainers_call_an_8_bit_base_is_told_our_name() -> None:
+    (found,) = messages(one("method", "quantization: llm_int8"))
+    assert "allowed: nf4, fp4 or int8; write int8" in found
 
 
 def test_a_long_value_is_cut() -> None:

@@ -40,6 +40,17 @@ def test_a_4_bit_base_is_really_packed(tiny_model: Path, plan_tiny: Any) -> None
     assert packed[0].quant_state.nested
 
 
+def test_an_8_bit_base_is_really_in_8_bits_and_its_adapters_learn(tiny_model: Path, plan_tiny: Any) -> None:
+    plan = plan_tiny(method={"kind": "qlora", "quantization": "int8"})
+    model = load_model(plan, tiny_model, CPU)
+    assert sum(parameter.dtype == torch.int8 for parameter in model.parameters()) == 14
+    trained = add_adapters(model, plan)
+    tokens = torch.arange(10, 30)[None]
+    trained.train()
+    trained(input_ids=tokens, labels=tokens).loss.backward()
+    assert all(value.grad.any() for name, value in trained.named_parameters() if "lora_B" in name)
+
+
 def test_evaluating_does_not_end_the_learning_of_a_4_bit_model(tiny_model: Path, plan_tiny: Any) -> None:
     plan = plan_tiny(method={"kind": "qlora"})
     model = add_adapters(load_model(plan, tiny_model, CPU), plan)

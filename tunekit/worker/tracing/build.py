@@ -60,10 +60,14 @@ def build_model(request: TraceRequest, config: Any) -> Any:
         )
     # Set afterwards: transformers would look for a package that need not be installed here.
     model.config._attn_implementation = request.attention
-    if request.four_bit != "none":
+    if request.base == "int8":
+        from tunekit.worker.tracing.eight_bit import use_eight_bits
+
+        use_eight_bits(model)
+    elif request.base != "none":
         from tunekit.worker.tracing.four_bit import use_four_bits
 
-        use_four_bits(model, kind=request.four_bit, double_quant=request.double_quant)
+        use_four_bits(model, kind=request.base, double_quant=request.double_quant)
     trained = with_adapters(model, request)
     if request.activation_checkpointing:
         trained.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": request.reentrant})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -63,9 +64,14 @@ def dequantised(layer: FourBitLinear, like: torch.Tensor) -> torch.Tensor:
 
 def use_four_bits(model: Any, *, kind: str, double_quant: bool) -> None:
     """Replace the linear layers that transformers would replace, and mark the model so that PEFT knows."""
+    replace_linears(model, lambda linear: FourBitLinear(linear, kind=kind, double_quant=double_quant))
+    model.is_loaded_in_4bit = True
+
+
+def replace_linears(model: Any, make: Callable[[torch.nn.Linear], torch.nn.Module]) -> None:
+    """Put what `make` makes of them in the places that transformers would give to bitsandbytes; the base is frozen."""
     kept = get_keys_to_not_convert(model)
     for name, module in list(model.named_modules()):
         if type(module) is torch.nn.Linear and should_convert_module(name, kept):
-            model.set_submodule(name, FourBitLinear(module, kind=kind, double_quant=double_quant))
-    model.is_loaded_in_4bit = True
+            model.set_submodule(name, make(module))
     model.requires_grad_(False)

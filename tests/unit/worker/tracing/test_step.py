@@ -117,7 +117,7 @@ def test_eager_scores_grow_with_the_square_of_the_row() -> None:
 
 
 def test_four_bit_layers_and_their_dequantised_copy() -> None:
-    request = a_request(method="qlora", adapter=LORA, four_bit="nf4", double_quant=True, activation_checkpointing=True)
+    request = a_request(method="qlora", adapter=LORA, base="nf4", double_quant=True, activation_checkpointing=True)
     sixteen = a_request(method="lora", adapter=LORA, activation_checkpointing=True)
     more = peak(traced(request)) - peak(traced(sixteen))
     assert 0 < more <= 2 * 256 * 704 * 1.1 + 64 * 2 * 704
