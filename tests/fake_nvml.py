@@ -22,6 +22,13 @@ class Card:
     generation: int = 4
     lanes: int = 8
     nvlink: int = 0
+    utilisation: int = 97
+    celsius: int = 65
+    drawn_milliwatts: int = 380_000
+    clock: int = 2600
+    most_clock: int = 3105
+    throttle: int = 0
+    lost: bool = False
 
 
 class FakeNvml:
@@ -33,6 +40,8 @@ class FakeNvml:
     NVML_FEATURE_ENABLED = 1
     NVML_P2P_CAPS_INDEX_READ = 0
     NVML_P2P_STATUS_OK = 0
+    NVML_TEMPERATURE_GPU = 0
+    NVML_CLOCK_SM = 1
 
     def __init__(self, cards: tuple[Card, ...], *, peers: bool = False, refuses: tuple[str, ...] = ()) -> None:
         self.cards = cards
@@ -63,6 +72,8 @@ class FakeNvml:
         return self.cards[index]
 
     def nvmlDeviceGetMemoryInfo(self, card: Card) -> SimpleNamespace:
+        if card.lost:
+            raise self.NVMLError("GPU is lost")
         return SimpleNamespace(total=card.total, free=card.free, used=card.total - card.free)
 
     def nvmlDeviceGetCudaComputeCapability(self, card: Card) -> tuple[int, int]:
@@ -94,3 +105,24 @@ class FakeNvml:
 
     def nvmlDeviceGetP2PStatus(self, _one: Card, _other: Card, _index: int) -> int:
         return 0 if self._peers else 1
+
+    def nvmlDeviceGetUtilizationRates(self, card: Card) -> SimpleNamespace:
+        return SimpleNamespace(gpu=card.utilisation, memory=50)
+
+    def nvmlDeviceGetTemperature(self, card: Card, _sensor: int) -> int:
+        return card.celsius
+
+    def nvmlDeviceGetPowerUsage(self, card: Card) -> int:
+        return card.drawn_milliwatts
+
+    def nvmlDeviceGetPowerManagementDefaultLimit(self, card: Card) -> int:
+        return 450_000
+
+    def nvmlDeviceGetClockInfo(self, card: Card, _domain: int) -> int:
+        return card.clock
+
+    def nvmlDeviceGetMaxClockInfo(self, card: Card, _domain: int) -> int:
+        return card.most_clock
+
+    def nvmlDeviceGetCurrentClocksThrottleReasons(self, card: Card) -> int:
+        return card.throttle

@@ -135,6 +135,12 @@ def exit_code_of(pid: int) -> int | None:
     return os.waitstatus_to_exitcode(int(fields[_EXIT_STATUS]))
 
 
+def state_of(pid: int) -> str | None:
+    """The letter of what a process does (proc(5)): R, S, D, T, Z, …; None where there is no such process."""
+    fields = _stat(pid)
+    return None if fields is None else fields[0]
+
+
 def _stat(pid: int) -> list[str] | None:
     """The fields of /proc/PID/stat after the name, which may hold spaces and brackets (proc(5))."""
     try:

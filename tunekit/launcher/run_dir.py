@@ -54,6 +54,10 @@ class RunDir:
         """Standard output and error of one rank."""
         return self.logs / f"rank_{rank}.log"
 
+    def rank_stacks(self, rank: int) -> Path:
+        """Touched by the rank at every step, so that its age tells silence; filled when its stack is asked for."""
+        return self.logs / f"rank_{rank}.stacks"
+
     @property
     def launcher_log(self) -> Path:
         """Standard output and error of the deepspeed command."""

@@ -62,7 +62,7 @@ def read_gpus(nvml: Any = None) -> GpuReport:
 
     Never raises: without library, driver or card the report is empty and says so.
     """
-    library = nvml if nvml is not None else _library()
+    library = nvml if nvml is not None else nvml_library()
     if library is None:
         return GpuReport(missing="the package nvidia-ml-py is not installed (pip install nvidia-ml-py)")
     try:
@@ -79,7 +79,7 @@ def read_gpus(nvml: Any = None) -> GpuReport:
 
 def read_links(uuids: Iterable[str], nvml: Any = None) -> tuple[LinkState, ...]:
     """The links of these cards as they are now, in this order; none where the driver does not tell all of them."""
-    library = nvml if nvml is not None else _library()
+    library = nvml if nvml is not None else nvml_library()
     if library is None:
         return ()
     try:
@@ -117,7 +117,8 @@ def visible_here() -> str | None:
     return os.environ.get(VISIBLE)
 
 
-def _library() -> Any:
+def nvml_library() -> Any:
+    """The module pynvml, or None where it is not installed."""
     try:
         import pynvml
     except ImportError:
@@ -140,7 +141,7 @@ def _report(nvml: Any) -> GpuReport:
 def _reading(nvml: Any, index: int, handle: Any) -> GpuReading:
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)
     major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
-    milliwatts = _told(nvml, lambda: nvml.nvmlDeviceGetPowerManagementLimit(handle))
+    milliwatts = told(nvml, lambda: nvml.nvmlDeviceGetPowerManagementLimit(handle))
     return GpuReading(
         index=index,
         name=_text(nvml.nvmlDeviceGetName(handle)),
@@ -150,9 +151,9 @@ def _reading(nvml: Any, index: int, handle: Any) -> GpuReading:
         compute_capability=float(f"{major}.{minor}"),
         power_watts=None if milliwatts is None else round(milliwatts / 1000),
         # The generation drops while a card is idle, the width does not.
-        pcie_generation=_told(nvml, lambda: int(nvml.nvmlDeviceGetMaxPcieLinkGeneration(handle))),
-        pcie_lanes=_told(nvml, lambda: int(nvml.nvmlDeviceGetCurrPcieLinkWidth(handle))),
-        nvlink=_told(nvml, lambda: nvml.nvmlDeviceGetNvLinkState(handle, 0)) == nvml.NVML_FEATURE_ENABLED,
+        pcie_generation=told(nvml, lambda: int(nvml.nvmlDeviceGetMaxPcieLinkGeneration(handle))),
+        pcie_lanes=told(nvml, lambda: int(nvml.nvmlDeviceGetCurrPcieLinkWidth(handle))),
+        nvlink=told(nvml, lambda: nvml.nvmlDeviceGetNvLinkState(handle, 0)) == nvml.NVML_FEATURE_ENABLED,
     )
 
 
@@ -165,10 +166,10 @@ def _reaches(nvml: Any, one: Any, other: Any) -> bool:
         status = nvml.nvmlDeviceGetP2PStatus(one, other, nvml.NVML_P2P_CAPS_INDEX_READ)
         return bool(status == nvml.NVML_P2P_STATUS_OK)
 
-    return _told(nvml, ask) is True
+    return told(nvml, ask) is True
 
 
-def _told(nvml: Any, ask: Callable[[], Value]) -> Value | None:
+def told(nvml: Any, ask: Callable[[], Value]) -> Value | None:
     """The answer, or None where this card does not support the question."""
     try:
         return ask()

@@ -15,11 +15,21 @@ _NO_LIMIT = 2**60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """RAM of this process's world, in bytes. `limit` is the cgroup's, or None; both other values respect it."""
+    """RAM of this process's world, in bytes. `limit` is the cgroup's, or None; both first values respect it."""
 
     total: int
     available: int
     limit: int | None
+    used: int | None = None
+    """Of the limit, without cache that can be dropped; None where there is no limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swap:
+    """Swap of this machine, in bytes; the cgroup's own limit is respected."""
+
+    total: int
+    free: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +44,23 @@ class Drive:
 
 def read_memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> Memory:
     """RAM that exists and RAM that can be had without swapping, both cut to the cgroup's limit (v1 and v2)."""
-    total, available = _meminfo(proc)
+    values = _meminfo(proc)
+    total, available = values["MemTotal"], values.get("MemAvailable", values["MemFree"])
     limits = tuple(_cgroup_limits(proc, cgroups))
-    limit = min((limit for limit, _ in limits), default=None)
+    limit, used = min(limits, default=(None, None))
     headroom = min((max(0, limit - used) for limit, used in limits), default=available)
-    return Memory(total=min(total, limit or total), available=min(available, headroom), limit=limit)
+    return Memory(total=min(total, limit or total), available=min(available, headroom), limit=limit, used=used)
+
+
+def read_swap(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> Swap:
+    """Swap that exists and that is free, both cut to what the cgroup (v2) allows: 0 where it forbids swapping."""
+    values = _meminfo(proc)
+    total, free = values.get("SwapTotal", 0), values.get("SwapFree", 0)
+    for folder in _cgroup_folders(proc, cgroups):
+        limit = _number(folder / "memory.swap.max")
+        if limit is not None:
+            total, free = min(total, limit), min(free, max(0, limit - (_number(folder / "memory.swap.current") or 0)))
+    return Swap(total=total, free=free)
 
 
 def read_cores() -> int:
@@ -113,10 +135,9 @@ def _drive_or_none(path: str) -> Drive | None:
         return None
 
 
-def _meminfo(proc: Path) -> tuple[int, int]:
+def _meminfo(proc: Path) -> dict[str, int]:
     lines = (line.split() for line in (proc / "meminfo").read_text(encoding="ascii").splitlines())
-    values = {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines if len(words) > 1}
-    return values["MemTotal"], values.get("MemAvailable", values["MemFree"])
+    return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines if len(words) > 1}
 
 
 def _cgroup_limits(proc: Path, cgroups: Path) -> Iterator[tuple[int, int]]:

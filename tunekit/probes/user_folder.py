@@ -6,7 +6,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import yaml
+
+from tunekit.errors import UsageError
 from tunekit.hardware.probing import ASSUMED
 from tunekit.hardware.profiles import LOCAL, load_profile
 from tunekit.hardware.spec import Disk, Hardware
@@ -15,6 +19,21 @@ from tunekit.hardware.spec import Disk, Hardware
 def config_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """`${XDG_CONFIG_HOME:-~/.config}/tunekit`; it may not exist."""
     return Path(environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "tunekit"
+
+
+def read_own_notices(environ: Mapping[str, str] = os.environ) -> tuple[Path, dict[str, Any]]:
+    """The user's `notify.yaml`, which holds `command` and `url`, and its path; nothing where there is none.
+
+    UsageError: it cannot be read.
+    """
+    path = config_folder(environ) / "notify.yaml"
+    if not path.is_file():
+        return path, {}
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UsageError(f"{path} cannot be read: {type(error).__name__}; it holds `command:` and `url:`.") from None
+    return path, found if isinstance(found, dict) else {"": found}
 
 
 def machines_folder(environ: Mapping[str, str] = os.environ) -> Path:

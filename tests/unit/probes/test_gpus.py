@@ -64,7 +64,7 @@ def test_a_driver_without_cards() -> None:
 
 
 def test_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpus, "_library", lambda: None)
+    monkeypatch.setattr(gpus, "nvml_library", lambda: None)
     assert "nvidia-ml-py" in str(read_gpus().missing)
 
 

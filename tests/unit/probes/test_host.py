@@ -16,6 +16,7 @@ from tunekit.probes.host import (
     read_drive,
     read_drives,
     read_memory,
+    read_swap,
     read_vector_bits,
     shm_free_bytes,
 )
@@ -53,6 +54,20 @@ def test_a_containers_limit(proc: Path, tmp_path: Path) -> None:
     assert (memory.total, memory.limit) == (16 * GIB, 16 * GIB)
     # 4 GiB are used: cache that can be dropped does not count.
     assert memory.available == 12 * GIB
+    assert memory.used == 4 * GIB
+
+
+def test_swap_is_what_the_cgroup_allows(proc: Path, tmp_path: Path) -> None:
+    root = tmp_path / "cgroup"
+    assert (read_swap(proc, root).total, read_swap(proc, root).free) == (0, 0)
+    with (proc / "meminfo").open("a") as file:
+        file.write(f"SwapTotal: {8 * GIB // KIB} kB\nSwapFree: {6 * GIB // KIB} kB\n")
+    assert (read_swap(proc, root).total, read_swap(proc, root).free) == (8 * GIB, 6 * GIB)
+    write(root / "memory.swap.max", 2 * GIB)
+    write(root / "memory.swap.current", GIB)
+    assert (read_swap(proc, root).total, read_swap(proc, root).free) == (2 * GIB, GIB)
+    write(root / "memory.swap.max", "max")
+    assert read_swap(proc, root).free == 6 * GIB
 
 
 def test_a_limit_further_up_counts_too(proc: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tunekit.hardware.profile_text import hardware_to_yaml
 from tunekit.hardware.profiles import load_profile, own_names
 from tunekit.hardware.spec import Hardware, Measured, Power, Price
 from tunekit.notebook import find_hardware
-from tunekit.probes.user_folder import config_folder, machines_folder, with_own_figures
+from tunekit.probes.user_folder import config_folder, machines_folder, read_own_notices, with_own_figures
 
 HERE = replace(machine(), name="local", source=f"probed now{ASSUMED}: RAM 40 GB/s")
 KNOWN = replace(
@@ -83,3 +83,24 @@ def test_a_shipped_name_is_not_taken(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is shipped and .* has the same name; rename that file"):
         load_profile("dual_rtx4090", tmp_path)
     assert load_profile("dual_rtx4090").price != KNOWN.price
+
+
+def test_notices_of_the_users_own(tmp_path: Path) -> None:
+    environ = {"XDG_CONFIG_HOME": str(tmp_path)}
+    path, found = read_own_notices(environ)
+    assert (path, found) == (tmp_path / "tunekit" / "notify.yaml", {})
+    path.parent.mkdir()
+    path.write_text("url: $HOOK\ncommand: [say, done]\n")
+    assert read_own_notices(environ)[1] == {"url": "$HOOK", "command": ["say", "done"]}
+    path.write_text("")
+    assert read_own_notices(environ)[1] == {}
+    path.write_text("- a list")
+    assert read_own_notices(environ)[1] == {"": ["a list"]}
+
+
+def test_notices_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    path, _ = read_own_notices({"XDG_CONFIG_HOME": str(tmp_path)})
+    path.parent.mkdir()
+    path.write_text("url: [a\n")
+    with pytest.raises(UsageError, match=r"notify.yaml cannot be read: ParserError; it holds"):
+        read_own_notices({"XDG_CONFIG_HOME": str(tmp_path)})
