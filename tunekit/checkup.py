@@ -15,12 +15,11 @@ from tunekit.backends.toolchain import read_toolchain
 from tunekit.backends.trials import run_trials
 from tunekit.doctor.case import Case, Refusal
 from tunekit.doctor.disks import OUTPUT, SWAP, TEMPORARY
-from tunekit.doctor.examine import examine, quick_warnings
+from tunekit.doctor.examine import examine, launch_warnings
 from tunekit.doctor.finding import Finding
 from tunekit.doctor.readings import Readings
 from tunekit.errors import MissingError, RecipeError, TunekitError, UnknownFamily
 from tunekit.hardware.profiles import LOCAL
-from tunekit.hardware.spec import Hardware
 from tunekit.launcher.build import checked_ds_config
 from tunekit.launcher.caller import Caller, missing_modules, this_caller
 from tunekit.launcher.environment import extensions_dir
@@ -81,11 +80,11 @@ def with_trials(case: Case, *, report: Report) -> Case:
     return replace(case, trials=run_trials(case, report=report))
 
 
-def doubts(plan: Plan, hardware: Hardware) -> tuple[Finding, ...]:
+def doubts(plan: Plan) -> tuple[Finding, ...]:
     """What a launch of `plan` should say before it starts; what it refuses it says by itself. Tries nothing."""
     caller = this_caller()
     readings = read_machine(plan, caller, ask_hub=False)
-    return quick_warnings(Case(readings=readings, hardware=hardware, caller=caller, plan=plan))
+    return launch_warnings(Case(readings=readings, hardware=plan.hardware, caller=caller, plan=plan))
 
 
 def read_machine(plan: Plan | None, caller: Caller, *, ask_hub: bool) -> Readings:

@@ -20,7 +20,7 @@ class Typed:
     master_port: int | None = None
 
 
-def command(verb: Literal["plan", "launch"], typed: Typed) -> str:
+def command(verb: Literal["plan", "launch", "doctor"], typed: Typed) -> str:
     """The words as they are typed in a shell."""
     words = ["tunekit", verb, typed.recipe, *typed.overrides]
     words += ["--on", typed.on] if typed.on else []

@@ -53,8 +53,15 @@ def disks(case: Case) -> Seen:
         if seen is not None:
             return seen
     written = sum(need.bytes for need in case.needs)
-    rooms = ", ".join(f"{place.what} {format_bytes(place.free_bytes)}" for place in case.readings.places)
-    return ok(f"free: {rooms}" + (f"; the run writes {format_bytes(written)}" if case.plan else ""))
+    return ok(_rooms(case) + (f"; the run writes {format_bytes(written)}" if case.plan else ""))
+
+
+def _rooms(case: Case) -> str:
+    """`68.6 GiB for output, hub cache; 3.0 TiB for swap files`: places with the same room lie on one drive."""
+    rooms: dict[str, list[str]] = {}
+    for place in case.readings.places:
+        rooms.setdefault(format_bytes(place.free_bytes), []).append(place.what)
+    return "; ".join(f"{size} for {', '.join(names)}" for size, names in rooms.items())
 
 
 def _place(case: Case, place: Place) -> Seen | None:
@@ -96,6 +103,6 @@ CHECKS = (
         why="States are swapped in every step; DeepSpeed aborts on file systems without O_DIRECT.",
         look=nvme,
         of_recipe=True,
-        quick=False,
+        at_launch=False,
     ),
 )

@@ -38,8 +38,9 @@ def visible_devices(case: Case) -> Seen:
         return not_needed(NO_GPU if value is None else f"{NO_GPU}, and {VARIABLE}={value!r} is not passed on")
     if value is None:
         return ok(f"{VARIABLE} is not set: all cards")
+    wanted = case.ranks if case.plan else max(1, len(case.readings.cards.shown))
     try:
-        chosen = chosen_devices(value, 1, case.readings.cards.uuids)
+        chosen = chosen_devices(value, wanted, case.readings.cards.uuids)
     except TunekitError as error:
         found, _, cure = str(error).rpartition("; ")
         return blocks(found, cure.removesuffix("."))

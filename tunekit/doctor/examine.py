@@ -22,9 +22,9 @@ def examine(case: Case) -> tuple[Finding, ...]:
     return tuple(check.finding(check.look(case)) for check in CHECKS if case.has_recipe or not check.of_recipe)
 
 
-def quick_warnings(case: Case) -> tuple[Finding, ...]:
-    """What a launch should say before it starts: doubts of the checks that need no process of their own."""
-    found = (check.finding(check.look(case)) for check in CHECKS if check.quick)
+def launch_warnings(case: Case) -> tuple[Finding, ...]:
+    """What a launch says before it starts: doubts that stop nothing. Needs no trials."""
+    found = (check.finding(check.look(case)) for check in CHECKS if check.at_launch)
     return tuple(finding for finding in found if finding.state == "warning")
 
 

@@ -60,8 +60,8 @@ class Check:
     look: Look
     of_recipe: bool = False
     """Whether it is about a recipe, and left out without one."""
-    quick: bool = True
-    """Whether it tells something without a process of its own, so that a launch may look too."""
+    at_launch: bool = True
+    """Whether a launch says its doubts too: it needs no process of its own, and the launch says it nowhere else."""
 
     def finding(self, seen: Seen) -> Finding:
         """What was seen, with everything that is known beforehand."""

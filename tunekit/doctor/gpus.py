@@ -143,7 +143,7 @@ CHECKS = (
         title="CUDA",
         why="Where torch cannot start CUDA, DeepSpeed trains on the processor without a word.",
         look=cuda,
-        quick=False,
+        at_launch=False,
     ),
     Check(
         name="driver",

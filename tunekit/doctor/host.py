@@ -114,7 +114,7 @@ CHECKS = (
         why="torch rounds page-locked blocks up to powers of two, and WSL and ulimit -l allow little.",
         look=pinned,
         of_recipe=True,
-        quick=False,
+        at_launch=False,
     ),
     Check(
         name="cores",

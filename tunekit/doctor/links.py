@@ -91,7 +91,7 @@ CHECKS = (
         title="exchange",
         why="A peer access that is promised but not there hangs the first step for ever.",
         look=peers,
-        quick=False,
+        at_launch=False,
     ),
     Check(
         name="iommu",

@@ -158,7 +158,7 @@ CHECKS = (
         why="Padding with the end token teaches the model never to stop; tokens beyond the embedding crash.",
         look=tokenizer,
         of_recipe=True,
-        quick=False,
+        at_launch=False,
     ),
     Check(
         name="data",

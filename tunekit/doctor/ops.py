@@ -139,6 +139,7 @@ CHECKS = (
         title="ops",
         why="Compiling takes minutes of silence at the first step, and ranks that do it at once break each other.",
         look=ops,
+        at_launch=False,
     ),
     Check(
         name="op_cache",
@@ -153,7 +154,7 @@ CHECKS = (
         title="bitsandbytes",
         why="Its library is chosen by torch's CUDA; the wrong one fails when the model is already loading.",
         look=bitsandbytes,
-        quick=False,
+        at_launch=False,
     ),
     Check(
         name="flash_attention",

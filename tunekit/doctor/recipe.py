@@ -91,8 +91,10 @@ def memory(case: Case) -> Seen:
         fix = next((fix.set for fix in plan.fixes if fix.verdict != "rejected"), "")
         return blocks(plan.reason, fix or "tunekit plan RECIPE shows what would help")
     phases = ", ".join(_phase_words(plan))
-    found = f"{plan.reason} Peaks: {phases}"
-    return warning(found, "tunekit plan RECIPE --explain") if plan.verdict == "tight" else ok(found)
+    if plan.verdict == "tight":
+        return warning(f"{plan.reason} Peaks: {phases}", "tunekit plan RECIPE --explain")
+    name, place = ("GPU", plan.memory.device) if plan.hardware.gpus else ("RAM", plan.memory.host)
+    return ok(f"{name}: at most {format_bytes(place.high_bytes)} of {format_bytes(place.usable_bytes)}; {phases}")
 
 
 def _phase_words(plan: Plan) -> Iterator[str]:
@@ -198,6 +200,7 @@ CHECKS = (
         why="Out of memory comes late: at the longest row, at the optimizer's first step, at the save.",
         look=memory,
         of_recipe=True,
+        at_launch=False,
     ),
     Check(
         name="output",

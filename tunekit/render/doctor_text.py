@@ -88,7 +88,7 @@ def _table(findings: Sequence[Finding]) -> Table:
     table.add_column(overflow="fold")
     for state, said, members in _rows(findings):
         mark, style = MARKS[state]
-        title = members[0].title if len(members) == 1 else f"{len(members)} others"
+        title = members[0].title if len(members) == 1 else f"{len(members)} checks"
         table.add_row(Text(title), Text(mark, style=style), said)
     return table
 
