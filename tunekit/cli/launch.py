@@ -15,6 +15,7 @@ from rich.console import Console
 
 from tunekit.backends.session import Start, dry_run, order
 from tunekit.cli.next_command import Typed, after_rejection, command
+from tunekit.errors import MissingError
 from tunekit.launcher.caller import this_caller
 from tunekit.launcher.exit_codes import STOPPED
 from tunekit.launcher.preflight import refuse
@@ -43,7 +44,8 @@ def launch_recipe(
         _show_rejected(plan, typed, json=json)
     start_order = order(plan, loaded, wanted_port=master_port)
     if dry:
-        _show_dry_run(start_order, typed, json=json)
+        with _naming_the_doctor(typed):
+            _show_dry_run(start_order, typed, json=json)
         return
     console = _console(json=json)
     if not json:
@@ -53,7 +55,8 @@ def launch_recipe(
             highlight=False,
             soft_wrap=True,
         )
-    with _gentle_signals():
+        _say_doubts(plan, console)
+    with _gentle_signals(), _naming_the_doctor(typed):
         run = start(start_order, console=console)
     _report(run, console, json=json)
 
@@ -102,6 +105,24 @@ def _show_dry_run(shown: Start, typed: Typed, *, json: bool) -> None:
     if not json:
         there = ", on that machine" if before.not_here else ""
         typer.echo(f"Next{there}: {command('launch', typed)}")
+
+
+def _say_doubts(plan: Plan, console: Console) -> None:
+    """One line for each doubt of the doctor's that stops nothing."""
+    from tunekit.checkup import doubts
+    from tunekit.render.doctor_text import warning_line
+
+    for finding in doubts(plan):
+        console.print(warning_line(finding), style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _naming_the_doctor(typed: Typed) -> Iterator[None]:
+    """Where something is missing here, the command that looks at everything is the next to type."""
+    try:
+        yield
+    except MissingError as error:
+        raise MissingError(f"{error}\n`{command('doctor', typed)}` tells all, with what to type.") from error
 
 
 def _console(*, json: bool) -> Console:
