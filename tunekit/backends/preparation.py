@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tunekit.backends.processes import POLL_SECONDS, ProcessRecord, kill_processes, record_process
+from tunekit.diagnosis.tracebacks import first_traceback
 from tunekit.errors import MissingError, RunFailed, TunekitError
 from tunekit.launcher.environment import ATTEMPT_VARIABLE
-from tunekit.launcher.logs import first_traceback, tail
+from tunekit.launcher.logs import tail
 from tunekit.launcher.ops import EXPECTED_SECONDS
 from tunekit.launcher.request import LaunchRequest
 from tunekit.launcher.run_dir import RunDir
@@ -60,7 +61,7 @@ def prepare(request: LaunchRequest, argv: tuple[str, ...], run_dir: RunDir, *, w
         raise preparation_error(run_dir, popen.returncode)
 
 
-def describe_work(ops: tuple[str, ...], convert: str | None) -> str:
+def describe_work(ops: tuple[str, ...], convert: str | None, fit: str | None = None) -> str:
     """What the preparation will do, and for how long, in words."""
     parts = []
     if ops:
@@ -68,6 +69,8 @@ def describe_work(ops: tuple[str, ...], convert: str | None) -> str:
         parts.append(f"compiling DeepSpeed's {', '.join(ops)} once for this machine (about {seconds} on two cores)")
     if convert is not None:
         parts.append(f"converting {convert} once")
+    if fit is not None:
+        parts.append(f"making {fit} fit the new plan")
     return " and ".join(parts)
 
 

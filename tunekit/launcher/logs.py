@@ -6,15 +6,13 @@ import re
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
+from tunekit.diagnosis.tracebacks import FATAL, LONGEST, TRACEBACK, first_traceback
 from tunekit.launcher.run_dir import RunDir
 
 _DEEPSPEED_NAME = re.compile(r"^\d+_rank(\d+)\.log$")
-_TRACEBACK = "Traceback (most recent call last):"
-_FATAL = "Fatal Python error: "
-"""What faulthandler writes before a signal such as SIGSEGV ends the process."""
-_LONGEST_TRACEBACK = 1 << 20
+_LINE_BEFORE = 1 << 9
+"""Above a destructor's traceback Python says that it is one."""
 _TAIL_BYTES = 1 << 16
-_CRASH_LINES = 8
 
 
 def name_rank_logs(run_dir: RunDir) -> None:
@@ -31,31 +29,16 @@ def find_rank_log(run_dir: RunDir, rank: int) -> Path | None:
     return max(run_dir.logs.glob(f"*_rank{rank}.log"), default=None)
 
 
-def first_traceback(text: str) -> str | None:
-    """The first Python traceback in a log, up to the line that names the error.
-
-    Later ones are consequences: destructors, other ranks' timeouts, the launcher's own.
-    """
-    start = text.find(_TRACEBACK)
-    if start < 0:
-        return _native_crash(text)
-    lines = text[start : start + _LONGEST_TRACEBACK].splitlines()
-    for number, line in enumerate(lines[1:], start=1):
-        if line and not line.startswith((" ", "\t")):
-            return "\n".join(lines[: number + 1])
-    return "\n".join(lines)
-
-
 def traceback_in(path: Path) -> str | None:
     """The first traceback in a log file, which may be larger than the memory."""
     if not path.stat().st_size:
         return None
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as text:
-        found = (text.find(mark.encode()) for mark in (_TRACEBACK, _FATAL))
+        found = (text.find(mark.encode()) for mark in (TRACEBACK, FATAL))
         start = next((place for place in found if place >= 0), None)
         if start is None:
             return None
-        return first_traceback(text[start : start + _LONGEST_TRACEBACK].decode(errors="replace"))
+        return first_traceback(text[max(0, start - _LINE_BEFORE) : start + LONGEST].decode(errors="replace"))
 
 
 def tail(path: Path, count: int) -> list[str]:
@@ -76,11 +59,3 @@ def end_of(path: Path) -> str:
             return file.read().decode(errors="replace")
     except OSError:
         return ""
-
-
-def _native_crash(text: str) -> str | None:
-    """What faulthandler says of a crash in native code: the signal, and the innermost Python lines."""
-    start = text.find(_FATAL)
-    if start < 0:
-        return None
-    return "\n".join(text[start : start + _LONGEST_TRACEBACK].splitlines()[:_CRASH_LINES])

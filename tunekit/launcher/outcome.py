@@ -12,12 +12,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tunekit.launcher.advice import Evidence, advice_for
-from tunekit.launcher.cause import KILLED, Cause, find_cause
+from tunekit.diagnosis.advice import Evidence, advice_for
+from tunekit.diagnosis.cause import KILLED, Cause, find_cause
+from tunekit.diagnosis.signature import Fault
 from tunekit.launcher.exit_codes import STOPPED, read_exit_code, signal_of, signal_text
 from tunekit.launcher.json_lines import read_lines, read_record
 from tunekit.launcher.logs import tail
 from tunekit.launcher.run_dir import RunDir
+from tunekit.launcher.told import launchers_words, told_by
+from tunekit.planner.mending import Mend
 from tunekit.planner.plan import Plan
 from tunekit.units import MIB, format_bytes
 
@@ -56,7 +59,15 @@ class RunResult:
     phase: str | None = None
     reading: str = ""
     cause: tuple[str, ...] = ()
+    signature: str = ""
+    """Name of the signature that the cause has in the table; empty where none is known."""
+    said: str = ""
+    """The cause in a sentence, where a signature knows it."""
+    fault: Fault | None = None
+    """The memory that was too small, if it was that."""
     advice: str = ""
+    mends: tuple[Mend, ...] = ()
+    """Changes of the plan that were planned again with what failed, best first; where it was memory that failed."""
     success: Mapping[str, Any] = field(default_factory=dict)
     measured: Mapping[str, Any] = field(default_factory=dict)
 
@@ -83,6 +94,19 @@ def success_marker(run_dir: RunDir, attempt: int) -> Mapping[str, Any] | None:
     """The worker's success marker, if it is whole and of this attempt."""
     marker = read_record(run_dir.success)
     return marker if marker is not None and marker.get("attempt", attempt) == attempt else None
+
+
+def recorded_result(run_dir: RunDir) -> RunResult | None:
+    """The result that was kept beside the run; None where there is none, or another program wrote it."""
+    record = read_record(run_dir.result)
+    if record is None:
+        return None
+    known = {name: record[name] for name in RunResult.__dataclass_fields__ if name in record}
+    try:
+        mends = tuple(Mend(**each) for each in known.pop("mends", ()))
+        return RunResult(**{"attempt": 1, "exit_code": None, **known, "mends": mends})
+    except TypeError:
+        return None
 
 
 def write_result(run_dir: RunDir, result: RunResult) -> None:
@@ -135,21 +159,18 @@ def _failed_before_stop(run_dir: RunDir) -> bool:
 
 
 def _failed(run_dir: RunDir, plan: Plan, attempt: int, observed: Observed) -> RunResult:
+    world_size = plan.job.batch.world_size
     cause = find_cause(
-        run_dir,
-        world_size=plan.job.batch.world_size,
+        told_by(run_dir, world_size),
+        world_size=world_size,
         gone_first=observed.failing_rank,
         by_signal=observed.failing_signal is not None,
+        otherwise=launchers_words(run_dir),
     )
     reading = _reading(observed, cause, full_drive(run_dir.path))
     number = _signal(observed, cause)
-    evidence = Evidence(
-        text="\n".join([*cause.lines, reading, *tail(run_dir.launcher_log, 20)]),
-        signal=number,
-        oom_kills=observed.oom_kills,
-        host_bytes=max((record.get("host_bytes", 0) for record in read_lines(run_dir.metrics)), default=0),
-    )
     failure = read_record(run_dir.failure) or {}
+    advice = advice_for(evidence_of(run_dir, cause, reading, signal=number, oom_kills=observed.oom_kills), plan)
     return RunResult(
         state="failed",
         attempt=attempt,
@@ -159,8 +180,27 @@ def _failed(run_dir: RunDir, plan: Plan, attempt: int, observed: Observed) -> Ru
         phase=str(failure["phase"]) if failure.get("phase") else last_phase(run_dir),
         reading=reading,
         cause=cause.lines,
-        advice=advice_for(evidence, plan),
+        signature=advice.name,
+        said=advice.said,
+        fault=advice.fault,
+        advice=advice.text,
+        mends=advice.mends,
         measured=read_record(run_dir.measured) or {},
+    )
+
+
+def evidence_of(
+    run_dir: RunDir, cause: Cause, reading: str, *, signal: int | None, oom_kills: int | None = None
+) -> Evidence:
+    """What is known of a failure: the words around it, and the most memory that was seen."""
+    metrics = read_lines(run_dir.metrics)
+    at_the_end = (read_record(run_dir.failure) or {}).get("measured") or {}
+    return Evidence(
+        text="\n".join([*cause.lines, reading, *tail(run_dir.launcher_log, 20)]),
+        signal=signal,
+        oom_kills=oom_kills,
+        host_bytes=max((record.get("host_bytes", 0) for record in metrics), default=0),
+        gpu_bytes=max([at_the_end.get("device_bytes", 0), *(record.get("gpu_bytes", 0) for record in metrics)]),
     )
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 
 from tests.runs import TRACEBACK
-from tunekit.launcher.logs import end_of, find_rank_log, first_traceback, name_rank_logs, tail, traceback_in
+from tunekit.launcher.logs import end_of, find_rank_log, name_rank_logs, tail, traceback_in
 from tunekit.launcher.run_dir import RunDir
 
 
@@ -24,22 +24,6 @@ def test_deepspeeds_names_become_plain(tmp_path):
     assert run_dir.rank_log(0).read_text() == "zero"
     assert find_rank_log(run_dir, 11) == run_dir.rank_log(11)
     assert find_rank_log(run_dir, 1) is None
-
-
-def test_the_first_traceback_is_the_cause():
-    noise = "Exception ignored in: <function DeepSpeedCPUAdam.__del__>\n"
-    later = TRACEBACK.replace("ValueError: the loss is not a number", "RuntimeError: peer closed")
-    text = f"step 1\n{TRACEBACK}{noise}{later}"
-    assert first_traceback(text).splitlines()[-1] == "ValueError: the loss is not a number"
-    assert first_traceback(text).startswith("Traceback")
-    assert first_traceback("all went well") is None
-    assert first_traceback('Traceback (most recent call last):\n  File "x"').endswith('File "x"')
-
-
-def test_a_crash_in_native_code_is_a_cause_too():
-    text = "step 3\nFatal Python error: Segmentation fault\n\nCurrent thread 0x1 (most recent call first):\n  File x\n"
-    assert first_traceback(text).splitlines()[0] == "Fatal Python error: Segmentation fault"
-    assert "File x" in first_traceback(text)
 
 
 def test_a_traceback_is_found_in_a_file_of_any_length(tmp_path):

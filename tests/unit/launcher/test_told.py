@@ -6,7 +6,9 @@ import pytest
 
 from tests.plans import make_plan
 from tests.runs import TRACEBACK, write_json, write_run
-from tunekit.launcher.cause import Cause, find_cause
+from tunekit.diagnosis import cause as causes
+from tunekit.diagnosis.cause import Cause
+from tunekit.launcher.told import launchers_words, told_by
 
 LOST = TRACEBACK.replace("ValueError: the loss is not a number", "RuntimeError: Read error: Connection reset by peer")
 
@@ -23,6 +25,11 @@ def write_log(run_dir, rank, text, *, moment=1000):
 
 def record(run_dir, rank, traceback):
     write_json(run_dir.failure, {"rank": rank, "traceback": traceback})
+
+
+def find_cause(run_dir, *, world_size, **seen):
+    told = told_by(run_dir, world_size)
+    return causes.find_cause(told, world_size=world_size, otherwise=launchers_words(run_dir), **seen)
 
 
 def last(cause):
@@ -76,19 +83,15 @@ def test_nobody_said_anything(run_dir):
     assert find_cause(run_dir, world_size=2) == Cause(lines=("RuntimeError: no GPU",))
 
 
+def test_a_destructor_is_never_the_cause(run_dir):
+    noise = "Exception ignored in: <function DeepSpeedCPUAdam.__del__ at 0x7f>\nTraceback (most recent call last):\n"
+    noise += "  File \"cpu_adam.py\", line 1, in __del__\nAttributeError: no attribute 'ds_opt_adam'\n"
+    write_log(run_dir, 0, noise + TRACEBACK)
+    assert last(find_cause(run_dir, world_size=2)) == (0, "ValueError")
+    write_log(run_dir, 0, noise)
+    assert told_by(run_dir, 2) == []
+
+
 def test_lines_that_only_point_are_left_out(run_dir):
     record(run_dir, 0, "Traceback:\n  x = f(y)\n      ^^^~~~\nValueError: no\n")
     assert find_cause(run_dir, world_size=1).lines == ("Traceback:", "  x = f(y)", "ValueError: no")
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "RuntimeError: [pair.cc:537] Read error [127.0.0.1]:54684: Connection reset by peer. GLHF!",
-        "torch.distributed.DistBackendError: ncclRemoteError: A call failed possibly due to a remote process exiting",
-        "torch.distributed.DistNetworkError: recvValue failed on SocketImpl",
-    ],
-)
-def test_what_losing_a_peer_looks_like(run_dir, words):
-    record(run_dir, 0, f"Traceback (most recent call last):\n{words}\n")
-    assert find_cause(run_dir, world_size=2).silent

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from tests.plans import DUAL_4090, make_plan
-from tunekit.launcher.advice import Evidence, advice_for
+from tunekit.diagnosis.advice import Evidence, advice_for, seen_in
+from tunekit.planner.mending import Mend, Seen
 from tunekit.recipe.job import Quantization
 from tunekit.units import GIB
 
@@ -14,7 +15,13 @@ QLORA = {"method": "qlora", "quantization": Quantization(kind="nf4", double_quan
 
 
 def advice(text="", plan=None, **more):
-    return advice_for(Evidence(text=f"some\nlines\n{text}\nmore", **more), plan or make_plan())
+    return advice_for(Evidence(text=f"some\nlines\n{text}\nmore", **more), plan or make_plan()).text
+
+
+@pytest.fixture(autouse=True)
+def nothing_fits(monkeypatch):
+    """The plans here are made by hand: what planning them again finds is the business of the tests of mending."""
+    monkeypatch.setattr("tunekit.diagnosis.advice.find_mends", lambda plan, seen: ())
 
 
 @pytest.mark.parametrize(
@@ -86,3 +93,38 @@ def test_for_the_card_only_what_this_plan_can_still_change_is_named():
     assert "zero.preset=z2_offload or method.kind=lora;" in advice("CUDA out of memory", wide)
     lean = make_plan(DUAL_4090, activation_checkpointing=True, **QLORA)
     assert advice("CUDA out of memory", lean).startswith("the card ran out of memory: try train.max_seq_length=128;")
+
+
+def test_what_fits_when_planned_again_is_what_to_try(monkeypatch):
+    mend = Mend(
+        set="train.micro_batch_size=1",
+        verdict="fits",
+        place="device",
+        planned_bytes=10 * GIB,
+        evident_bytes=15 * GIB,
+        usable_bytes=23 * GIB,
+        tokens_per_second=1020.4,
+    )
+    asked = []
+    monkeypatch.setattr("tunekit.diagnosis.advice.find_mends", lambda plan, seen: asked.append(seen) or (mend,))
+    said = "CUDA out of memory. Tried to allocate 2.00 GiB. this process has 21.00 GiB memory in use."
+    found = advice_for(Evidence(text=said, gpu_bytes=20 * GIB), make_plan(DUAL_4090))
+    assert asked == [Seen(place="device", bytes=23 * GIB)]
+    assert (found.fault, found.name, found.mends) == ("GPU memory", "GPU out of memory", (mend,))
+    assert found.text.endswith(
+        "try train.micro_batch_size=1 (GPU 10.0 GiB planned, 15.0 GiB by what failed, of 23.0 GiB usable; "
+        "1,020 tokens/s)"
+    )
+    assert "it would have needed 23.0 GiB or more" in found.said
+
+
+def test_a_signature_is_named_with_its_cause():
+    found = advice_for(Evidence(text="No space left on device"), make_plan())
+    assert (found.name, found.said, found.fault) == ("disk full", "the disk is full", None)
+    assert advice_for(Evidence(text="KeyError: 3"), make_plan()).name == ""
+
+
+def test_what_the_host_refused_counts_only_on_top_of_what_was_seen():
+    refused = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 1073741824 bytes"
+    assert seen_in(Evidence(text=refused, host_bytes=2 * GIB), "host memory") == Seen(place="host", bytes=3 * GIB)
+    assert seen_in(Evidence(text=refused), "host memory") == Seen(place="host", bytes=0)

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.failing_logs import (
+    ABOUT,
+    DEEPSPEED,
+    DESTRUCTOR,
+    LAUNCHERS,
+    PEER,
+    deepspeed_log,
+    samples,
+    torchrun_log,
+)
+from tests.runs import TRACEBACK
+from tunekit.diagnosis.diagnose import diagnose
+from tunekit.diagnosis.reading import Log
+from tunekit.diagnosis.signatures.table import named
+
+RANKS_OWN = [sample for sample in samples(*ABOUT) if not sample.whole]
+WHOLE = [sample for sample in samples(*ABOUT) if sample.whole and sample.name != "destructor's noise"]
+OOM = next(sample.text for sample in RANKS_OWN if sample.name == "GPU out of memory")
+FINISHED = """{'loss': 1.9213, 'grad_norm': 2.1, 'learning_rate': 9.8e-05, 'epoch': 0.02}
+{'loss': 1.1127, 'grad_norm': 0.9, 'learning_rate': 0.0, 'epoch': 1.0}
+{'train_runtime': 1200.1, 'train_samples_per_second': 3.3, 'train_loss': 1.5, 'epoch': 1.0}
+[2026-11-22 10:40:20,100] [INFO] [launch.py:356:main] Process 4243 exits successfully.
+"""
+
+
+def told(text, name="train.log", **more):
+    return diagnose([Log(name=name, text=text, **more)])
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize("sample", RANKS_OWN, ids=lambda sample: sample.name)
+def test_every_signature_in_the_logs_of_every_launcher(sample, launcher):
+    found = told(LAUNCHERS[launcher](sample.text, code=sample.code))
+    assert (found.failed, found.known, found.name, found.rank) == (True, True, sample.name, 1)
+    assert found.source == named(sample.name).source
+    assert found.cause
+    assert found.cure
+    assert "{" not in (found.cause + found.cure).replace("{'", ""), "every group has its word"
+
+
+@pytest.mark.parametrize("sample", WHOLE, ids=lambda sample: sample.name)
+def test_what_launchers_and_collectives_say_alone(sample):
+    found = told(sample.text)
+    assert (found.failed, found.known, found.name) == (True, True, sample.name)
+
+
+@pytest.mark.parametrize("sample", samples("beside"), ids=lambda sample: sample.name)
+def test_what_is_only_worth_a_word_stands_beside_the_cause(sample):
+    found = told(deepspeed_log(sample.text + OOM))
+    assert found.name == "GPU out of memory"
+    assert any(line.startswith(next(named(sample.name).hits(sample.text)).cause) for line in found.others)
+
+
+@pytest.mark.parametrize("sample", samples("beside"), ids=lambda sample: sample.name)
+def test_and_is_no_failure_by_itself(sample):
+    found = told(DEEPSPEED + sample.text + FINISHED)
+    assert not found.failed
+    assert found.others
+
+
+@pytest.mark.parametrize("sample", samples("markers"), ids=lambda sample: sample.name)
+def test_markers_tell_the_phase_and_no_cause(sample):
+    found = told(deepspeed_log(sample.text + "Traceback (most recent call last):\nKeyError: 3\n"))
+    assert (found.known, found.cause, found.phase) == (False, "KeyError: 3", sample.mark or None)
+
+
+def test_the_moment_is_told_by_the_frames_and_the_cure_is_for_it():
+    found = told(deepspeed_log(OOM))
+    assert (found.phase, found.moment) == ("train", "in the loss")
+    assert "train.loss=chunked" in found.cure
+    assert found.lines[-1].startswith("torch.OutOfMemoryError")
+    assert any("3.80 GiB of the card were reserved" in line for line in found.others)
+
+
+def test_the_watchdog_of_the_other_rank_is_a_consequence_of_running_out_of_memory():
+    found = told(torchrun_log(OOM))
+    assert (found.rank, found.name, found.fault) == (1, "GPU out of memory", "GPU memory")
+    assert any(line.startswith("rank 0: torch.distributed.DistBackendError") for line in found.others)
+    assert all("only a consequence" in line for line in found.others if line.startswith("rank 0"))
+
+
+def test_a_broken_pipe_after_a_kill_is_the_kill():
+    lament = PEER.replace("Connection reset by peer", "Broken pipe")
+    found = told(deepspeed_log(lament, code=-9))
+    assert (found.rank, found.name) == (1, "killed")
+    again = told(torchrun_log("step 3\n", code=-9))
+    assert (again.rank, again.name) == (1, "killed")
+
+
+def test_of_a_kill_the_host_memory_that_deepspeed_saw_is_told():
+    sample = next(sample for sample in RANKS_OWN if sample.name == "killed")
+    found = told(deepspeed_log(sample.text, code=-9))
+    assert found.phase == "engine"
+    assert "DeepSpeed saw 91.7 GB of host memory in use, 97.4% of all" in found.others
+
+
+def test_destructors_first_in_the_file_are_passed_over():
+    found = told(DESTRUCTOR + TRACEBACK + DESTRUCTOR)
+    assert (found.known, found.cause) == (False, "ValueError: the loss is not a number")
+    failed_build = next(s for s in samples("building") if s.name == "destructor's noise")
+    assert told(failed_build.text).name == "op failed to build"
+
+
+def test_of_two_ranks_that_fail_by_themselves_the_earlier_by_the_time_in_their_logs_is_the_cause():
+    late = f"[2026-11-22 10:10:09,000] step 4\n{TRACEBACK}"
+    early = f"[2026-11-22 10:10:02,000] step 4\n{TRACEBACK.replace('ValueError', 'KeyError')}"
+    logs = [Log(name="logs/rank_0.log", text=late, moment=1.0), Log(name="logs/rank_1.log", text=early, moment=2.0)]
+    found = diagnose(logs)
+    assert (found.rank, found.cause.partition(":")[0]) == (1, "KeyError")
+    assert found.others == ("rank 0: ValueError: the loss is not a number (only a consequence)",)
+
+
+def test_without_times_the_log_that_ended_first_and_else_the_first_named():
+    one, two = TRACEBACK, TRACEBACK.replace("ValueError", "KeyError")
+    by_file = [Log(name="a/0/stderr.log", text=one, moment=20.0), Log(name="a/1/stderr.log", text=two, moment=10.0)]
+    assert diagnose(by_file).rank == 1
+    unknown = [Log(name="a/0/stderr.log", text=one), Log(name="a/1/stderr.log", text=two)]
+    assert diagnose(unknown).rank == 0
+
+
+def test_a_rank_per_file_where_one_only_lost_the_other():
+    logs = [Log(name="20261122_rank0.log", text=PEER, moment=1.0), Log(name="20261122_rank1.log", text=OOM, moment=2.0)]
+    found = diagnose(logs)
+    assert (found.rank, found.name, found.moment) == (1, "GPU out of memory", "in the loss")
+
+
+def test_a_rank_that_fell_silent_is_named_and_nobody_is_called_killed_without_a_sign():
+    logs = [Log(name="rank_0.log", text=PEER), Log(name="rank_1.log", text="step 3\n")]
+    found = diagnose(logs)
+    assert (found.rank, found.name) == (1, "peer lost")
+
+
+def test_the_kernel_is_believed_before_all_others():
+    kernel = next(sample for sample in RANKS_OWN if sample.name == "killed by the kernel").text
+    found = diagnose([Log(name="train.log", text=deepspeed_log(TRACEBACK, code=1)), Log(name="dmesg", text=kernel)])
+    assert (found.name, found.fault) == ("killed by the kernel", "host memory")
+
+
+def test_a_healthy_log_is_called_so():
+    found = told(DEEPSPEED + FINISHED)
+    assert (found.failed, found.known, found.phase, found.others) == (False, False, "train", ())
+    assert not told("").failed
+    assert not told("step 1\nstep 2\n").failed
+
+
+def test_a_traceback_that_ended_nothing_is_no_failure():
+    found = told(DEEPSPEED + TRACEBACK + FINISHED)
+    assert not found.failed
+    assert found.others == ("a traceback that ended nothing: ValueError: the loss is not a number",)
+
+
+def test_a_warning_of_a_library_is_no_failure():
+    assert not told("[WARNING] CUDA_HOME does not exist, unable to compile CUDA op(s)\n{'loss': 2.1}\n").failed
+
+
+def test_an_exit_code_alone_is_a_failure_that_nobody_knows_more_of():
+    found = told(deepspeed_log("", code=3).replace(PEER, ""))
+    assert (found.failed, found.known, found.rank, found.cause) == (True, False, 1, "a rank ended with an error")
+    assert "--enable_each_rank_log" in found.cure
+
+
+def test_what_is_unknown_is_told_by_its_last_line():
+    found = told(torchrun_log(TRACEBACK))
+    assert (found.failed, found.known, found.rank) == (True, False, 1)
+    assert found.cause == "ValueError: the loss is not a number"
+
+
+def test_progress_bars_do_not_hide_the_words():
+    found = told("  0%|   | 0/10\r 10%|   | 1/10\rtorch.OutOfMemoryError: CUDA out of memory.\n")
+    assert found.name == "GPU out of memory"

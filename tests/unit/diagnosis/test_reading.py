@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.failing_logs import accelerate_log, deepspeed_log, torchrun_log
+from tunekit.diagnosis.reading import Ended, Log, how_it_ended, stamp_of, voices
+
+
+@pytest.mark.parametrize(
+    ("name", "rank"),
+    [
+        ("runs/a/logs/rank_1.log", 1),
+        ("20261122150033_rank11.log", 11),
+        ("torchelastic_x/attempt_0/3/stderr.log", 3),
+        ("train.log", None),
+        ("rank.log", None),
+    ],
+)
+def test_the_rank_in_a_name(name, rank):
+    assert Log(name=name, text="").rank == rank
+
+
+def test_voices_are_told_apart_by_their_prefixes():
+    text = "start\n[rank1]: one\n[default0]:zero\n[rank1]:[E1122 10:00:00.100000 x.cpp:1] again\nend"
+    spoken = {voice.rank: voice for voice in voices([Log(name="train.log", text=text)])}
+    assert spoken[None].lines == ("start", "end")
+    assert spoken[0].lines == ("zero",)
+    assert spoken[1].lines == ("one", "[E1122 10:00:00.100000 x.cpp:1] again")
+    assert spoken[1].numbers == (1, 3)
+
+
+def test_of_a_progress_bar_the_present_state_is_read():
+    (voice,) = voices([Log(name="rank_2.log", text=" 0%\r 50%\r100%\nnext")])
+    assert (voice.rank, voice.lines) == (2, ("100%", "next"))
+
+
+def test_times_in_lines():
+    assert stamp_of("[2026-11-22 10:10:02,500] step") - stamp_of("2026-11-22T10:10:01") == 1.5
+    assert stamp_of("E1122 10:15:32.123456 4200 x.py:1]") > stamp_of("[rank1]:[E1122 10:15:31.123456789 x.cpp:1]")
+    assert stamp_of("step 3") is None
+    assert stamp_of("2026-99-99 10:00:00") is None
+    (voice,) = voices([Log(name="a", text="2026-11-22 10:10:02\nstep\nstep")])
+    assert voice.written_at(2) == stamp_of("2026-11-22 10:10:02")
+
+
+@pytest.mark.parametrize(
+    ("text", "ended"),
+    [
+        (deepspeed_log("", code=-9), Ended(rank=1, code=-9)),
+        (torchrun_log("", code=-6, rank=0), Ended(rank=0, code=-6)),
+        (accelerate_log("", code=1), Ended(rank=1, code=1)),
+        ("subprocess.CalledProcessError: Command '[]' died with <Signals.SIGKILL: 9>.", Ended(code=-9)),
+        ("returned non-zero exit status 3.", Ended(code=3)),
+        ("E1122 failed (exitcode: -9) local_rank: 2 (pid: 7)", Ended(rank=2, code=-9)),
+        ("[launch.py:356:main] Process 4243 exits successfully.", Ended(finished=True)),
+        ("['python'] exits with return code = 0", Ended()),
+        ("step 3", Ended()),
+    ],
+)
+def test_how_launchers_say_that_it_ended(text, ended):
+    assert how_it_ended(text) == ended
+
+
+def test_the_signal_in_a_code():
+    assert (Ended(code=-9).signal, Ended(code=1).signal, Ended().signal) == (9, None, None)

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from tests.failing_logs import DESTRUCTOR
+from tests.runs import TRACEBACK
+from tunekit.diagnosis.tracebacks import first_traceback, last_lines, native_crash, tracebacks
+
+
+def test_the_first_traceback_is_the_cause():
+    noise = "Exception ignored in: <function DeepSpeedCPUAdam.__del__>\n"
+    later = TRACEBACK.replace("ValueError: the loss is not a number", "RuntimeError: peer closed")
+    text = f"step 1\n{TRACEBACK}{noise}{later}"
+    assert first_traceback(text).splitlines()[-1] == "ValueError: the loss is not a number"
+    assert first_traceback(text).startswith("Traceback")
+    assert first_traceback("all went well") is None
+    assert first_traceback('Traceback (most recent call last):\n  File "x"').endswith('File "x"')
+
+
+def test_a_destructors_is_passed_over():
+    assert first_traceback(DESTRUCTOR) is None
+    assert first_traceback(DESTRUCTOR + TRACEBACK).endswith("ValueError: the loss is not a number")
+    assert [each.ignored for each in tracebacks(DESTRUCTOR + TRACEBACK + DESTRUCTOR)] == [True, False, True]
+
+
+def test_places_are_those_in_the_text():
+    text = f"step 1\n{TRACEBACK}step 2\n{TRACEBACK}"
+    for each in tracebacks(text):
+        assert text[each.place : each.end] == each.text
+
+
+def test_two_ranks_that_write_at_once_are_one_traceback():
+    both = (
+        "Traceback (most recent call last):\nTraceback (most recent call last):\n  File a\n  File a\nValueError: no\n"
+    )
+    (found,) = tracebacks(both)
+    assert found.text.endswith("ValueError: no")
+
+
+def test_a_crash_in_native_code_is_a_cause_too():
+    text = "step 3\nFatal Python error: Segmentation fault\n\nCurrent thread 0x1 (most recent call first):\n  File x\n"
+    assert first_traceback(text).splitlines()[0] == "Fatal Python error: Segmentation fault"
+    assert "File x" in first_traceback(text)
+    assert native_crash("step 3") is None
+
+
+def test_lines_that_only_point_are_left_out():
+    assert last_lines("Traceback:\n  x = f(y)\n      ^^^~~~\nValueError: no\n") == (
+        "Traceback:",
+        "  x = f(y)",
+        "ValueError: no",
+    )

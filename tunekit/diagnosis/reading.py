@@ -1,0 +1,133 @@
+"""Logs of any launcher as values: which line is whose, when it was written, how the launcher says that it ended."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+_PREFIX = re.compile(r"^\s*\[(?:rank|default)?(\d{1,4})\]:\s?")
+"""`[rank1]:` of torch, `[default1]:` of `torchrun --tee`, `[1]:` of others."""
+_IN_NAME = re.compile(r"rank[_-]?(\d+)\D*$|(?:^|/)(\d+)/std(?:err|out)\.log$")
+"""`rank_1.log`, deepspeed's `TIME_rank1.log`, torchrun's `attempt_0/1/stderr.log`."""
+_DATED = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:[.,](\d{1,6}))?")
+_GLOG = re.compile(r"\b[IWEF](\d\d)(\d\d) (\d\d:\d\d:\d\d)\.(\d{1,6})")
+"""`E1122 10:15:32.123456` of torch's C++ and of its elastic agent."""
+_DEEPSPEED_END = re.compile(r"^(.*)exits with return code = (-?\d+)", re.MULTILINE)
+_LOCAL_RANK = re.compile(r"--local[_-]rank[= ]'?(\d+)")
+_TORCHRUN_END = re.compile(r"failed \(exitcode: (-?\d+)\) local_rank: (\d+)")
+_ROOT_CAUSE = re.compile(
+    r"Root Cause \(first observed failure\):[\s\S]{1,400}?rank\s*: (\d+) \(local_rank: \d+\)\s+exitcode\s*: (-?\d+)"
+)
+_ACCELERATE_END = re.compile(r"returned non-zero exit status (\d+)|died with <Signals\.\w+: (\d+)>")
+_FINISHED = re.compile(r"exits successfully|'train_runtime':|\"train_runtime\":|Training completed\.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """One file as it was read. `moment`: when it was last written, in seconds since 1970."""
+
+    name: str
+    text: str
+    moment: float | None = None
+
+    @property
+    def rank(self) -> int | None:
+        """The rank that its name tells."""
+        match = _IN_NAME.search(self.name.removesuffix(".log") if "/std" not in self.name else self.name)
+        return None if match is None else int(match[1] or match[2])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voice:
+    """What one rank wrote into one log, without the prefixes; of rank None: what no rank has put its name to.
+
+    `numbers` are the line numbers in the log, so that voices of one log can be ordered.
+    """
+
+    rank: int | None
+    log: int
+    lines: tuple[str, ...]
+    numbers: tuple[int, ...]
+    moment: float | None = None
+
+    @property
+    def text(self) -> str:
+        """Its lines, joined."""
+        return "\n".join(self.lines)
+
+    def line_at(self, place: int) -> int:
+        """Index into `lines` of a place in the text."""
+        return self.text.count("\n", 0, place)
+
+    def written_at(self, index: int) -> float | None:
+        """The last time that stands in a line up to this one: in seconds, comparable within the same logs only."""
+        return next(
+            (stamp for line in reversed(self.lines[: index + 1]) if (stamp := stamp_of(line)) is not None), None
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How the launcher says that the first rank ended: `code` as Popen has it (-9: signal 9). None: it does not say."""
+
+    rank: int | None = None
+    code: int | None = None
+    finished: bool = False
+    """The job says that it came to its end."""
+
+    @property
+    def signal(self) -> int | None:
+        """The signal that ended it."""
+        return -self.code if self.code is not None and self.code < 0 else None
+
+
+def voices(logs: Sequence[Log]) -> list[Voice]:
+    """Every voice of the logs, in the order in which they begin to speak."""
+    return [voice for number, log in enumerate(logs) for voice in _voices_of(log, number)]
+
+
+def how_it_ended(text: str) -> Ended:
+    """What launchers write at the end: deepspeed, torchrun, accelerate. The first line counts."""
+    finished = _FINISHED.search(text) is not None
+    if match := _ROOT_CAUSE.search(text):
+        return Ended(rank=int(match[1]), code=int(match[2]), finished=finished)
+    if match := _TORCHRUN_END.search(text):
+        return Ended(rank=int(match[2]), code=int(match[1]), finished=finished)
+    if (match := _DEEPSPEED_END.search(text)) and int(match[2]):
+        rank = _LOCAL_RANK.search(match[1])
+        return Ended(rank=int(rank[1]) if rank else None, code=int(match[2]), finished=finished)
+    if match := _ACCELERATE_END.search(text):
+        return Ended(code=int(match[1]) if match[1] else -int(match[2]), finished=finished)
+    return Ended(finished=finished)
+
+
+def stamp_of(line: str) -> float | None:
+    """The time that a line names, in seconds: since 1970, or within a leap year where no year is named."""
+    if match := _DATED.search(line):
+        return _seconds(f"{match[1]} {match[2]}", match[3])
+    if match := _GLOG.search(line):
+        return _seconds(f"1972-{match[1]}-{match[2]} {match[3]}", match[4])
+    return None
+
+
+def _seconds(moment: str, fraction: str | None) -> float | None:
+    try:
+        whole = (datetime.fromisoformat(moment) - datetime(1970, 1, 1)).total_seconds()
+    except ValueError:
+        return None
+    return whole + float(f"0.{fraction or 0}")
+
+
+def _voices_of(log: Log, number: int) -> Iterator[Voice]:
+    spoken: dict[int | None, tuple[list[str], list[int]]] = {}
+    for index, line in enumerate(log.text.split("\n")):
+        shown = line.rstrip().rpartition("\r")[2]
+        match = _PREFIX.match(shown)
+        rank = log.rank if match is None else int(match[1])
+        lines, numbers = spoken.setdefault(rank, ([], []))
+        lines.append(shown if match is None else shown[match.end() :])
+        numbers.append(index)
+    for rank, (lines, numbers) in spoken.items():
+        yield Voice(rank=rank, log=number, lines=tuple(lines), numbers=tuple(numbers), moment=log.moment)

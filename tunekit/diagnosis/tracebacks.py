@@ -1,0 +1,72 @@
+"""Python tracebacks in a log: the first that counts, and all of them in order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+TRACEBACK = "Traceback (most recent call last):"
+FATAL = "Fatal Python error: "
+"""What faulthandler writes before a signal such as SIGSEGV ends the process."""
+LONGEST = 1 << 20
+_CRASH_LINES = 8
+_IGNORED = "Exception ignored in"
+"""What Python writes above the traceback of a destructor: whatever it says, something else was wrong before."""
+_POINTERS = re.compile(r"^[\s^~]*$")
+SHOWN_LINES = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traceback:
+    """One traceback: its lines up to the one that names the error, and the place where it begins."""
+
+    text: str
+    place: int
+    ignored: bool = False
+    """A destructor's: Python went on."""
+
+    @property
+    def end(self) -> int:
+        """The place behind it."""
+        return self.place + len(self.text)
+
+
+def tracebacks(text: str) -> Iterator[Traceback]:
+    """Every traceback in a log, in order. One that another rank's begins in, line by line, is read as one with it."""
+    start = text.find(TRACEBACK)
+    while start >= 0:
+        found = _upto_the_error(text[start : start + LONGEST])
+        before = text[:start].rstrip().rpartition("\n")[2]
+        yield Traceback(text=found, place=start, ignored=_IGNORED in before)
+        start = text.find(TRACEBACK, start + len(found))
+
+
+def first_traceback(text: str) -> str | None:
+    """The first Python traceback in a log, up to the line that names the error; else what faulthandler says of a crash.
+
+    Later ones are consequences: other ranks' timeouts, the launcher's own. Those of destructors are passed over.
+    """
+    found = next((each for each in tracebacks(text) if not each.ignored), None)
+    return found.text if found is not None else native_crash(text)
+
+
+def native_crash(text: str) -> str | None:
+    """What faulthandler says of a crash in native code: the signal, and the innermost Python lines."""
+    start = text.find(FATAL)
+    if start < 0:
+        return None
+    return "\n".join(text[start : start + LONGEST].splitlines()[:_CRASH_LINES])
+
+
+def last_lines(text: str) -> tuple[str, ...]:
+    """The last lines of a traceback, without the lines that only point into the line above."""
+    return tuple(line.rstrip() for line in text.splitlines() if not _POINTERS.match(line))[-SHOWN_LINES:]
+
+
+def _upto_the_error(text: str) -> str:
+    lines = text.splitlines()
+    for number, line in enumerate(lines[1:], start=1):
+        if line and not line.startswith((" ", "\t")) and line != TRACEBACK:
+            return "\n".join(lines[: number + 1])
+    return "\n".join(lines)
