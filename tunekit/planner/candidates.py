@@ -8,7 +8,7 @@ from typing import TypeAlias
 from tunekit.planner.advice import about, nvme_traffic
 from tunekit.planner.change import Change, Setting
 from tunekit.planner.resolve import Resolved
-from tunekit.planner.zero import SLOWNESS, ladder, over_pcie
+from tunekit.planner.zero import SLOWNESS, ladder, may_hold, over_pcie
 from tunekit.recipe.schema import MethodKind
 from tunekit.speed.rates import adam_rate
 from tunekit.units import format_bytes
@@ -49,11 +49,17 @@ def _chunked_loss(found: Resolved) -> Iterator[Change]:
 
 def _double_quant(found: Resolved) -> Iterator[Change]:
     quantization = found.trial.job.quantization
-    if quantization and not quantization.double_quant:
+    if quantization and quantization.bits == 4 and not quantization.double_quant:
         note = "the scales are unpacked too" + _on_cards(
             found, ": 0.13 ms per billion parameters and pass (bitsandbytes, RTX 4090)"
         )
         yield Change(settings=(("method.double_quant", True),), cost=0.01, note=note)
+
+
+def _four_bits(found: Resolved) -> Iterator[Change]:
+    quantization = found.trial.job.quantization
+    if quantization and quantization.bits == 8:
+        yield Change(settings=(("method.quantization", "nf4"),), cost=0.1, note="4-bit base: slightly less exact")
 
 
 def _loader_processes(found: Resolved) -> Iterator[Change]:
@@ -142,7 +148,7 @@ def _presets(found: Resolved) -> Iterator[Change]:
     recipe = found.asked
     now = found.trial.job.zero
     for rung in ladder(recipe.method.kind, found.settled.hardware):
-        if rung.preset != now.preset:
+        if rung.preset != now.preset and may_hold(rung, recipe.method):
             yield _preset_change(found, rung.preset)
 
 
@@ -228,6 +234,7 @@ FAMILIES: tuple[Callable[[Resolved], Iterator[Change]], ...] = (
     _recompute,
     _shorter_rows,
     _presets,
+    _four_bits,
     _to_lora,
     _to_qlora,
 )

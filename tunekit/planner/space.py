@@ -17,7 +17,7 @@ from tunekit.model_shape.shape import ModelShape
 from tunekit.planner.batch import micro_candidates
 from tunekit.planner.resolve import settle
 from tunekit.planner.search import Settled
-from tunekit.planner.zero import Rung, agrees, rungs
+from tunekit.planner.zero import Rung, agrees, may_hold, rungs
 from tunekit.recipe.schema import MethodKind, Offload, Optimizer, Recipe
 
 METHODS: tuple[MethodKind, ...] = ("full", "lora", "qlora")
@@ -67,7 +67,8 @@ def settled_for(recipe: Recipe, shape: ModelShape, hardware: Hardware) -> Iterat
 
 def _double_quants(recipe: Recipe, method: MethodKind) -> tuple[bool, ...]:
     stated = "double_quant" in recipe.method.model_fields_set
-    return (True, False) if method == "qlora" and not stated else (recipe.method.double_quant,)
+    open_ = method == "qlora" and recipe.method.quantization != "int8" and not stated
+    return (True, False) if open_ else (recipe.method.double_quant,)
 
 
 def _optimizers(recipe: Recipe, settled: Settled) -> tuple[Optimizer, ...]:
@@ -82,9 +83,14 @@ def sites(settled: Settled) -> Iterator[Site]:
     if zero.preset is not None or zero.config is not None or not settled.hardware.gpus:
         found: tuple[Rung, ...] = rungs(settled.recipe, settled.hardware)
     else:
-        found = tuple(rung for rung in every_rung() if agrees(rung, zero) and _can(rung.facts, settled))
+        found = tuple(rung for rung in every_rung() if _tried(rung, settled))
     for rung in (_named(rung, settled) for rung in found):
         yield from (Site(settled=settled, rung=rung, ratio=share) for share in _shares(rung, zero.offload_ratio))
+
+
+def _tried(rung: Rung, settled: Settled) -> bool:
+    recipe = settled.recipe
+    return agrees(rung, recipe.zero) and may_hold(rung, recipe.method) and _can(rung.facts, settled)
 
 
 def _named(rung: Rung, settled: Settled) -> Rung:

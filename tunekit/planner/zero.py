@@ -21,7 +21,7 @@ from tunekit.model_shape.shape import ModelShape, ParameterTensor
 from tunekit.planner.answer import as_typed, decide
 from tunekit.planner.plan import Decision
 from tunekit.recipe.job import Zero
-from tunekit.recipe.schema import MethodKind, Recipe, ZeroSection
+from tunekit.recipe.schema import MethodKind, MethodSection, Recipe, ZeroSection
 
 FULL_LADDER = (
     "z2",
@@ -120,8 +120,15 @@ def rungs(recipe: Recipe, hardware: Hardware) -> tuple[Rung, ...]:
         return (Rung(preset=zero.config, facts=preset_facts(load_user_config(zero.config)), auto=False),)
     if zero.preset is not None:
         return (_rung(zero.preset, auto=False),)
-    agreeing = tuple(rung for rung in ladder(recipe.method.kind, hardware) if agrees(rung, zero))
+    agreeing = tuple(
+        rung for rung in ladder(recipe.method.kind, hardware) if agrees(rung, zero) and may_hold(rung, recipe.method)
+    )
     return agreeing or (_written_out(zero),)
+
+
+def may_hold(rung: Rung, method: MethodSection) -> bool:
+    """Whether a rung can have the base: an 8-bit one is not shared out (planner/rules.py says why)."""
+    return not (method.kind == "qlora" and method.quantization == "int8" and rung.facts.stage == 3)
 
 
 def _rung(name: str, *, auto: bool = True) -> Rung:

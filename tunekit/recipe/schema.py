@@ -243,13 +243,6 @@ class OutputSection(Section):
     sample_tokens: int = Field(64, description="Tokens per sample answer.", ge=1, le=1024)
 
 
-class Recipe(Section):
-    """A fine-tuning job as the user wrote it."""
-
-    model: ModelSection
-    method: MethodSection = MethodSection()
-    zero: ZeroSection = ZeroSection()
-    data: DataSection
 class WatchSection(Section):
     """What is looked at while the run goes on, when a word is said about it, and when the run is stopped."""
 
@@ -310,10 +303,17 @@ class WatchSection(Section):
     )
 
 
+class Recipe(Section):
+    """A fine-tuning job as the user wrote it."""
+
+    model: ModelSection
+    method: MethodSection = MethodSection()
+    zero: ZeroSection = ZeroSection()
+    data: DataSection
     train: TrainSection = TrainSection()
     output: OutputSection
+    watch: WatchSection = WatchSection()
     tracking: tuple[Tracker, ...] = Field(("tensorboard",), description="tensorboard, wandb, both, or [].")
     hardware: str = Field(
         "local", description="A shipped profile, a YAML file of your own, or `local` (this machine).", min_length=1
     )
-    watch: WatchSection = WatchSection()

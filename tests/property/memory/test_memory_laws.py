@@ -14,7 +14,7 @@ from tunekit.memory.case import make_case
 from tunekit.memory.estimate import collect_terms, estimate_memory
 from tunekit.memory.terms import LATER, PHASES, PLACES, MemoryEstimate, Phase, Place
 from tunekit.model_shape.shape import ModelShape
-from tunekit.recipe.job import Job
+from tunekit.recipe.job import Job, Quantization
 
 MODEL_STATES = {"weights", "adapter weights", "frozen base", "4-bit base", "16-bit part of the base",
                 "scales of the 4-bit base", "gradients", "master weights", "optimizer states"}  # fmt: skip
@@ -70,8 +70,10 @@ def zeros(draw: st.DrawFn) -> dict[str, Any]:
 @st.composite
 def jobs(draw: st.DrawFn) -> Job:
     method = draw(st.sampled_from(["full", "lora", "qlora"]))
+    base = {"quantization": Quantization(kind=draw(st.sampled_from(["nf4", "int8"])), double_quant=draw(st.booleans()))}
     return job(
         method,
+        **(base if method == "qlora" else {}),
         zero=draw(zeros()),
         ranks=draw(st.sampled_from([1, 2, 4])),
         micro=draw(st.integers(1, 4)),

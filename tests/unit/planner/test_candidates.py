@@ -71,6 +71,13 @@ def test_double_quantisation_is_offered_to_qlora_without_it() -> None:
     assert "method.double_quant=true" in typed(recipe_for(SMOLLM, "qlora", method__double_quant=False))
 
 
+def test_an_8_bit_base_is_offered_4_bits_and_no_sharing() -> None:
+    found = typed(recipe_for(LLAMA_7B, "qlora", method__quantization="int8"))
+    assert "method.quantization=nf4" in found
+    assert "method.double_quant=true" not in found
+    assert "zero.preset=z3_qlora" not in found
+
+
 def test_a_smaller_micro_batch_keeps_the_written_batch() -> None:
     keys = {"train__micro_batch_size": 4, "train__gradient_accumulation_steps": 2}
     assert "train.micro_batch_size=1 train.gradient_accumulation_steps=8" in typed(recipe_for(SMOLLM, **keys))

@@ -18,6 +18,7 @@ from tunekit.planner.zero import (
     build_zero,
     contradiction_problems,
     ladder,
+    may_hold,
     over_pcie,
     rungs,
     why,
@@ -155,3 +156,9 @@ def test_only_cards_without_nvlink_talk_over_pcie() -> None:
 
 def test_a_rung_without_a_name_of_ours_is_explained_too() -> None:
     assert "recipe" in why(replace(ladder("lora", machine())[0], preset="mine.json"), machine())
+
+
+def test_an_8_bit_base_is_not_shared_out() -> None:
+    eight, four = (recipe_for(LLAMA_8B, "qlora", method__quantization=kind) for kind in ("int8", "nf4"))
+    assert (names(eight), names(four)) == (["z2"], ["z2", "z3_qlora"])
+    assert not any(may_hold(rung, eight.method) for rung in ladder("qlora", machine())[1:])
