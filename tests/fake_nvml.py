@@ -29,6 +29,8 @@ class Card:
     most_clock: int = 3105
     throttle: int = 0
     lost: bool = False
+    holders: tuple[tuple[int, int | None], ...] = ()
+    """(pid, bytes) of processes that hold memory."""
 
 
 class FakeNvml:
@@ -126,3 +128,6 @@ class FakeNvml:
 
     def nvmlDeviceGetCurrentClocksThrottleReasons(self, card: Card) -> int:
         return card.throttle
+
+    def nvmlDeviceGetComputeRunningProcesses(self, card: Card) -> list[SimpleNamespace]:
+        return [SimpleNamespace(pid=pid, usedGpuMemory=size) for pid, size in card.holders]

@@ -44,6 +44,8 @@ class Asked:
     """What is examined: a recipe or only the machine, and how its plan is made."""
 
     loaded: LoadedRecipe | None = None
+    typed: str = ""
+    """The recipe and its overrides as they were typed."""
     on: str | None = None
     trust: str = "both"
     master_port: int | None = None
@@ -63,6 +65,7 @@ def look_at(asked: Asked, *, report: Report) -> Case:
         readings=read_machine(plan, caller, ask_hub=True),
         hardware=hardware,
         caller=caller,
+        typed=asked.typed,
         plan=plan,
         refusal=refusal,
         faults=tuple(find_faults(plan, facts)) if plan and facts else (),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json as json_text
+import shlex
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
 
 from tunekit.backends.building import build
-from tunekit.checkup import Asked, look_at, read_machine, with_trials
+from tunekit.checkup import Asked, look_at, with_trials
 from tunekit.cli.status_line import Report, progress
 from tunekit.doctor.case import Case
 from tunekit.doctor.examine import examine, exit_code
@@ -30,11 +30,12 @@ def show_doctor(
     """Examine, print, and exit with 4 where something blocks. UsageError: the recipe itself is wrong."""
     started, console = time.monotonic(), _console(json=json)
     loaded = None if recipe is None else read_source(recipe, overrides)
-    asked = Asked(loaded=loaded, on=on, trust=trust)
+    words = shlex.join((recipe or "", *overrides, *(("--on", on) if on else ())))
+    asked = Asked(loaded=loaded, typed=words, on=on, trust=trust)
     with progress(console, quiet=json) as report:
         case = look_at(asked, report=report)
-        if build_ops:
-            case = with_ops(case, report=report)
+        if build_ops and build_missing(case, report=report):
+            case = look_at(asked, report=report)
         findings = examine(with_trials(case, report=report))
     about = recipe or ""
     if json:
@@ -45,14 +46,14 @@ def show_doctor(
         raise typer.Exit(code)
 
 
-def with_ops(case: Case, *, report: Report) -> Case:
-    """The case after every op that it needs was built. MissingError: one cannot be, with the compiler's error."""
+def build_missing(case: Case, *, report: Report) -> bool:
+    """Build every op that the case needs; whether any was. MissingError: one cannot be, with the compiler's error."""
     ops = case.ops_to_build
     if not ops:
-        return case
+        return False
     env = {} if case.plan is None else worker_environment(case.plan, case.caller, run_dir="")
     build(ops, case.caller, env, report=report)
-    return replace(case, readings=read_machine(case.plan, case.caller, ask_hub=False))
+    return True
 
 
 def _console(*, json: bool) -> Console:

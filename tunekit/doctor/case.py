@@ -38,6 +38,8 @@ class Case:
     hardware: Hardware
     """This machine, as it would be planned for."""
     caller: Caller
+    typed: str = "RECIPE"
+    """The recipe and its overrides as they are typed behind a command."""
     plan: Plan | None = None
     refusal: Refusal | None = None
     faults: tuple[Fault, ...] = ()

@@ -11,6 +11,7 @@ from tunekit.units import GB
 
 ONE_CARD = "one card has nobody to exchange with"
 PASSED_THROUGH = "iommu=pt"
+HARDER = "NCCL_DEBUG=INFO tells where; a newer driver, or iommu=pt on the kernel's command line"
 
 
 def pcie(case: Case) -> Seen:
@@ -46,7 +47,7 @@ def peers(case: Case) -> Seen:
     if tried.missing.startswith("not done"):
         return blocks(
             f"an all-reduce of {len(cards.shown)} cards hangs ({tried.missing}; {variables})",
-            "export NCCL_P2P_DISABLE=1 NCCL_IB_DISABLE=1; iommu=pt on the kernel's command line; a newer driver",
+            HARDER if needs_no_p2p(case.hardware) else f"export NCCL_P2P_DISABLE=1 NCCL_IB_DISABLE=1; {HARDER}",
         )
     if tried.missing:
         return blocks(f"an all-reduce of {len(cards.shown)} cards fails: {tried.missing}", "NCCL_DEBUG=INFO says more")

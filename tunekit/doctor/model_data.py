@@ -40,7 +40,7 @@ def model_files(case: Case) -> Seen:
 def model_config(case: Case) -> Seen:
     """A family that is known, and rows no longer than it can count."""
     if case.refusal is not None and case.refusal.check == "model_config":
-        return blocks(case.refusal.text, "a model of another family, or tunekit plan RECIPE --trace")
+        return blocks(case.refusal.text, f"a model of another family, or tunekit plan {case.typed} --trace")
     if case.plan is None:
         return unknown(NO_PLAN)
     shape, job = case.plan.model_shape, case.plan.job

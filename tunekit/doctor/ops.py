@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from tunekit.doctor.case import Case
 from tunekit.doctor.disks import OF_THE_NETWORK
 from tunekit.doctor.finding import Check, Seen, blocks, not_needed, ok, unknown, warning
@@ -10,8 +12,6 @@ from tunekit.launcher.toolchain import NEEDS_TOOLKIT, toolchain_fault
 from tunekit.launcher.versions import major_of
 from tunekit.units import format_seconds
 
-BUILD = "tunekit doctor --build-ops"
-BUILD_FOR_RECIPE = "tunekit doctor RECIPE --build-ops"
 TRAIN = "pip install 'tunekit[train]'"
 
 
@@ -55,30 +55,41 @@ def ops(case: Case) -> Seen:
     tried = case.tried("ops")
     if tried is not None and tried.missing and not tried.missing.startswith("needs torch"):
         built = ", ".join(op for op in needed if op not in missing)
-        return blocks(f"{built}: built, but cannot be loaded: {tried.missing}", f"rm -r {case.readings.ops.folder}")
+        return blocks(f"{built}: built, but cannot be loaded: {tried.missing}", _removal(case))
     if missing:
         seconds = format_seconds(sum(EXPECTED_SECONDS.get(op, 60) for op in missing))
         found = f"{', '.join(missing)}: not built yet; the first launch compiles (about {seconds} on two cores)"
         if case.plan is None:
-            return ok(f"{', '.join(missing)}: not built yet; {BUILD} does it now (about {seconds} on two cores)")
-        return warning(found, BUILD_FOR_RECIPE)
+            return ok(
+                f"{', '.join(missing)}: not built yet; {build_command(case)} does it now (about {seconds} on two cores)"
+            )
+        return warning(found, build_command(case))
     loaded = "built and loaded" if tried is not None and not tried.missing else "built"
     return ok(f"{', '.join(needed)}: {loaded}")
+
+
+def build_command(case: Case) -> str:
+    """What builds the ops of this recipe, or of this machine."""
+    return f"tunekit doctor {case.typed} --build-ops" if case.has_recipe else "tunekit doctor --build-ops"
+
+
+def _removal(case: Case) -> str:
+    return f"rm -r {shlex.quote(case.readings.ops.folder)}; {build_command(case)}"
 
 
 def op_cache(case: Case) -> Seen:
     """The folder of the ops: no lock of a dead builder, local, made for this processor."""
     here = case.readings.ops
     if here.stale_locks:
-        found = f"{len(here.stale_locks)} locks of builders that are gone: {', '.join(here.stale_locks)}"
-        return warning(f"{found}; a launch of tunekit removes them first", f"rm {' '.join(here.stale_locks)}")
+        found = f"left by a builder that is gone: {', '.join(map(case.short, here.stale_locks))}"
+        return warning(f"{found}; tunekit removes it before it builds", f"rm {shlex.join(here.stale_locks)}")
     if here.file_system in OF_THE_NETWORK:
         found = f"{here.folder} lies on {here.file_system}: locks fail there, and other machines share it"
         return warning(found, "export TORCH_EXTENSIONS_DIR=/a/local/folder")
     foreign = [op for op in case.ops if op in here.other_processor]
     if foreign:
         found = f"{', '.join(foreign)} in {here.folder}: built for another processor, or not by tunekit"
-        return warning(f"{found}; the next launch builds anew", BUILD_FOR_RECIPE if case.plan else BUILD)
+        return warning(f"{found}; the next launch builds anew", build_command(case))
     built = f"{', '.join(here.built)} built" if here.built else "empty"
     return ok(f"{built}, in {case.short(here.folder)}")
 

@@ -89,10 +89,10 @@ def memory(case: Case) -> Seen:
     plan = case.plan
     if plan.verdict == "rejected":
         fix = next((fix.set for fix in plan.fixes if fix.verdict != "rejected"), "")
-        return blocks(plan.reason, fix or "tunekit plan RECIPE shows what would help")
+        return blocks(plan.reason, fix or f"tunekit plan {case.typed} shows what would help")
     phases = ", ".join(_phase_words(plan))
     if plan.verdict == "tight":
-        return warning(f"{plan.reason} Peaks: {phases}", "tunekit plan RECIPE --explain")
+        return warning(f"{plan.reason} Peaks: {phases}", f"tunekit plan {case.typed} --explain")
     name, place = ("GPU", plan.memory.device) if plan.hardware.gpus else ("RAM", plan.memory.host)
     return ok(f"{name}: at most {format_bytes(place.high_bytes)} of {format_bytes(place.usable_bytes)}; {phases}")
 
@@ -112,7 +112,7 @@ def combinations(case: Case) -> Seen:
     if case.plan is None:
         return unknown(NO_PLAN)
     if case.plan.warnings:
-        return warning("; ".join(case.plan.warnings), "see tunekit plan RECIPE, or go on if it is meant")
+        return warning("; ".join(case.plan.warnings), "go on if it is meant")
     return ok("no setting works against another")
 
 
@@ -143,7 +143,7 @@ def time(case: Case) -> Seen:
         return unknown(NO_PLAN)
     plan, speed, count = case.plan, case.plan.speed, total_steps(case)
     if speed is None:
-        return unknown("nothing published tells how fast CPU processes train")
+        return unknown("nothing is known of the speed; the first steps of a launch tell it")
     step = speed.step_seconds.expected
     words = f"{format_seconds(step) if step >= 10 else f'{step:.1f} s'} a step"
     if count is None:

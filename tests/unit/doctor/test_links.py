@@ -52,7 +52,10 @@ def test_cards_exchange():
 
 def test_an_exchange_that_hangs_or_fails():
     hangs = peers(with_trial(healthy(), "collectives", missing="not done after 60 s"))
-    assert (hangs.state, "hangs" in hangs.found, "NCCL_P2P_DISABLE=1" in hangs.cure) == ("blocks", True, True)
+    assert (hangs.state, "hangs" in hangs.found, "iommu=pt" in hangs.cure) == ("blocks", True, True)
+    assert "P2P" not in hangs.cure
+    direct = peers(with_trial(healthy(hardware=PEERS), "collectives", missing="not done after 60 s"))
+    assert direct.cure.startswith("export NCCL_P2P_DISABLE=1")
     fails = peers(with_trial(healthy(), "collectives", missing="the ranks ended with 1, 1"))
     assert (fails.state, "fails: the ranks ended" in fails.found) == ("blocks", True)
 

@@ -65,7 +65,10 @@ def test_ops_that_are_not_built():
 
 def test_an_op_that_does_not_load():
     seen = ops(with_trial(healthy(cards=False), "ops", missing="ImportError: undefined symbol"))
-    assert (seen.state, seen.cure) == ("blocks", "rm -r /home/user/.cache/tunekit/ops/here")
+    assert (seen.state, seen.cure) == (
+        "blocks",
+        "rm -r /home/user/.cache/tunekit/ops/here; tunekit doctor RECIPE --build-ops",
+    )
     assert "deepspeed_shm_comm: built, but cannot be loaded: ImportError" in seen.found
 
 
