@@ -6,6 +6,7 @@ import json
 import struct
 import zipfile
 from collections.abc import Iterable
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def write_checkpoint(folder: Path, step: int, *, world_size: int = 2) -> Path:
     write_json(checkpoint / "trainer_state.json", {"global_step": step})
     for rank in range(world_size):
         write_zip(states / f"bf16_zero_pp_rank_{rank}_mp_rank_00_optim_states.pt")
-        write_zip(checkpoint / f"rng_state_{rank}.pth")
+        write_zip(checkpoint / ("rng_state.pth" if world_size == 1 else f"rng_state_{rank}.pth"))
     write_zip(states / "mp_rank_00_model_states.pt")
     write_safetensors(checkpoint / "adapter_model.safetensors")
     write_json(checkpoint / "complete.json", {"step": step, "world_size": world_size})
@@ -74,7 +75,8 @@ def write_zip(path: Path) -> None:
         archive.writestr("data.pkl", b"x" * 100)
 
 
-def write_safetensors(path: Path) -> None:
-    """One tensor of 16 bytes."""
-    header = json.dumps({"lora_A": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}).encode()
-    path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 16)
+def write_safetensors(path: Path, *, shape: tuple[int, ...] = (4,)) -> None:
+    """One tensor of float32."""
+    size = 4 * prod(shape)
+    header = json.dumps({"lora_A": {"dtype": "F32", "shape": shape, "data_offsets": [0, size]}}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * size)

@@ -11,14 +11,16 @@ from tunekit.worker.main import main
 
 
 def run_all(arguments: list[str]) -> int:
-    """Train each `PLAN` or `PLAN=CHECKPOINT` of the command line; the first exit code that is not 0 ends it."""
+    """Train each `PLAN`, `PLAN=CHECKPOINT` or `PLAN=CHECKPOINT=weights` of the command line; the first exit code that is not 0 ends it."""
     return next((code for code in map(run_one, arguments) if code != 0), 0)
 
 
 def run_one(argument: str) -> int:
-    """Train one plan, from the checkpoint where one is named."""
-    plan, _, checkpoint = argument.partition("=")
-    return main(["--plan", plan, *(["--resume-from", checkpoint] if checkpoint else [])])
+    """Train one plan, from the checkpoint where one is named, or from its weights alone."""
+    plan, _, origin = argument.partition("=")
+    checkpoint, _, how = origin.partition("=")
+    options = ["--weights-only"] if how == "weights" else []
+    return main(["--plan", plan, *(["--resume-from", checkpoint] if checkpoint else []), *options])
 
 
 if __name__ == "__main__":

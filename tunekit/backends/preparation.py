@@ -25,9 +25,10 @@ Report = Callable[[str], None]
 _CURES: tuple[tuple[str, str], ...] = (
     (r"Python\.h: No such file", "the headers of Python are missing: apt install python3-dev"),
     (r"libaio|laio", "libaio's headers are missing: apt install libaio-dev"),
-    (r"ninja", "ninja is missing in this environment: pip install ninja"),
-    (r"C\+\+\d\d|GCC \d+ or later|std=c\+\+", "the C++ compiler is too old: apt install g++-12 and set CXX=g++-12"),
-    (r"(c\+\+|g\+\+)[^\n]*(not found|No such file)", "there is no C++ compiler: apt install g++"),
+    (r"(c\+\+|g\+\+): (command )?not found", "there is no C++ compiler: apt install g++"),
+    (r"(c\+\+|g\+\+)[^\n]*No such file", "there is no C++ compiler: apt install g++"),
+    (r"ninja[^\n]*(not found|not being installed|No such file)", "ninja is missing in this environment: pip install ninja"),
+    (r"C\+\+\d\d|GCC \d+ or later|[^ ]std=c\+\+", "the C++ compiler is too old: apt install g++-12 and set CXX=g++-12"),
     (r"No space left on device", "the drive of ~/.cache is full: free 1 GiB"),
 )
 

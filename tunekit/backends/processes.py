@@ -22,6 +22,7 @@ import psutil
 from tunekit.launcher.environment import RUN_VARIABLE
 from tunekit.launcher.json_lines import read_record
 from tunekit.launcher.run_dir import RunDir
+from tunekit.launcher.stop_request import StopAsked, ask_to_stop
 
 POLL_SECONDS = 0.1
 KILL_SECONDS = 2.0
@@ -71,6 +72,23 @@ def is_alive(run_dir: RunDir) -> bool:
     return bool(members(run_dir, read_process(run_dir)))
 
 
+def reap_orphans(run_dir: RunDir, *, grace: float) -> int:
+    """End what is left of a run whose leader is gone, and say how many: nobody would notice its end, or its failure.
+
+    Whoever watches a run does so when the leader ends. Where nobody watches, the next command that looks at it does.
+    Ranks that are all there still may save for `grace` seconds; one that has lost another only waits for it.
+    """
+    record = read_process(run_dir)
+    if record is None or _leader(record) == "ours":
+        return 0
+    left = members(run_dir, record)
+    if left and len(ranks(left)) == _planned_ranks(run_dir):
+        end_processes(run_dir, record, grace=grace, reason="its deepspeed command was gone, and nobody watched it")
+    elif left:
+        kill_processes(run_dir, record)
+    return len(left)
+
+
 def ranks(processes: Iterable[psutil.Process]) -> dict[int, psutil.Process]:
     """The training processes by rank: those that carry a RANK which their parent does not carry."""
     numbers = {process.pid: (_rank(process), process) for process in processes}
@@ -81,10 +99,10 @@ def ranks(processes: Iterable[psutil.Process]) -> dict[int, psutil.Process]:
     }
 
 
-def end_processes(run_dir: RunDir, record: ProcessRecord | None, *, grace: float) -> None:
-    """Write the stop request, signal every rank at once, wait up to `grace` seconds, then kill all that is left."""
+def end_processes(run_dir: RunDir, record: ProcessRecord | None, *, grace: float, reason: str = "") -> None:
+    """Ask to stop, where nobody has; signal every rank at once, wait up to `grace` seconds, kill all that is left."""
     with suppress(OSError):  # on a full disk, or where the run was moved away, the signal has to do
-        run_dir.stop_request.write_text(f"{time.time():.0f}\n")
+        ask_to_stop(run_dir, StopAsked(reason=reason))
     alive = members(run_dir, record)
     training = ranks(alive)
     for process in training.values():
@@ -108,6 +126,13 @@ def _wait_until(done: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not done() and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
+
+
+def _planned_ranks(run_dir: RunDir) -> int | None:
+    match read_record(run_dir.plan):
+        case {"job": {"batch": {"world_size": int(count)}}}:
+            return count
+    return None
 
 
 def _leader(record: ProcessRecord) -> Literal["ours", "another", "gone"]:

@@ -4,34 +4,36 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tunekit import hub
-from tunekit.backends.base import Backend, Process
+from tunekit.backends.base import STOP_GRACE, Backend, Process
 from tunekit.backends.facts import gather_facts, ops_to_build
-from tunekit.backends.output import command_anew, output_fault
+from tunekit.backends.output import output_fault
 from tunekit.backends.preparation import Report, describe_work, prepare
-from tunekit.backends.processes import is_alive
+from tunekit.backends.processes import reap_orphans
+from tunekit.backends.trusting import trust_faults
 from tunekit.errors import UsageError
 from tunekit.launcher.attempts import archive_attempt, last_attempt, next_attempt
 from tunekit.launcher.build import Attempt, build_request, checked_ds_config, prepare_argv, recipe_text
 from tunekit.launcher.caller import Caller
-from tunekit.launcher.checkpoints import Checkpoint, list_checkpoints, newest_complete
 from tunekit.launcher.devices import VARIABLE, chosen_devices
 from tunekit.launcher.exit_codes import STOPPED
-from tunekit.launcher.json_lines import read_record
 from tunekit.launcher.outcome import RunResult, write_result
 from tunekit.launcher.ports import choose_port, preferred_port
 from tunekit.launcher.preflight import Fault, Machine, find_faults, is_for_another_machine, refuse
 from tunekit.launcher.request import LaunchRequest
+from tunekit.launcher.resuming import Transfer
 from tunekit.launcher.run_dir import RunDir
-from tunekit.launcher.state import is_run, read_plan, read_state
+from tunekit.launcher.state import is_run
 from tunekit.planner.plan import Plan
 from tunekit.recipe.loading import LoadedRecipe
 from tunekit.recipe.shipped import existing_path
+from tunekit.secrecy import redact
 
 BYTES_PER_WEIGHT = 2
 """Of the files on the hub: 16-bit weights."""
@@ -39,13 +41,29 @@ BYTES_PER_WEIGHT = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """One start of a plan: `resume_from` is the checkpoint to go on from, `wanted_port` the user's own port."""
+    """One start of a plan: `resume_from` is the checkpoint to go on from, `wanted_port` the user's own port.
+
+    `transfer`: how that checkpoint is made to fit first; None where it fits. `replanned`: the plan is another than that
+    of the attempt before.
+    """
 
     plan: Plan
     recipe_text: str
     run_dir: RunDir
     wanted_port: int | None = None
     resume_from: Path | None = None
+    transfer: Transfer | None = None
+    replanned: bool = False
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the run directory holds earlier attempts that this one belongs to."""
+        return self.resume_from is not None or self.replanned
+
+    @property
+    def new_plan(self) -> bool:
+        """Whether the run directory has no plan yet, or another."""
+        return self.resume_from is None or self.replanned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +101,7 @@ def dry_run(start: Start, caller: Caller, machine: Machine) -> tuple[LaunchReque
     attempt = Attempt(
         number=last_attempt(run_dir) + 1 if is_run(run_dir) else next_attempt(run_dir),
         master_port=start.wanted_port or preferred_port(plan.recipe.output.dir),
-        devices=() if faults else _devices(plan, caller, machine),
+        devices=() if faults else used_devices(plan, caller, machine),
         offline=reads_only_this_disk(plan),
     )
     request = build_request(plan, recipe_text=start.recipe_text, run_dir=run_dir, caller=caller, attempt=attempt)
@@ -108,9 +126,9 @@ def look(start: Start, caller: Caller, machine: Machine) -> tuple[Fault, ...]:
         machine=machine,
         model_bytes_to_fetch=bytes_to_fetch(start.plan),
         wanted_port=start.wanted_port,
-        resumes=start.resume_from is not None,
+        resumes=start.goes_on,
     )
-    return tuple(find_faults(start.plan, facts))
+    return (*trust_faults(start.plan.recipe, caller.environ), *find_faults(start.plan, facts))
 
 
 def start_run(start: Start, *, caller: Caller, machine: Machine, backend: Backend, report: Report) -> Process:
@@ -125,47 +143,28 @@ def start_run(start: Start, *, caller: Caller, machine: Machine, backend: Backen
 def _start_here(start: Start, caller: Caller, machine: Machine, backend: Backend, report: Report) -> Process:
     plan, run_dir = start.plan, start.run_dir
     report("looking at this machine")
+    reap_orphans(run_dir, grace=STOP_GRACE)
     refuse(look(start, caller, machine))
-    devices = _devices(plan, caller, machine)
+    devices = used_devices(plan, caller, machine)
     fetch(plan, report)
     with _alone(start):
-        number = archive_attempt(run_dir, with_plan=start.resume_from is None)
+        clear_leftovers(run_dir)
+        number = archive_attempt(run_dir, with_plan=start.new_plan)
         attempt = Attempt(
             number=number,
             master_port=choose_port(plan.recipe.output.dir, wanted=start.wanted_port),
             resume_from=start.resume_from,
+            transfer=start.transfer,
+            replanned=start.replanned,
             devices=devices,
             offline=reads_only_this_disk(plan),
         )
         request = build_request(plan, recipe_text=start.recipe_text, run_dir=run_dir, caller=caller, attempt=attempt)
         write_files(request)
         with _recorded(run_dir, number):
-            prepare_what_is_missing(plan, request, run_dir, caller, report)
+            prepare_what_is_missing(start, request, caller, report)
             report("starting deepspeed")
             return backend.start(request, run_dir)
-
-
-def resumable(run_dir: RunDir, caller: Caller) -> tuple[Start, Caller]:
-    """What `resume` starts: the stored plan from its newest complete checkpoint, in the folder it was started in.
-
-    UsageError: not a run, going on, done, without a complete checkpoint, or that folder is gone; with what to do.
-    """
-    if not is_run(run_dir):
-        raise UsageError(f"{run_dir.path} is not a run directory; `tunekit runs` lists the runs.")
-    state = read_state(run_dir, alive=is_alive(run_dir))
-    if state in ("running", "preparing"):
-        raise UsageError(f"{run_dir.path} is {state}; `tunekit stop {run_dir.path}` ends it.")
-    if state == "done":
-        raise UsageError(f"{run_dir.path} is done; its result lies in {run_dir.final}.")
-    plan = read_plan(run_dir)
-    checkpoint = _checkpoint_to_resume(run_dir, plan)
-    cwd = str((read_record(run_dir.launch) or {}).get("cwd", caller.cwd))
-    if not Path(cwd).is_dir():
-        raise UsageError(
-            f"{run_dir.path} was started in {cwd}, which is not there: paths in its recipe are seen from it."
-        )
-    start = Start(plan=plan, recipe_text=run_dir.recipe.read_text(), run_dir=run_dir, resume_from=checkpoint.path)
-    return start, replace(caller, cwd=cwd)
 
 
 def fetch(plan: Plan, report: Report) -> None:
@@ -173,7 +172,7 @@ def fetch(plan: Plan, report: Report) -> None:
     model, data = plan.recipe.model, plan.recipe.data
     if hub.local_model_dir(model.path, model.revision) is None:
         report(f"fetching {model.path}")
-        hub.fetch_model(model.path, model.revision, say=report)
+        hub.fetch_model(model.path, model.revision, allow_pickle=model.allow_pickle, say=report)
     if reads_only_this_disk(plan):
         for path in (data.path, data.eval_path):
             if path is not None:
@@ -209,14 +208,20 @@ def model_to_convert(plan: Plan) -> str | None:
     return None if gguf is None else gguf.name
 
 
-def prepare_what_is_missing(
-    plan: Plan, request: LaunchRequest, run_dir: RunDir, caller: Caller, report: Report
-) -> None:
+def prepare_what_is_missing(start: Start, request: LaunchRequest, caller: Caller, report: Report) -> None:
     """Run the preparation process only where something is missing, so that a warm start costs nothing."""
-    ops, convert = ops_to_build(plan, caller), model_to_convert(plan)
-    if ops or convert is not None:
-        work = describe_work(ops, convert)
-        prepare(request, prepare_argv(run_dir, caller), run_dir, what=work, report=report)
+    ops, convert = ops_to_build(start.plan, caller), model_to_convert(start.plan)
+    fit = start.resume_from if start.transfer is not None else None
+    if ops or convert is not None or fit is not None:
+        work = describe_work(ops, convert, None if fit is None else fit.name)
+        argv = prepare_argv(start.run_dir, caller, resume_from=fit, transfer=start.transfer)
+        prepare(request, argv, start.run_dir, what=work, report=report)
+
+
+def clear_leftovers(run_dir: RunDir) -> None:
+    """Remove what an attempt that was killed may have left beside its checkpoints."""
+    for folder in (run_dir.rehearsal, run_dir.converted):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_files(request: LaunchRequest) -> None:
@@ -225,28 +230,13 @@ def write_files(request: LaunchRequest) -> None:
         path = Path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         # A folder's name need not be UTF-8; whatever the shell's language, these files are.
-        path.write_text(text, encoding="utf-8", errors="surrogateescape")
+        path.write_text(redact(text), encoding="utf-8", errors="surrogateescape")
         if path.suffix == ".sh":
             path.chmod(0o755)
 
 
-def _checkpoint_to_resume(run_dir: RunDir, plan: Plan) -> Checkpoint:
-    world_size = plan.job.batch.world_size
-    complete = newest_complete(run_dir.checkpoints, world_size=world_size)
-    if complete is not None:
-        return complete
-    found = list_checkpoints(run_dir.checkpoints, world_size=world_size)
-    broken = [f"  {checkpoint.path.name}: {checkpoint.fault}" for checkpoint in found]
-    again = command_anew(run_dir)
-    saving = "" if plan.recipe.output.save_steps else " output.save_steps=50"
-    raise UsageError(
-        "\n".join(
-            [f"{run_dir.path} has no complete checkpoint to go on from.", *broken, f"Start anew: {again}{saving}"]
-        )
-    )
-
-
-def _devices(plan: Plan, caller: Caller, machine: Machine) -> tuple[int, ...]:
+def used_devices(plan: Plan, caller: Caller, machine: Machine) -> tuple[int, ...]:
+    """The cards that CUDA_VISIBLE_DEVICES chooses, by the driver's index; () where the first ones are taken."""
     if plan.job.accelerator == "cpu":
         return ()
     return chosen_devices(caller.environ.get(VARIABLE), plan.job.batch.world_size, machine.gpu_uuids)
@@ -260,7 +250,7 @@ def _alone(start: Start) -> Iterator[None]:
     folder = os.open(path, os.O_RDONLY)
     try:
         _lock(folder, path)
-        fault = output_fault(start.run_dir, resumes=start.resume_from is not None)
+        fault = output_fault(start.run_dir, resumes=start.goes_on)
         if fault is not None:
             raise UsageError(fault)
         yield

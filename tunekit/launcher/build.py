@@ -15,6 +15,7 @@ from tunekit.errors import RecipeError
 from tunekit.launcher.caller import Caller
 from tunekit.launcher.environment import stray_variables, worker_environment
 from tunekit.launcher.request import LaunchRequest
+from tunekit.launcher.resuming import Transfer
 from tunekit.launcher.run_dir import RunDir
 from tunekit.planner.answered import answered_yaml
 from tunekit.planner.plan import Plan
@@ -33,11 +34,15 @@ class Attempt:
     """What differs between two starts of the same plan.
 
     `devices` are card indices, or () for the first ones. `offline`: model and data are on this disk already.
+    `transfer`: how `resume_from` is made to fit first; the ranks then read the converted one. `replanned`: the plan is
+    another than that of the attempt before.
     """
 
     number: int = 1
     master_port: int
     resume_from: Path | None = None
+    transfer: Transfer | None = None
+    replanned: bool = False
     devices: tuple[int, ...] = ()
     offline: bool = True
 
@@ -54,7 +59,7 @@ def build_request(plan: Plan, *, recipe_text: str, run_dir: RunDir, caller: Call
         run_dir.recipe: recipe_text,
         run_dir.resolved_recipe: answered_yaml(plan),
         run_dir.plan: _json_text(plan_to_json(plan)),
-        run_dir.ds_config: _json_text(checked_ds_config(plan)),
+        run_dir.ds_config: _json_text({**checked_ds_config(plan), **_reading(attempt)}),
         run_dir.launch: _json_text(_launch_record(argv, env, unset, caller, attempt)),
         run_dir.launch_script: launch_script(argv, env, unset, caller.cwd, guard=guard_argv(run_dir, caller)),
     }
@@ -70,13 +75,21 @@ def deepspeed_argv(plan: Plan, *, run_dir: RunDir, caller: Caller, attempt: Atte
         options.append("--bind_cores_to_rank")
     worker = ["--module", WORKER_MODULE, "--plan", str(run_dir.plan)]
     if attempt.resume_from is not None:
-        worker += ["--resume-from", str(attempt.resume_from)]
+        worker += [] if attempt.replanned else ["--no-rehearsal"]
+        worker += ["--resume-from", str(run_dir.converted if attempt.transfer else attempt.resume_from)]
+    if attempt.transfer == "weights":
+        worker.append("--weights-only")
     return (*_deepspeed(caller), *options, *worker)
 
 
-def prepare_argv(run_dir: RunDir, caller: Caller) -> tuple[str, ...]:
+def prepare_argv(
+    run_dir: RunDir, caller: Caller, *, resume_from: Path | None = None, transfer: Transfer | None = None
+) -> tuple[str, ...]:
     """The one process that builds ops and converts files before the ranks start."""
-    return (caller.executable, "-u", "-m", PREPARE_MODULE, "--plan", str(run_dir.plan))
+    argv = (caller.executable, "-u", "-m", PREPARE_MODULE, "--plan", str(run_dir.plan))
+    if resume_from is None or transfer is None:
+        return argv
+    return (*argv, "--resume-from", str(resume_from), "--transfer", transfer)
 
 
 def guard_argv(run_dir: RunDir, caller: Caller) -> tuple[str, ...]:
@@ -102,7 +115,8 @@ def checked_ds_config(plan: Plan) -> dict[str, Any]:
 def recipe_text(loaded: LoadedRecipe) -> str:
     """The recipe as it was given, the overrides of the command line appended as comments."""
     text = loaded.text if loaded.text.endswith("\n") else loaded.text + "\n"
-    lines = [f"#   {override}\n" for override in loaded.overrides]
+    # A word may hold line breaks, behind which it would be no comment.
+    lines = [f"#   {line}\n" for override in loaded.overrides for line in override.splitlines()]
     return text + "".join(["\n# Changed on the command line:\n", *lines] if lines else [])
 
 
@@ -148,6 +162,10 @@ def _which_devices(plan: Plan, attempt: Attempt) -> tuple[str, str]:
     return "--num_gpus", str(plan.job.batch.world_size)
 
 
+def _reading(attempt: Attempt) -> dict[str, Any]:
+    return {"checkpoint": {"load_universal": True}} if attempt.transfer == "universal" else {}
+
+
 def _launch_record(
     argv: Sequence[str], env: Mapping[str, str], unset: Sequence[str], caller: Caller, attempt: Attempt
 ) -> dict[str, Any]:
@@ -155,6 +173,7 @@ def _launch_record(
         "format_version": 1,
         "attempt": attempt.number,
         "resume_from": None if attempt.resume_from is None else str(attempt.resume_from),
+        "transfer": attempt.transfer,
         "argv": list(argv),
         "env": dict(env),
         "unset": list(unset),

@@ -114,6 +114,16 @@ class RunDir:
         return self.path / "checkpoints"
 
     @property
+    def rehearsal(self) -> Path:
+        """What the rehearsal saves, and removes when it has."""
+        return self.path / ".rehearsal"
+
+    @property
+    def converted(self) -> Path:
+        """A checkpoint made to fit another number of ranks or another stage; gone after the first step."""
+        return self.path / ".converted"
+
+    @property
     def final(self) -> Path:
         """The trained adapter or model with its tokenizer."""
         return self.path / "final"

@@ -92,6 +92,9 @@ class ModelSection(Section):
         None, description="A Jinja2 file that replaces the tokenizer's chat template. Not set: the model's own."
     )
     trust_remote_code: bool = Field(False, description="Run model code that comes with the weights. true or false.")
+    allow_pickle: bool = Field(
+        False, description="Read weights from pickle files (.bin), which can run code, where there are no safetensors."
+    )
 
 
 class MethodSection(Section):
@@ -222,6 +225,11 @@ class TrainSection(Section):
     )
     eval_steps: int | None = Field(
         None, description="Evaluate every so many optimizer steps. Not set: at the end.", ge=1
+    )
+    rehearsal: Literal["gpu", "always", "never"] = Field(
+        "gpu",
+        description="Before the first step, try a step at full length, an evaluation batch and a save, and undo it: "
+        "on GPUs only (gpu), always, or never.",
     )
     logging_steps: int = Field(1, description="Report every so many optimizer steps.", ge=1)
     seed: int = Field(42, description="Seed of weights, order and dropout.", ge=0, le=2**32 - 1)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
+from tunekit.launcher.stop_request import read_stop_request
 from tunekit.worker.engine_check import check_engine, forget_empty_step
 from tunekit.worker.journal import Journal
 from tunekit.worker.measuring import Meter, follow_steps, shard_sizes
+from tunekit.worker.rehearsal import rehearse
 from tunekit.worker.samples import answer_samples
 from tunekit.worker.saving import checkpoint_folder, is_sealed
 from tunekit.worker.stopping import StopRequest, go_back_to, random_states
@@ -22,28 +25,36 @@ LOGGED = ("loss", "grad_norm", "learning_rate", "eval_loss")
 
 
 class StartCallback(TrainerCallback):
-    """Runs once the engine stands, before the first step: checks it, weighs its shards, answers the questions."""
+    """Before the first step: checks the engine, weighs its shards, rehearses, answers the questions."""
 
-    def __init__(self, journal: Journal, meter: Meter) -> None:
+    def __init__(self, journal: Journal, meter: Meter, *, rehearses: bool = False) -> None:
         self.journal = journal
         self.meter = meter
+        self.rehearses = rehearses
         self.trainer: WorkerTrainer | None = None
         self.engine: dict[str, Any] = {}
         self.shards: dict[str, int] = {}
         self.steps_before = 0
         self.samples: tuple[str, ...] = ()
 
+    def on_engine(self, trainer: WorkerTrainer) -> None:
+        """The engine stands, and no checkpoint was read yet. TunekitError: it is not the planned one."""
+        self.trainer = trainer
+        self.engine = check_engine(trainer.model_wrapped, trainer.plan)
+        self.shards = shard_sizes(trainer.model_wrapped)
+        for name, value in {**self.engine, **self.shards}.items():
+            self.journal.derived(name, value)
+        forget_empty_step(trainer.model_wrapped)
+        if self.rehearses:
+            rehearse(trainer, self.journal)
+            self.journal.enter("engine")
+
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Called by the trainer after it has built the engine and loaded the checkpoint, if any."""
         assert self.trainer is not None
         trainer = self.trainer
         self.steps_before = state.global_step
-        self.engine = check_engine(trainer.model_wrapped, trainer.plan)
-        self.shards = shard_sizes(trainer.model_wrapped)
-        if state.global_step == 0:
-            forget_empty_step(trainer.model_wrapped)
-        for name, value in {**self.engine, **self.shards, "steps": state.max_steps}.items():
-            self.journal.derived(name, value)
+        self.journal.derived("steps", state.max_steps)
         self.meter.close()  # what answering takes belongs to no phase of the plan
         if trainer.plan.recipe.output.sample_prompts and state.global_step == 0:
             self.journal.enter("samples before")
@@ -88,6 +99,8 @@ class StepCallback(TrainerCallback):
         rows = gather_numbers([*mine, float(self.meter.device_peak())], self.trainer.world)
         asked, tokens, host, gpu = ([row[column] for row in rows] for column in range(4))
         self.host_bytes, self.gpu_bytes = int(sum(host)), int(max(gpu))
+        if self.first_step_seconds is None and self.trainer.world.is_first:
+            shutil.rmtree(self.journal.run_dir.converted, ignore_errors=True)  # every rank has read it
         self._count(sum(tokens))
         last = state.global_step >= state.max_steps
         if last and state.global_step % (args.save_steps or 1):
@@ -142,7 +155,8 @@ class StepCallback(TrainerCallback):
         assert self.trainer is not None
         self.stop.agreed = True
         control.should_training_stop = True
-        due = self.trainer.plan.recipe.output.save_steps is not None and state.global_step > 0
+        wanted = self.trainer.plan.recipe.output.save_steps is not None or read_stop_request(self.stop.run_dir).save
+        due = wanted and state.global_step > 0
         control.should_save = due and not is_sealed(checkpoint_folder(args.output_dir, state.global_step))
 
     def _count(self, tokens: float) -> None:

@@ -13,6 +13,7 @@ from tunekit.launcher.run_dir import RunDir
 from tunekit.planner.plan import Plan
 from tunekit.planner.plan_json import plan_from_json
 from tunekit.worker.journal import Journal
+from tunekit.worker.signs import Signs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,14 +21,18 @@ class Options:
     """The command line of one rank."""
 
     plan: Path
-    resume_from: Path | None
+    resume_from: Path | None = None
+    weights_only: bool = False
+    no_rehearsal: bool = False
+    transfer: str | None = None
 
 
 def main(argv: Sequence[str]) -> int:
     """Train as the plan says; 0 finished and verified, 1 failed (see failure.json), 130 stopped on request."""
     options = read_options(argv)
     run_dir = RunDir(options.plan.resolve().parent)
-    journal = Journal(run_dir, rank=int(os.environ.get("RANK", "0")))
+    rank = int(os.environ.get("RANK", "0"))
+    journal = Journal(run_dir, rank=rank, signs=Signs(run_dir.rank_stacks(rank)))
     try:
         return train_as_planned(options, run_dir, journal)
     except BaseException as error:
@@ -42,9 +47,12 @@ def train_as_planned(options: Options, run_dir: RunDir, journal: Journal) -> int
     journal.derived("threads", limit_threads(plan))
     leave_out_bitsandbytes(plan)
 
-    from tunekit.worker.run import run  # seconds of torch, transformers and trl
+    from tunekit.worker.run import Origin, run  # seconds of torch, transformers and trl
 
-    return run(plan, run_dir, journal, resume_from=options.resume_from)
+    origin = Origin(
+        checkpoint=options.resume_from, weights_only=options.weights_only, rehearses=not options.no_rehearsal
+    )
+    return run(plan, run_dir, journal, origin)
 
 
 def read_options(argv: Sequence[str]) -> Options:
@@ -52,8 +60,10 @@ def read_options(argv: Sequence[str]) -> Options:
     parser = argparse.ArgumentParser(prog="python -m tunekit.worker")
     parser.add_argument("--plan", type=Path, required=True, help="plan.json in the run directory")
     parser.add_argument("--resume-from", type=Path, default=None, help="a checkpoint folder of the same plan")
-    found = parser.parse_args(argv)
-    return Options(plan=found.plan, resume_from=found.resume_from)
+    parser.add_argument("--weights-only", action="store_true", help="take no optimizer states from it")
+    parser.add_argument("--no-rehearsal", action="store_true", help="the same plan was rehearsed before")
+    parser.add_argument("--transfer", default=None, help="prepare only: how to make the checkpoint fit the plan")
+    return Options(**vars(parser.parse_args(argv)))
 
 
 def limit_threads(plan: Plan) -> int:

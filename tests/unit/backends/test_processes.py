@@ -14,6 +14,7 @@ import pytest
 from tests.plans import make_plan
 from tests.runs import write_run
 from tests.waiting import until
+from tunekit.backends import processes as module
 from tunekit.backends.processes import (
     end_processes,
     exit_code_of,
@@ -21,9 +22,11 @@ from tunekit.backends.processes import (
     kill_processes,
     members,
     read_process,
+    reap_orphans,
     record_process,
     start_mark,
 )
+from tunekit.launcher.run_dir import RunDir
 
 SLEEPER = "import time; print(1, flush=True); time.sleep(600)"
 
@@ -127,6 +130,27 @@ def test_orphans_are_found_by_their_mark_and_killed(run_dir, orphan):
     assert [process.pid for process in members(run_dir, record)] == [orphan]
     kill_processes(run_dir, record)
     assert not is_alive(run_dir)
+
+
+def test_orphans_are_reaped_by_the_next_look(run_dir, orphan):
+    assert reap_orphans(run_dir, grace=0.0) == 1
+    assert until(lambda: not psutil.pid_exists(orphan) or exit_code_of(orphan) is not None)
+    assert not run_dir.stop_request.exists(), "one rank of two cannot save"
+    assert reap_orphans(run_dir, grace=0.0) == 0
+
+
+def test_ranks_that_are_all_there_may_save_before_they_are_reaped(run_dir, orphan, monkeypatch):
+    monkeypatch.setattr(module, "ranks", lambda left: dict(enumerate([*left, *left])))
+    assert reap_orphans(run_dir, grace=0.0) == 1
+    assert "nobody watched" in json.loads(run_dir.stop_request.read_text())["reason"]
+    assert not is_alive(run_dir)
+
+
+def test_a_run_that_goes_on_is_no_orphan(run_dir, sleeper):
+    record_process(run_dir, sleeper.pid, 1)
+    assert reap_orphans(run_dir, grace=0.0) == 0
+    assert sleeper.poll() is None
+    assert reap_orphans(RunDir(run_dir.path / "nowhere"), grace=0.0) == 0
 
 
 def test_orphans_of_another_run_are_left_alone(run_dir, tmp_path, orphan):

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.plans import CPU_BOX, DUAL_4090, make_caller, make_plan, make_recipe
-from tests.runs import steps, write_checkpoint, write_json, write_lines, write_run
+from tests.runs import steps, write_lines, write_run
 from tunekit.backends import session
 from tunekit.backends.recording import RecordingBackend
-from tunekit.backends.session import Start, dry_run, order, resumable, start_run
+from tunekit.backends.session import Start, dry_run, order, start_run
 from tunekit.errors import MissingError, RunFailed, UsageError
 from tunekit.launcher.ops import write_stamp
 from tunekit.launcher.ports import choose_port
@@ -139,68 +139,6 @@ def test_an_order_is_absolute(monkeypatch, tmp_path):
     found = order(make_plan(), loaded, wanted_port=1)
     assert found.run_dir.path == tmp_path / "runs" / "tiny"
     assert "a=2" in found.recipe_text
-
-
-@pytest.fixture
-def stopped(first):
-    """A run that was stopped after two checkpoints, the newer of which is not whole."""
-    run_dir = write_run(first.run_dir.path, first.plan)
-    write_lines(run_dir.metrics, steps(3.0, 2.5))
-    run_dir.stop_request.touch()
-    write_checkpoint(run_dir.checkpoints, 5)
-    (write_checkpoint(run_dir.checkpoints, 10) / "complete.json").unlink()
-    return run_dir
-
-
-def test_resume_takes_the_newest_complete_checkpoint(stopped, caller, plan, tmp_path):
-    start, who = resumable(stopped, make_caller(environ=caller.environ, cwd="/elsewhere"))
-    assert start.resume_from == stopped.checkpoints / "checkpoint-5"
-    assert start.plan == plan
-    assert who.cwd == str(tmp_path), "paths in the recipe mean what they meant"
-    request, _ = begin(start, who)
-    assert request.argv[-2:] == ("--resume-from", str(stopped.checkpoints / "checkpoint-5"))
-    assert request.env["TUNEKIT_ATTEMPT"] == "2"
-    assert RunDir(stopped.attempt(1)).metrics.exists()
-    assert not stopped.stop_request.exists()
-
-
-def test_resume_sees_the_recipes_paths_from_where_it_was_started(caller, model_dir, tmp_path, monkeypatch):
-    (tmp_path / "rows.jsonl").write_text('{"text": "words to learn"}\n')
-    model = str(model_dir.relative_to(tmp_path))
-    recipe = make_recipe(model={"path": model}, data={"path": "rows.jsonl"}, output={"dir": "a"})
-    plan = make_plan(recipe=recipe)
-    run_dir = write_run(tmp_path / "a", plan)
-    write_checkpoint(run_dir.checkpoints, 5)
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    start, who = resumable(run_dir, make_caller(environ=caller.environ, cwd=str(Path.cwd())))
-    request, _ = begin(start, who)
-    assert request.cwd == str(tmp_path)
-    assert Path.cwd() == tmp_path / "elsewhere"
-
-
-def test_resume_where_the_folder_it_was_started_in_is_gone(stopped, caller, tmp_path):
-    write_json(stopped.launch, {"attempt": 1, "cwd": str(tmp_path / "gone")})
-    with pytest.raises(UsageError, match="was started in .*gone, which is not there"):
-        resumable(stopped, caller)
-
-
-def test_resume_without_a_complete_checkpoint_says_why_and_what_to_do(stopped, caller):
-    shutil.rmtree(stopped.checkpoints / "checkpoint-5")
-    with pytest.raises(UsageError) as caught:
-        resumable(stopped, caller)
-    text = str(caught.value)
-    assert "no complete checkpoint to go on from" in text
-    assert "checkpoint-10: complete.json is missing" in text
-    assert f"tunekit launch {stopped.resolved_recipe} output.dir={stopped.path}-2 output.save_steps=50" in text
-
-
-def test_what_cannot_be_resumed(stopped, caller, tmp_path):
-    with pytest.raises(UsageError, match="is not a run directory"):
-        resumable(RunDir(tmp_path), caller)
-    write_json(stopped.success, {"attempt": 1})
-    with pytest.raises(UsageError, match="is done; its result lies in"):
-        resumable(stopped, caller)
 
 
 def test_a_machine_without_the_planned_cards(first, caller):

@@ -163,6 +163,32 @@ def test_the_last_step_saves_only_when_one_is_due(steps: StepCallback, step: int
     assert steps.on_step_end(ARGS, state_at(step, max_steps=step), wanted).should_save is saves
 
 
+def test_a_plan_that_is_new_here_is_rehearsed_before_a_checkpoint_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rehearsed = []
+    for name, value in (("check_engine", {}), ("shard_sizes", {})):
+        monkeypatch.setattr(module, name, lambda *_, value=value: value)
+    monkeypatch.setattr(module, "rehearse", lambda trainer, journal: rehearsed.append(trainer))
+    trainer: Any = SimpleNamespace(plan=make_plan(), model_wrapped=SimpleNamespace(optimizer=None))
+    StartCallback(Journal(RunDir(tmp_path), rank=0), Meter(CPU), rehearses=True).on_engine(trainer)
+    assert rehearsed == [trainer]
+
+
+def test_a_converted_checkpoint_goes_after_the_first_step(steps: StepCallback, tmp_path: Path) -> None:
+    RunDir(tmp_path).converted.mkdir()
+    steps.on_step_end(ARGS, state_at(1), control())
+    assert not RunDir(tmp_path).converted.exists()
+
+
+def test_a_stop_request_may_ask_for_a_checkpoint_where_none_is_due(steps: StepCallback, tmp_path: Path) -> None:
+    assert steps.trainer is not None
+    steps.trainer.plan = make_plan(recipe=make_recipe())
+    for save in (False, True):
+        (tmp_path / "stop.request").write_text(json.dumps({"save": save}))
+        assert steps.on_step_end(ARGS, state_at(1), control()).should_save is save
+
+
 def test_a_checkpoint_is_an_event(steps: StepCallback, tmp_path: Path) -> None:
     steps.on_save(ARGS, state_at(3), control())
     assert read(tmp_path / "events.jsonl")[-1]["event"] == "checkpoint"
@@ -170,9 +196,9 @@ def test_a_checkpoint_is_an_event(steps: StepCallback, tmp_path: Path) -> None:
 
 def test_the_wrong_engine_ends_the_run_before_the_first_step(tmp_path: Path) -> None:
     start = StartCallback(Journal(RunDir(tmp_path), rank=0), Meter(CPU))
-    start.trainer = SimpleNamespace(plan=make_plan(), model_wrapped=torch.nn.Linear(1, 1))  # type: ignore[assignment]
+    trainer: Any = SimpleNamespace(plan=make_plan(), model_wrapped=torch.nn.Linear(1, 1))
     with pytest.raises(TunekitError, match="without DeepSpeed"):
-        start.on_train_begin(None, state_at(0), control())
+        start.on_engine(trainer)
 
 
 def test_training_begins_with_its_first_forward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +207,9 @@ def test_training_begins_with_its_first_forward(tmp_path: Path, monkeypatch: pyt
     meter = Meter(CPU)
     start = StartCallback(Journal(RunDir(tmp_path), rank=0), meter)
     engine = SimpleNamespace(optimizer=None, backward=lambda: None, step=lambda: meter.phase)
-    start.trainer = SimpleNamespace(plan=make_plan(), model_wrapped=engine)  # type: ignore[assignment]
+    trainer: Any = SimpleNamespace(plan=make_plan(), model_wrapped=engine)
+    start.on_engine(trainer)
+    assert meter.phase is None, "nothing is rehearsed that was not asked for"
     start.on_train_begin(None, state_at(0), control())
     assert (start.engine, start.shards, meter.phase) == ({"stage": 2}, {"parameter_bytes": 7}, "first forward")
     engine.backward()

@@ -87,6 +87,7 @@ def test_the_plan_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     plan = make_plan(CPU_BOX)
     (tmp_path / "plan.json").write_text(json.dumps(plan_to_json(plan)))
     seen = []
-    monkeypatch.setattr(run, "run", lambda *args, **kwargs: seen.append((args[0], kwargs)) or 130)
-    assert main(["--plan", str(tmp_path / "plan.json"), "--resume-from", "here"]) == 130
-    assert seen == [(plan, {"resume_from": Path("here")})]
+    monkeypatch.setattr(run, "run", lambda *args: seen.append((args[0], args[3])) or 130)
+    words = ["--resume-from", "here", "--weights-only", "--no-rehearsal"]
+    assert main(["--plan", str(tmp_path / "plan.json"), *words]) == 130
+    assert seen == [(plan, run.Origin(checkpoint=Path("here"), weights_only=True, rehearses=False))]

@@ -15,7 +15,16 @@ from tunekit.probes.host import read_cpu_name
 from tunekit.worker import run as module
 from tunekit.worker.journal import Journal
 from tunekit.worker.measuring import Meter
-from tunekit.worker.run import evaluate, finish_trackers, load_data, run, save_final, success_record, write_measured
+from tunekit.worker.run import (
+    Origin,
+    evaluate,
+    finish_trackers,
+    load_data,
+    run,
+    save_final,
+    success_record,
+    write_measured,
+)
 from tunekit.worker.stopping import Stopped
 from tunekit.worker.world import World
 
@@ -32,8 +41,13 @@ def test_a_request_between_phases_ends_with_130(tmp_path: Path, monkeypatch: pyt
         raise Stopped
 
     monkeypatch.setattr(module, "train_and_save", stopped)
-    assert run(make_plan(), RunDir(tmp_path), journal_of(tmp_path)) == 130
+    assert run(make_plan(), RunDir(tmp_path), journal_of(tmp_path), Origin()) == 130
     assert '"stopped"' in (tmp_path / "events.jsonl").read_text()
+
+
+def test_only_a_checkpoint_of_weights_takes_the_place_of_the_model() -> None:
+    assert Origin(checkpoint=Path("a")).weights is None
+    assert Origin(checkpoint=Path("a"), weights_only=True).weights == Path("a")
 
 
 def test_rows_are_read_and_what_is_odd_about_them_told(
