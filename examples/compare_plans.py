@@ -37,7 +37,7 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def verdict_table(plans: Sequence[Sequence[tunekit.Plan]], machines: Sequence[str]) -> Table:
     """One row per recipe, one column per machine."""
-    table = Table(caption="verdict, ZeRO preset, GiB per GPU: expected / usable", show_lines=True)
+    table = Table(caption="verdict, ZeRO preset, GiB of the fullest place: expected / usable", show_lines=True)
     for name in ("recipe", *machines):
         table.add_column(name, overflow="fold")
     for row in plans:
@@ -46,10 +46,12 @@ def verdict_table(plans: Sequence[Sequence[tunekit.Plan]], machines: Sequence[st
 
 
 def cell(plan: tunekit.Plan) -> str:
-    """The verdict, the preset it would run with, and the memory of one GPU against what is usable."""
-    device = plan.memory.device
+    """The verdict, the preset it would run with, and the expected memory of the fullest place."""
+    places = {"GPU": plan.memory.device, "RAM": plan.memory.host, "disk": plan.memory.disk}
+    name, fullest = max(places.items(), key=lambda item: item[1].expected_bytes / max(1, item[1].usable_bytes))
     verdict = f"[{COLOURS[plan.verdict]}]{plan.verdict}[/]"
-    return f"{verdict}\n{plan.job.zero.preset}\n{device.expected_bytes / GIB:.1f} / {device.usable_bytes / GIB:.1f}"
+    size = f"{name} {fullest.expected_bytes / GIB:.1f} / {fullest.usable_bytes / GIB:.1f}"
+    return f"{verdict}\n{plan.job.zero.preset}\n{size}"
 
 
 if __name__ == "__main__":

@@ -50,6 +50,11 @@ def laptop(processes: int = 2, **host: Any) -> Hardware:
     return replace(machine(**host), name="laptop", gpus=(), link=None, cpu_processes=processes)
 
 
+def climbed(recipe: Recipe, hardware: Hardware | None = None) -> Resolved:
+    """The recipe resolved by the ladder alone, as it is where no speed is known."""
+    return resolve(recipe, shape_of(recipe.model.path), hardware or machine(), exact=False)
+
+
 def resolved(recipe: Recipe, hardware: Hardware | None = None) -> Resolved:
     """The recipe resolved on a machine (two RTX 4090)."""
     return resolve(recipe, shape_of(recipe.model.path), hardware or machine())

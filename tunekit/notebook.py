@@ -13,7 +13,7 @@ from tunekit.hardware.profiles import LOCAL, load_profile
 from tunekit.hardware.spec import Hardware
 from tunekit.planner.make import check_trust, make_plan
 from tunekit.planner.plan import Plan, Trust
-from tunekit.recipe.loading import LoadedRecipe, as_mapping, load_recipe, resolved_yaml
+from tunekit.recipe.loading import Check, LoadedRecipe, as_mapping, load_recipe, resolved_yaml
 from tunekit.recipe.placing import placed, shown_name
 from tunekit.recipe.schema import Recipe
 
@@ -43,7 +43,7 @@ def plan(source: Source, overrides: Overrides = (), *, on: str | Hardware | None
     `on` plans for other hardware than the recipe names: a profile, a YAML file, `local`, or a `Hardware`.
     `trust` overrules one of the two judges: both, model or table.
     """
-    return plan_loaded(read_source(source, overrides), on=on, trust=trust)
+    return plan_loaded(read_source(source, overrides, on), on=on, trust=trust)
 
 
 def launch(
@@ -64,7 +64,7 @@ def launch(
     from tunekit.backends.session import order
     from tunekit.run import start
 
-    loaded = read_source(source, overrides)
+    loaded = read_source(source, overrides, on)
     made = plan_loaded(loaded, on=on, trust=trust)
     console = Console(highlight=False, quiet=quiet, force_jupyter=False)
     run = start(order(made, loaded), wait=wait, console=console)
@@ -95,15 +95,18 @@ def fit(
 
     check_trust(trust)
     check_goal(goal)
-    loaded = read_source(open_recipe(model, data=data, method=method), overrides)
+    loaded = read_source(open_recipe(model, data=data, method=method), overrides, on)
     recipe, shape, hardware = _aim(loaded, on)
     count, said = tokens_asked(recipe, tokens=tokens, data=data)
     with _placing(loaded, recipe):
         return find_plans(recipe, shape, hardware, goal=goal, tokens=count, tokens_said=said, trust=trust)
 
 
-def read_source(source: Source, overrides: Overrides = ()) -> LoadedRecipe:
-    """The recipe with its text and path, whatever it was given as."""
+def read_source(source: Source, overrides: Overrides = (), on: str | Hardware | None = None) -> LoadedRecipe:
+    """The recipe with its text and path, whatever it was given as; `on` is the machine that was named beside it.
+
+    RecipeError: every fault of the recipe, and with them a machine that there is none of.
+    """
     if isinstance(overrides, str):
         overrides = shlex.split(overrides)
     if isinstance(source, LoadedRecipe):
@@ -111,9 +114,24 @@ def read_source(source: Source, overrides: Overrides = ()) -> LoadedRecipe:
             return source
         source = source.recipe
     if isinstance(source, Recipe):
-        loaded = load_recipe(as_mapping(source, written_only=True), overrides)
+        loaded = load_recipe(as_mapping(source, written_only=True), overrides, check=_machine_check(on))
         return LoadedRecipe(recipe=loaded.recipe, text=resolved_yaml(source), path=None, overrides=loaded.overrides)
-    return load_recipe(source, overrides)
+    return load_recipe(source, overrides, check=_machine_check(on))
+
+
+def _machine_check(on: str | Hardware | None) -> Check:
+    """Whether there is such a machine as a faulty recipe, or `on`, names."""
+
+    def check(content: Mapping[str, Any]) -> Iterator[Problem]:
+        name = on if on is not None else content.get("hardware")
+        if isinstance(name, str) and name != LOCAL:
+            try:
+                find_hardware(name)
+            except (TunekitError, OSError) as error:
+                found = str(error).removeprefix("hardware: ")
+                yield Problem(key="hardware", found=found, where="--on" if on is not None else "")
+
+    return check
 
 
 def plan_loaded(loaded: LoadedRecipe, *, on: str | Hardware | None = None, trust: Trust = "both") -> Plan:

@@ -39,13 +39,13 @@ class Anchor:
     high: float
     keeps: bool = False
     """Whether activations are kept, not recomputed."""
-    optimizer: str = "auto"
+    optimizer: str = "adamw"
 
     @property
     def plan(self) -> str:
         """The plan in words."""
         how = f"{self.preset}, micro-batch {self.micro}, {self.passes} pass{'' if self.passes == 1 else 'es'}"
-        return f"{how}, {self.optimizer}" if self.optimizer != "auto" else how
+        return f"{how}, {self.optimizer}" if self.optimizer != "adamw" else how
 
 
 def _job(size: str, method: str, machine: str, preset: str, micro: int, passes: int, said: str, **more: Any) -> Anchor:

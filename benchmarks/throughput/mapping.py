@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from accuracy.jobs import CannotMapError
 from accuracy.jobs import targets_of as resolve_targets
@@ -73,7 +74,7 @@ def _map(row: SpeedRow) -> Setting:
         job=job,
         shape=shape,
         rates=rates_of(hardware),
-        habits=program.habits,
+        habits=replace(program.habits, full_rows=True),
         cards=cards,
         tokens=tokens,
         outside=program.outside,

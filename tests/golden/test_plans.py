@@ -19,7 +19,11 @@ Golden = Callable[[str, str], None]
 CASES = {
     "codellama34b_qlora": ("codellama34b_qlora", (), "fits"),
     "codellama34b_full": ("codellama34b_full", (), "rejected"),
-    "codellama34b_qlora_tight": ("codellama34b_qlora", ("train.micro_batch_size=4",), "tight"),
+    "codellama34b_qlora_tight": (
+        "codellama34b_qlora",
+        ("train.micro_batch_size=4", "train.max_seq_length=2304"),
+        "tight",
+    ),
 }
 
 

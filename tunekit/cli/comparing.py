@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from tunekit.planner.compare import Comparison
+    from tunekit.planner.compare import Comparison, Side
     from tunekit.planner.plan import Plan
     from tunekit.render.pages.parts import Section
 
@@ -58,3 +58,36 @@ class Priced:
         from tunekit.render.pages.compare_view import compare_sections
 
         return compare_sections(self.found, self.today)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """The cheapest machine that can be rented for what does not fit here."""
+
+    side: Side
+    tokens: int
+    today: date
+
+    @classmethod
+    def of(cls, plan: Plan, asked: Comparing | None, tokens: int) -> Self | None:
+        """Look for it. Raises UsageError for a price list that is wrong."""
+        from tunekit.planner.compare import cheapest_machine
+        from tunekit.prices.loading import load_prices
+
+        side = cheapest_machine(plan, load_prices(asked.prices if asked else None), tokens=tokens)
+        return None if side is None else cls(side=side, tokens=tokens, today=date.today())
+
+    def tree(self) -> dict[str, Any]:
+        """For JSON."""
+        from tunekit.planner.compare_json import side_tree
+
+        return side_tree(self.side, self.today)
+
+    def show(self) -> None:
+        """Print it."""
+        from rich.console import Console
+
+        from tunekit.render.compare_parts import cheapest_line
+
+        line = cheapest_line(self.side, self.tokens, self.today)
+        Console(highlight=False).print(f"\n{line}", markup=False)

@@ -10,7 +10,7 @@ from typing import cast
 
 import typer
 
-from tunekit.cli.comparing import Comparing, Priced
+from tunekit.cli.comparing import Comparing, Elsewhere, Priced
 from tunekit.cli.new_file import write_new
 from tunekit.notebook import fit
 from tunekit.planner.plan import Trust
@@ -60,6 +60,7 @@ def show_fit(
     )
     written = _write(found, write) if write is not None and found.recommended is not None else ""
     priced = Priced.of(found.plan, comparing, found.tokens) if (comparing or html) and found.plan else None
+    elsewhere = Elsewhere.of(found.plan, comparing, found.tokens) if found.plan and not found.recommended else None
     drawn = _draw(found, html, priced) if html is not None else ""
     if json:
         from tunekit.planner.search_json import search_to_json
@@ -67,9 +68,12 @@ def show_fit(
         tree = search_to_json(found)
         if comparing and priced:
             tree["comparison"] = priced.tree()
+        tree["cheapest_machine"] = elsewhere.tree() if elsewhere else None
         typer.echo(jsonlib.dumps(tree, indent=2))
     else:
         _print(found)
+        if elsewhere:
+            elsewhere.show()
         if comparing and priced:
             priced.show()
         typer.echo(drawn + _next(found, asked, write, written))

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+FOOTER = "Usable sizes. tunekit hardware show NAME prints one; a YAML file is one too."
+
+
 def list_hardware(*, json: bool) -> None:
     """Print every profile, shipped and of the user's own, and this machine, one a line."""
     machines = tuple(find_hardware(name) for name in (*profile_names(), *own_names(machines_folder()), LOCAL))
@@ -28,21 +31,23 @@ def list_hardware(*, json: bool) -> None:
         return
     console = _console()
     console.print(hardware_table(machines))
-    console.print("All sizes are usable ones. tunekit hardware show NAME prints one machine; a YAML file is one too.")
+    console.print(FOOTER, highlight=False)
 
 
 def show_hardware(name: str, *, json: bool) -> None:
     """Print one machine with all its numbers: a shipped profile, a YAML file, or `local`."""
+    from rich.markup import escape
+
     machine = find_hardware(name)
     if json:
         print(json_text.dumps(as_json(machine), indent=2))
         return
     console = _console()
-    console.print(f"[bold]{machine.name}[/bold]  {machine.description}")
+    console.print(f"[bold]{escape(machine.name)}[/bold]  {escape(machine.description)}", highlight=False)
     console.print(_details(machine))
     for line in hardware_warnings(machine):
-        console.print(f"Warning: {line}", style="yellow", highlight=False, markup=False)
-    console.print(f"Source: {machine.source}", style="dim", highlight=False)
+        console.print(f"Warning: {line}", style="yellow", highlight=False, markup=False, soft_wrap=False)
+    console.print(f"Source: {machine.source}", style="dim", highlight=False, markup=False, soft_wrap=False)
     console.print(f"Plan for it: tunekit plan RECIPE --on {name}", highlight=False)
 
 

@@ -37,7 +37,7 @@ def launch_recipe(
     master_port: int | None,
 ) -> None:
     """Run a recipe to its end. Exits with 3 when the plan is rejected, 130 when the run was stopped."""
-    loaded = read_source(recipe, overrides)
+    loaded = read_source(recipe, overrides, on)
     plan = plan_loaded(loaded, on=on, trust=cast("Trust", trust))
     typed = Typed(recipe=recipe, overrides=tuple(overrides), on=on, trust=trust, master_port=master_port)
     if plan.verdict == "rejected":

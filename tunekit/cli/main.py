@@ -323,7 +323,9 @@ def main() -> NoReturn:
     try:
         app()
     except TunekitError as error:
-        print(error, file=sys.stderr)
+        from tunekit.cli.wrapping import for_stream
+
+        print(for_stream(str(error), sys.__stderr__), file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
         # Such as a full disk behind `> plan.txt`.

@@ -48,7 +48,7 @@ def show_plan(recipe: str, overrides: Sequence[str], *, on: str | None, trust: s
         return
     before = find_measured(made, (RUNS, Path(made.recipe.output.dir).parent))
     priced = Priced.of(made, views.comparing) if views.comparing or views.html else None
-    drawn = _draw(made, views.html, priced) if views.html and priced else ""
+    drawn = _draw(made, views.html, priced, before) if views.html and priced else ""
     if views.json:
         from tunekit.planner.plan_json import plan_to_json
 
@@ -70,10 +70,11 @@ def show_plan(recipe: str, overrides: Sequence[str], *, on: str | None, trust: s
         raise typer.Exit(REJECTED)
 
 
-def _draw(made: Plan, file: Path, priced: Priced) -> str:
+def _draw(made: Plan, file: Path, priced: Priced, before: MeasuredBefore | None) -> str:
     from tunekit.render.plan_html import plan_page
 
-    return f"\nDrawn in {file}{write_new(file, plan_page(made, priced.sections()))}: open it in a browser."
+    text = plan_page(made, priced.sections(), before)
+    return f"\nDrawn in {file}{write_new(file, text)}: open it in a browser."
 
 
 def _print(made: Plan, before: MeasuredBefore | None, *, explain: bool) -> None:

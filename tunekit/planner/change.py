@@ -19,11 +19,11 @@ Setting = tuple[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """`cost` orders changes: 0 costs nothing, 1 about twice the time or a plain loss of quality. `note` says what."""
+    """`harm` is what it costs beside speed: 0 nothing, 1 a plain loss of quality. `note` says what."""
 
     settings: tuple[Setting, ...]
-    cost: float
     note: str
+    harm: float = 0.0
 
     @property
     def typed(self) -> str:
@@ -37,7 +37,7 @@ def joined(changes: Iterable[Change]) -> Change:
     settings = {key: value for change in every for key, value in change.settings}
     return Change(
         settings=tuple(settings.items()),
-        cost=sum(change.cost for change in every),
+        harm=sum(change.harm for change in every),
         note="; ".join(dict.fromkeys(change.note for change in every)),
     )
 

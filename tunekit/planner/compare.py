@@ -106,6 +106,18 @@ def compare(plan: Plan, prices: Sequence[Offer], *, owned: Owned | None, tokens:
     )
 
 
+def cheapest_machine(plan: Plan, prices: Sequence[Offer], *, tokens: int | None = None) -> Side | None:
+    """The rentable machine with the lowest price per hour that surely runs the job of `plan`; None where none does."""
+    told = tokens or tokens_of(plan) or TOLD_TOKENS
+    own = _own_side(plan, None, told)
+    priced = [group for group in _machines(prices) if group[0].on_demand is not None]
+    for group in sorted(priced, key=lambda offers_: offers_[0].on_demand or 0.0):
+        side = _rented_side(plan, group, told, own, None)
+        if side.verdict == "fits":
+            return side
+    return None
+
+
 def tokens_of(plan: Plan) -> int | None:
     """Tokens that the run learns from; None where the number of steps is not known before the data is read."""
     speed = plan.speed

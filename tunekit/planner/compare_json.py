@@ -16,16 +16,17 @@ def comparison_tree(found: Comparison, today: date) -> dict[str, Any]:
     return {
         "tokens": found.tokens,
         "own": {
-            **_side(found.own, today),
+            **side_tree(found.own, today),
             "purchase": None if owned is None else {**asdict(owned.own), "sources": list(owned.said)},
             "usd_per_million_tokens_never_idle": found.own_usd_never_idle,
         },
-        "rented": [_side(side, today) for side in found.rented],
+        "rented": [side_tree(side, today) for side in found.rented],
         "unknown_cards": list(found.unknown),
     }
 
 
-def _side(side: Side, today: date) -> dict[str, Any]:
+def side_tree(side: Side, today: date) -> dict[str, Any]:
+    """One machine with the job."""
     return {
         "name": side.name,
         "verdict": side.verdict,

@@ -62,7 +62,9 @@ class Weighed:
 class Found:
     """A job that fits, with its speed."""
 
+    site: Site
     job: Job
+    sizes: BucketSizes
     memory: Peaks
     verdict: Verdict
     speed: SpeedEstimate
@@ -101,9 +103,13 @@ class Group:
     @property
     def allowed(self) -> bool:
         """Whether the table lets these plans pass and no rule forbids them; neither knows anything of passes."""
+        return (self.table.passes or self.trust == "model") and not self.forbidden
+
+    @property
+    def forbidden(self) -> bool:
+        """Whether they break a rule."""
         settled = self.site.settled
-        passes_table = self.table.passes or self.trust == "model"
-        return passes_table and not check_job(settled.recipe, self.jobs[0], settled.shape, settled.hardware)
+        return bool(check_job(settled.recipe, self.jobs[0], settled.shape, settled.hardware))
 
     def weigh(self, job: Job, placed: Sums, kept: Kept) -> Weighed:
         """Hold a job of the group, whose states take `placed`, against both judges."""
@@ -126,6 +132,13 @@ def explore(spaces: Iterable[Settled], trust: Trust = "both", *, enough: tuple[V
         plans=sum(len(group.jobs) for group in groups),
         weighed=len(weighed),
     )
+
+
+def explore_for_sure(spaces: Iterable[Settled], trust: Trust = "both") -> Explored:
+    """What surely fits; where nothing does, what fits tightly."""
+    every = tuple(spaces)
+    explored = explore(every, trust)
+    return explored if explored.frontier else explore(every, trust, enough=("fits", "tight"))
 
 
 def groups_of(settled: Settled, trust: Trust) -> Iterator[Group]:
@@ -207,7 +220,15 @@ def _with_speed(weighed: Weighed) -> Iterator[Found]:
     speed = estimate_speed(job, settled.shape, settled.hardware)
     if speed is not None:
         verdict = weighed.judgement.verdict
-        yield Found(job=job, memory=weighed.memory, verdict=verdict, speed=speed, losses=losses_of(job))
+        yield Found(
+            site=weighed.site,
+            job=job,
+            sizes=weighed.sizes,
+            memory=weighed.memory,
+            verdict=verdict,
+            speed=speed,
+            losses=losses_of(job),
+        )
 
 
 def _frontier(found: Sequence[Found]) -> Iterator[Found]:
@@ -231,8 +252,14 @@ def _beats(other: Found, each: Found) -> bool:
 
 def _closest(groups: Sequence[Group], kept: Kept) -> list[Weighed]:
     """The lightest plans of the groups that come nearest to passing the table, where none passes it."""
-    close = sorted(groups, key=lambda group: _overshoot(group.table))[:CLOSE]
-    return [group.weigh(group.jobs[0], _placed(group, kept)[1], kept) for group in close]
+    possible = [group for group in groups if not group.forbidden] or groups
+    close = sorted(possible, key=lambda group: _overshoot(group.table))[:CLOSE]
+    return [_lightest(group, kept) for group in close]
+
+
+def _lightest(group: Group, kept: Kept) -> Weighed:
+    zero, placed = _placed(group, kept)
+    return group.weigh(replace(group.jobs[0], zero=zero), placed, kept)
 
 
 def _overshoot(table: TableCheck) -> float:

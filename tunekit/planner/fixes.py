@@ -1,14 +1,17 @@
 """Ranked fixes for a plan that is rejected or tight: every one is planned again, for real, before it is offered.
 
-Of each family the mildest member that is enough is taken. When no single change is enough, changes are joined greedily,
-three at most. What surely fits comes before what fits tightly, the cheapest in speed and quality first, then the
-smallest shipped machine that runs the job as it is; last, where little is enough, what helps most without being enough.
+Of each family the least harmful member that is enough is taken, of several the fastest. When no single change is
+enough, changes are joined greedily, three at most. What surely fits comes before what fits tightly; then what harms and
+slows least by the speed model; then the smallest shipped machine that runs the job as it is; last, where little is
+enough, what helps most without being enough. Changes are tried on the ladder, what is shown by the whole search.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import groupby
+from math import log2
 
 from tunekit.errors import RecipeError
 from tunekit.hardware.profiles import load_profile, profile_names
@@ -17,6 +20,7 @@ from tunekit.planner.candidates import Family, families
 from tunekit.planner.change import Change, Setting, applied, joined
 from tunekit.planner.plan import Fix, Trust, Verdict
 from tunekit.planner.resolve import Resolved, resolve
+from tunekit.planner.search import Trial
 from tunekit.planner.verdict import Demand
 from tunekit.speed.estimate import estimate_speed
 from tunekit.units import GIB, format_bytes
@@ -30,25 +34,32 @@ _DEAR = 0.5
 _LEAST_STEP = 20
 """What saves less than a twentieth of the missing bytes is not worth typing."""
 FEW = 2
+DOUBLING = 0.5
+"""Twice the time is half as bad as a plain loss of quality, so that half as long again comes before a 4-bit base."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """A change that was planned. `saved` are bytes at the place where the first plan is worst."""
+    """A change that was planned. `saved` are bytes at the place where the first plan is worst.
+
+    `seconds` are those of a token; None where no speed is known.
+    """
 
     change: Change
     found: Resolved
     saved: int
+    seconds: float | None
 
     @property
     def verdict(self) -> Verdict:
         """The verdict after the change."""
         return self.found.trial.judgement.verdict
 
-    @property
-    def rank(self) -> tuple[int, float, int]:
-        """What surely fits first, then the cheapest, then the most bytes."""
-        return _ORDER[self.verdict], self.change.cost, -self.saved
+    def expense(self, reference: float | None) -> float:
+        """What the change costs: harm to the result, and `DOUBLING` for every doubling of the reference's seconds."""
+        if not self.seconds or not reference:
+            return self.change.harm
+        return self.change.harm + DOUBLING * max(0.0, log2(self.seconds / reference))
 
 
 def find_fixes(found: Resolved, trust: Trust) -> tuple[Fix, ...]:
@@ -57,19 +68,24 @@ def find_fixes(found: Resolved, trust: Trust) -> tuple[Fix, ...]:
     singles = _options(found, found, (), trust)
     enough = _ranked(option for option in singles if _ORDER[option.verdict] < wanted)
     if found.trial.judgement.verdict == "tight":
-        return tuple(_fix(option) for option in enough[:MOST_SHOWN])
-    if not enough or enough[0].change.cost > _DEAR:
+        return tuple(map(_fix, _shown(found, enough, trust)))
+    if not enough or enough[0].expense(_seconds(found, found.outcome.taken)) > _DEAR:
         enough = _ranked((*enough, *_combinations(found, singles, trust)))
-    fixes = [_fix(option) for option in enough[:MOST_SHOWN]]
+    fixes = [_fix(option) for option in _shown(found, enough, trust)]
     fixes += _other_machines(found, singles, trust, last=not fixes)
     if len(enough) < FEW:
         helpful = sorted(singles, key=lambda option: -option.saved)
-        fixes += [_fix(option) for option in helpful if _comes_nearer(found, option)][:FEW]
+        fixes += [_fix(_exactly(found, option, trust)) for option in helpful if _comes_nearer(found, option)][:FEW]
     return tuple(sorted(fixes, key=lambda fix: _ORDER[fix.verdict]))
 
 
+def _shown(found: Resolved, enough: list[Option], trust: Trust) -> list[Option]:
+    """The best of what is enough, each as its plan will be."""
+    return _ranked(_exactly(found, option, trust) for option in enough[:MOST_SHOWN])
+
+
 def _options(first: Resolved, now: Resolved, before: tuple[Change, ...], trust: Trust) -> tuple[Option, ...]:
-    """One option per family: its mildest member that is enough, or the one that saves most."""
+    """One option per family: of the least harmful members that are enough the best, or what saves most."""
     picked = (_pick(first, now, before, family, trust) for family in families(now))
     return tuple(option for option in picked if option is not None)
 
@@ -77,15 +93,18 @@ def _options(first: Resolved, now: Resolved, before: tuple[Change, ...], trust: 
 def _pick(first: Resolved, now: Resolved, before: tuple[Change, ...], family: Family, trust: Trust) -> Option | None:
     wanted = _ORDER[first.trial.judgement.verdict]
     best: Option | None = None
-    for change in sorted(family, key=lambda change: change.cost):
-        option = _plan_again(first, joined((*before, change)), trust)
-        if option is None or option.saved <= 0:
-            continue
-        if _ORDER[option.verdict] < wanted:
-            return option
-        if best is None or option.saved > best.saved:
-            best = option
+    for _, members in groupby(sorted(family, key=_harm), key=_harm):
+        planned = (_plan_again(first, joined((*before, change)), trust) for change in members)
+        options = [option for option in planned if option is not None and option.saved > 0]
+        enough = [option for option in options if _ORDER[option.verdict] < wanted]
+        if enough:
+            return _ranked(enough)[0]
+        best = max((*options, *filter(None, [best])), key=lambda option: option.saved, default=None)
     return best
+
+
+def _harm(change: Change) -> float:
+    return change.harm
 
 
 def _plan_again(first: Resolved, change: Change, trust: Trust) -> Option | None:
@@ -94,15 +113,26 @@ def _plan_again(first: Resolved, change: Change, trust: Trust) -> Option | None:
     if recipe is None:
         return None
     try:
-        found = resolve(recipe, settled.shape, settled.hardware, trust)
+        found = resolve(recipe, settled.shape, settled.hardware, trust, exact=False)
     except RecipeError:
         return None
-    return Option(change=change, found=found, saved=_saved(first, found))
+    return _option(first, change, found)
 
 
-def _speed(found: Resolved) -> float | None:
-    speed = estimate_speed(found.trial.job, found.settled.shape, found.settled.hardware)
-    return None if speed is None else speed.tokens_per_second.expected
+def _option(first: Resolved, change: Change, found: Resolved) -> Option:
+    return Option(change=change, found=found, saved=_saved(first, found), seconds=_seconds(found, found.trial))
+
+
+def _exactly(first: Resolved, option: Option, trust: Trust) -> Option:
+    """The option as the plan of the changed recipe will be."""
+    settled = option.found.settled
+    return _option(first, option.change, resolve(option.found.asked, settled.shape, settled.hardware, trust))
+
+
+def _seconds(found: Resolved, trial: Trial) -> float | None:
+    """Of a token; None where no speed is known."""
+    speed = estimate_speed(trial.job, found.settled.shape, found.settled.hardware)
+    return None if speed is None else 1 / speed.tokens_per_second.expected
 
 
 def _saved(first: Resolved, after: Resolved) -> int:
@@ -150,8 +180,11 @@ def _comes_nearer(first: Resolved, option: Option) -> bool:
 
 
 def _ranked(options: Iterable[Option]) -> list[Option]:
+    """What surely fits first, then the cheapest beside the fastest of them, then the fastest; each change once."""
+    every = list(options)
+    fastest = min((option.seconds for option in every if option.seconds), default=None)
     cheapest: dict[frozenset[Setting], Option] = {}
-    for option in sorted(options, key=lambda option: option.rank):
+    for option in sorted(every, key=lambda each: (_ORDER[each.verdict], each.expense(fastest), each.seconds or 0.0)):
         cheapest.setdefault(frozenset(option.change.settings), option)
     return list(cheapest.values())
 
@@ -162,7 +195,7 @@ def _fix(option: Option) -> Fix:
         saves_bytes=max(0, option.saved),
         note=option.change.note,
         verdict=option.verdict,
-        tokens_per_second=_speed(option.found),
+        tokens_per_second=1 / option.seconds if option.seconds else None,
     )
 
 
@@ -173,13 +206,13 @@ def _other_machines(first: Resolved, singles: tuple[Option, ...], trust: Trust, 
     )
     changes: list[tuple[Change, ...]] = [()]
     if last:
-        changes += [(option.change,) for option in sorted(singles, key=lambda option: option.change.cost)]
+        changes += [(option.change,) for option in sorted(singles, key=lambda option: option.change.harm)]
     for before in changes:
         for hardware in machines:
             option = _on(first, hardware, before, trust, last=last)
             if option is not None and option.verdict != "rejected":
                 # A larger machine saves nothing: it has more.
-                yield replace(_fix(option), saves_bytes=0)
+                yield replace(_fix(_exactly(first, option, trust)), saves_bytes=0)
                 return
 
 
@@ -189,16 +222,16 @@ def _size(hardware: Hardware) -> tuple[int, int, str]:
 
 
 def _on(first: Resolved, hardware: Hardware, before: tuple[Change, ...], trust: Trust, *, last: bool) -> Option | None:
-    machine = Change(settings=(("hardware", hardware.name),), cost=10.0, note=_machine_note(hardware, last=last))
+    machine = Change(settings=(("hardware", hardware.name),), harm=10.0, note=_machine_note(hardware, last=last))
     change = joined((machine, *before))
     recipe = applied(first.asked, change)
     if recipe is None:
         return None
     try:
-        found = resolve(recipe, first.settled.shape, hardware, trust)
+        found = resolve(recipe, first.settled.shape, hardware, trust, exact=False)
     except RecipeError:
         return None
-    return Option(change=change, found=found, saved=_saved(first, found))
+    return _option(first, change, found)
 
 
 def _machine_note(hardware: Hardware, *, last: bool) -> str:

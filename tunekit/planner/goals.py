@@ -8,6 +8,8 @@ from tunekit.planner.quality import MEANING, WORTH, in_order
 from tunekit.planner.search_result import Candidate, Goal
 from tunekit.units import format_bytes
 
+ROOM = 0.05
+"""Of a GPU: less room than that is not worth another part in RAM."""
 SAME = 1.005
 """Plans that differ by less than half a percent are as good as each other: no estimate is that exact."""
 
@@ -27,11 +29,20 @@ def plain_expense(candidate: Candidate, goal: Goal) -> float:
 
 
 def ranked(candidates: Sequence[Candidate], goal: Goal) -> tuple[Candidate, ...]:
-    """The best for the goal first; of those that are as good as the best, the one that needs least of every GPU."""
+    """The best for the goal first; of those as good as the best, what needs least of a GPU, then the simplest."""
     order = sorted(candidates, key=lambda each: expense(each, goal))
     level = SAME * expense(order[0], goal) if order else 0.0
     as_good = [each for each in order if expense(each, goal) <= level]
-    return (*sorted(as_good, key=lambda each: each.device.expected_bytes), *order[len(as_good) :])
+    least = min((each.device.expected_bytes for each in as_good), default=0)
+    return (*sorted(as_good, key=lambda each: _simplicity(each, least)), *order[len(as_good) :])
+
+
+def _simplicity(candidate: Candidate, least: int) -> tuple[int, int, int]:
+    """Twentieths of a GPU above the least, then how much rests elsewhere, then the bytes."""
+    zero, device = candidate.zero, candidate.device
+    above = int((device.expected_bytes - least) / max(1.0, ROOM * device.usable_bytes))
+    elsewhere = sum(place != "none" for place in (zero.offload_optimizer, zero.offload_param))
+    return above, elsewhere + (zero.offload_ratio < 1), device.expected_bytes
 
 
 def runner_up(order: Sequence[Candidate]) -> Candidate | None:

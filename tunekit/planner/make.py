@@ -12,7 +12,8 @@ from tunekit.planner.advice import warnings_of
 from tunekit.planner.fixes import find_fixes
 from tunekit.planner.pace import pace
 from tunekit.planner.plan import Plan, Trust
-from tunekit.planner.resolve import Resolved, decisions_of, resolve
+from tunekit.planner.reasons import decisions_of
+from tunekit.planner.resolve import Resolved, resolve
 from tunekit.planner.verdict import explain_verdict
 from tunekit.recipe.schema import Recipe
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 
-from tunekit.ds_config.presets import PresetFacts, matching_preset
+from tunekit.ds_config.presets import PresetFacts, load_preset, matching_preset, preset_facts
 from tunekit.errors import Problem, RecipeError
 from tunekit.hardware.spec import Hardware
 from tunekit.model_shape.shape import ModelShape
 from tunekit.planner.batch import micro_candidates
-from tunekit.planner.resolve import settle
 from tunekit.planner.search import Settled
+from tunekit.planner.settle import settle
 from tunekit.planner.zero import Rung, agrees, may_hold, rungs
 from tunekit.recipe.schema import MethodKind, Offload, Optimizer, Recipe
 
@@ -60,7 +60,7 @@ def settled_for(recipe: Recipe, shape: ModelShape, hardware: Hardware) -> Iterat
             settled, _, faults = settle(recipe.model_copy(update={"method": section}), shape, hardware)
             problems += faults
             if not faults:
-                yield from (replace(settled, optimizer=each) for each in _optimizers(recipe, settled))
+                yield from with_optimizers(settled)
     if problems:
         raise RecipeError(tuple(dict.fromkeys(problems)))
 
@@ -71,10 +71,11 @@ def _double_quants(recipe: Recipe, method: MethodKind) -> tuple[bool, ...]:
     return (True, False) if open_ else (recipe.method.double_quant,)
 
 
-def _optimizers(recipe: Recipe, settled: Settled) -> tuple[Optimizer, ...]:
-    if recipe.train.optimizer is not None or settled.accelerator == "cpu":
-        return (settled.optimizer,)
-    return OPTIMIZERS
+def with_optimizers(settled: Settled) -> tuple[Settled, ...]:
+    """The same with every optimizer that is to be tried: the one that is written, or all that change bytes only."""
+    if settled.recipe.train.optimizer is not None or settled.accelerator == "cpu":
+        return (settled,)
+    return tuple(replace(settled, optimizer=each) for each in OPTIMIZERS)
 
 
 def sites(settled: Settled) -> Iterator[Site]:
@@ -95,7 +96,8 @@ def _tried(rung: Rung, settled: Settled) -> bool:
 
 def _named(rung: Rung, settled: Settled) -> Rung:
     """Of presets with the same facts, that of the method."""
-    return replace(rung, preset="z3_qlora") if settled.quantization and rung.preset == "z3" else rung
+    renamed = rung.auto and settled.quantization and rung.preset == "z3"
+    return replace(rung, preset="z3_qlora") if renamed else rung
 
 
 def _shares(rung: Rung, stated: float | None) -> tuple[float, ...]:
@@ -142,7 +144,8 @@ def _rung(stage: int, optimizer: Offload, param: Offload, ratio: float, bf16_sta
         zenflow=False,
         min_deepspeed="",
     )
-    return Rung(preset=matching_preset(facts) or f"z{stage}", facts=facts)
+    name = matching_preset(facts)
+    return Rung(preset=name or f"z{stage}", facts=preset_facts(load_preset(name)) if name else facts)
 
 
 def passes(settled: Settled) -> tuple[Passes, ...]:

@@ -1,8 +1,10 @@
 """The ladder of ZeRO: which presets may be tried for a method, in which order, and how a rung becomes a `Zero`.
 
-The order is that of speed, from `replicate` to `stream from NVMe`: what fits whole is not sharded (fsdp_qlora measured
-sharding 10 % slower on PCIe 4.0 x16, 36 % on slow slots), what fits the cards is not offloaded, fp32 states come before
-bf16 ones, RAM before NVMe. QLoRA is never offloaded: the 4-bit base is built whole on every card before it is split.
+On machines without cards, of which no speed is known, the ladder decides; elsewhere `planner.exact` weighs every plan,
+and the ladder tells which rungs do not fit. Its order is that of speed, from `replicate` to `stream from NVMe`: what
+fits whole is not sharded (fsdp_qlora measured sharding 10 % slower on PCIe 4.0 x16, 36 % on slow slots), what fits the
+cards is not offloaded, fp32 states come before bf16 ones, RAM before NVMe. QLoRA is never offloaded: the 4-bit base is
+built whole on every card before it is split.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ ALONE: Mapping[MethodKind, tuple[str, ...]] = {
     "qlora": ("z0",),
 }
 WHY: Mapping[str, str] = {
-    "z0": "one process: nothing to share out",
+    "z0": "nothing is shared out: every card holds all of it, and only gradients travel",
+    "z1": "the model fits every card whole; optimizer states are shared out",
     "z2": "the model fits every card whole, and gathering shards would cost time",
     "z3": "weights, gradients and states are shared out over the cards; whole they do not fit",
     "z2_offload": "optimizer states rest in RAM; weights stay whole on every card",
@@ -56,21 +59,7 @@ WHY: Mapping[str, str] = {
     "z3_offload_nvme": "weights and optimizer states rest on the NVMe drive; RAM is too small for them",
     "z3_qlora": "the 4-bit base is shared out over the cards; whole it leaves too little room",
 }
-SLOWNESS: Mapping[str, float] = {
-    "z0": 0.0,
-    "z1": 0.0,
-    "z2": 0.0,
-    "z3": 0.3,
-    "z3_qlora": 0.3,
-    "z2_offload": 0.6,
-    "z3_offload_optim": 0.8,
-    "z3_offload_param": 0.8,
-    "z2_offload_bf16": 0.9,
-    "z3_offload": 1.0,
-    "z3_offload_bf16": 1.2,
-    "z3_offload_nvme": 4.0,
-}
-"""Order of speed of the presets on cards without NVLink; only differences are used."""
+_RESTS = {"cpu": "in RAM", "nvme": "on the NVMe drive"}
 _CPU_WHY = "each process holds the model whole; gradients and optimizer states are shared out"
 _STATED = ("stage", "offload_optimizer", "offload_param", "offload_ratio", "bf16_states")
 USED_SIZES: Mapping[int, tuple[str, ...]] = {
@@ -245,7 +234,21 @@ def why(rung: Rung, hardware: Hardware) -> str:
     """Why a rung of the ladder is good for those it fits."""
     if not hardware.gpus and rung.preset == "z2":
         return _CPU_WHY
+    if matching_preset(rung.facts) is None:
+        return _in_words(rung.facts)
     return WHY.get(rung.preset, "as the recipe's stage and offloads say")
+
+
+def _in_words(facts: PresetFacts) -> str:
+    """Where everything rests, for what no preset has."""
+    whole = "weights stay whole on every card" if facts.stage < 3 else "weights are shared out over the cards"
+    words = [whole if facts.offload_param == "none" else f"weights rest {_RESTS[facts.offload_param]}"]
+    if facts.offload_optimizer != "none":
+        share = "optimizer states rest" if facts.offload_ratio == 1 else "a part of the optimizer states rests"
+        words.append(f"{share} {_RESTS[facts.offload_optimizer]}")
+    if facts.bf16_states:
+        words.append("states in bf16: 10 instead of 18 bytes per parameter")
+    return ", ".join(words)
 
 
 def over_pcie(hardware: Hardware) -> bool:

@@ -174,6 +174,12 @@ def all_keys() -> Mapping[str, Key]:
     return keys
 
 
+def position(path: str) -> int:
+    """Where a key stands in the order of the schema; what is no key comes last."""
+    keys = tuple(all_keys())
+    return keys.index(path) if path in keys else len(keys)
+
+
 def names_in(section: str) -> tuple[str, ...]:
     """Names that may stand in a section; those of the top level for an empty name."""
     if section:
@@ -199,17 +205,17 @@ def _key(path: str, field: FieldInfo) -> Key:
     )
 
 
-def _without_none(annotation: Any) -> Any:
-    if get_origin(annotation) not in (Union, types.UnionType):
-        return annotation
-    rest = tuple(part for part in get_args(annotation) if part is not type(None))
-    return rest[0] if len(rest) == 1 else rest
-
 def _none_word(serializer: PlainSerializer) -> str:
     """How a key without a value is written: `auto` or `off`."""
     write = cast("Callable[[Any], str]", serializer.func)
     return write(None)
 
+
+def _without_none(annotation: Any) -> Any:
+    if get_origin(annotation) not in (Union, types.UnionType):
+        return annotation
+    rest = tuple(part for part in get_args(annotation) if part is not type(None))
+    return rest[0] if len(rest) == 1 else rest
 
 
 def _kind(annotation: Any) -> tuple[Kind, tuple[str | int, ...]]:

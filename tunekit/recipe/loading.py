@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
 
-from tunekit.errors import RecipeError
+from tunekit.errors import Problem, RecipeError
 from tunekit.recipe.composing import Composed, compose, compose_mapping, plain
 from tunekit.recipe.finding import find_recipe
 from tunekit.recipe.overrides import COMMAND_LINE, parse_overrides
@@ -29,16 +29,22 @@ class LoadedRecipe:
     overrides: tuple[str, ...]
 
 
-def load_recipe(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> LoadedRecipe:
+Check: TypeAlias = Callable[[Mapping[str, Any]], Iterable[Problem]]
+"""What else is wrong with the values of a recipe; asked where something is, so that all is told at once."""
+
+
+def load_recipe(
+    source: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, check: Check | None = None
+) -> LoadedRecipe:
     """Load a file, a shipped recipe by name, or a mapping; `overrides` are `key=value` texts that stand over it.
 
     Raises RecipeError with every problem at once, UsageError when there is no such recipe.
     """
     if isinstance(source, Mapping):
         text = dump_yaml(plain(source))
-        return _load(source, text=text, name="the mapping", path=None, overrides=overrides)
+        return _load(source, text=text, name="the mapping", path=None, overrides=overrides, check=check)
     found = find_recipe(str(source))
-    return _load(found.text, text=found.text, name=found.name, path=found.path, overrides=overrides)
+    return _load(found.text, text=found.text, name=found.name, path=found.path, overrides=overrides, check=check)
 
 
 def load_text(text: str, *, name: str = "recipe.yaml", overrides: Sequence[str] = ()) -> Recipe:
@@ -67,7 +73,13 @@ def dump_yaml(values: Any) -> str:
 
 
 def _load(
-    source: str | Mapping[str, Any], *, text: str, name: str, path: Path | None, overrides: Sequence[str]
+    source: str | Mapping[str, Any],
+    *,
+    text: str,
+    name: str,
+    path: Path | None,
+    overrides: Sequence[str],
+    check: Check | None = None,
 ) -> LoadedRecipe:
     typed, malformed = parse_overrides(overrides)
     composed: Composed
@@ -77,10 +89,15 @@ def _load(
         composed = compose_mapping(source, name=name, overrides=typed)
     recipe, problems = validate(composed)
     if recipe is None or malformed:
-        faults = (*problems, *malformed)
+        more = check(composed.content) if check else ()
+        faults = (*problems, *malformed, *(_placed(fault, composed) for fault in more))
         typed_only = all(fault.where == COMMAND_LINE for fault in faults)
         raise RecipeError(faults, source=f"the {COMMAND_LINE}" if typed_only else name)
     return LoadedRecipe(recipe=recipe, text=text, path=str(path) if path else None, overrides=tuple(overrides))
+
+
+def _placed(fault: Problem, composed: Composed) -> Problem:
+    return fault if fault.where else replace(fault, where=composed.where(tuple(fault.key.split("."))))
 
 
 def _escaped(value: Any) -> Any:

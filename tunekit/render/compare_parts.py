@@ -90,6 +90,16 @@ def age_line(found: Comparison, today: date) -> str:
     return f"{' and '.join(parts)}: look before you rent, or give a newer list with --prices FILE." if parts else ""
 
 
+def cheapest_line(side: Side, tokens: int, today: date) -> str:
+    """The cheapest machine that runs what does not fit here: money per hour and in all, time, and whose price it is."""
+    count = format_count(tokens).replace(".0 ", " ")
+    time = "" if side.hours is None else f"; {count} tokens take {duration(3600 * side.hours.expected)}"
+    whole = side.cost(side.usd_per_hour)
+    cost = "" if whole is None else f" and cost {money(whole)} $ in all"
+    told = "" if side.offer is None else f" ({seen(side.offer, today)})"
+    return f"The cheapest machine that runs it: {side.name}, {money(side.usd_per_hour)} $/hour{time}{cost}{told}."
+
+
 def heading(found: Comparison) -> str:
     """What is compared."""
     tokens = format_count(found.tokens).replace(".0 ", " ")

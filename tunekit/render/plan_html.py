@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tunekit.launcher.history import MeasuredBefore
 from tunekit.planner.plan import Plan
 from tunekit.render.pages.parts import Section
 from tunekit.render.pages.plan_view import plan_view
@@ -14,6 +15,9 @@ def plan_html(plan: Plan) -> str:
     return fragment(plan_view(plan, trust_typed=PYTHON_TRUST))
 
 
-def plan_page(plan: Plan, priced: tuple[Section, ...] = ()) -> str:
-    """The plan as a whole page that loads nothing; `priced` is what renting costs (`compare_view`)."""
-    return page(plan_view(plan, priced=priced))
+def plan_page(plan: Plan, priced: tuple[Section, ...] = (), before: MeasuredBefore | None = None) -> str:
+    """The plan as a whole page that loads nothing; `priced` is what renting costs (`compare_view`).
+
+    `before` is a run that was the same or a similar job.
+    """
+    return page(plan_view(plan, priced=priced, before=before))

@@ -216,19 +216,19 @@ def _cell(amount: int, estimate: PlaceEstimate) -> Cell:
 
 
 def judge_rows(plan: Plan) -> tuple[JudgeRow, ...]:
-    """Both judges, one row each; the overruled one is marked."""
+    """Both judges, one row each; what the overruled one says stands in brackets."""
     memory, table = plan.memory, plan.table
     model = JudgeRow(
         name="memory model",
         device=_band(memory.device),
         host=_band(memory.host),
-        verdict=_model_verdict(plan) + _overruled(plan, "model"),
+        verdict=_heard(plan, "model", _model_verdict(plan)),
     )
     factory = JudgeRow(
         name="LLaMA-Factory table",
         device=_of(table.device_demand_bytes, table.device_usable_bytes),
         host=_of(table.host_demand_bytes, table.host_usable_bytes),
-        verdict=("passes" if table.passes else "fails") + _overruled(plan, "table"),
+        verdict=_heard(plan, "table", "passes" if table.passes else "fails"),
     )
     return model, factory
 
@@ -248,8 +248,8 @@ def _model_verdict(plan: Plan) -> Verdict:
     return judge(plan.memory, plan.table, "model").verdict
 
 
-def _overruled(plan: Plan, name: str) -> str:
-    return "" if plan.trust in ("both", name) else " (overruled)"
+def _heard(plan: Plan, name: str, said: str) -> str:
+    return said if plan.trust in ("both", name) else f"({said})"
 
 
 def overrule_hint(plan: Plan, *, typed: str = "--trust {judge}") -> str:

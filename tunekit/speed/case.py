@@ -112,17 +112,27 @@ class SpeedCase:
 def make_case(job: Job, shape: ModelShape, rates: Rates, habits: Habits = WORKER) -> SpeedCase:
     """Count what was not counted before. Pure, and cached per model and method."""
     joined = job.packing and job.attention != "flash_attention_2"
+    length = row_length(job, habits)
+    tokens = job.batch.micro_batch_size * length
     return SpeedCase(
         job=job,
         counts=count(shape, job.method, job.adapter),
         rates=rates,
         habits=habits,
-        tokens=job.tokens_per_device,
-        row=job.tokens_per_device if joined else job.max_seq_length,
+        tokens=tokens,
+        row=tokens if joined else length,
         passes=job.batch.gradient_accumulation_steps,
         world_size=job.batch.world_size,
         weight_bytes=4 if job.precision == "fp32" else 2,
     )
+
+
+def row_length(job: Job, habits: Habits = WORKER) -> int:
+    """Positions of a row: m / (m + 1) of the longest, where m rows of evenly spread lengths are padded to the same."""
+    rows = job.batch.micro_batch_size
+    if job.packing or habits.full_rows:
+        return job.max_seq_length
+    return max(1, round(job.max_seq_length * rows / (rows + 1)))
 
 
 @lru_cache(maxsize=512)

@@ -9,7 +9,7 @@ from tunekit.hardware.spec import Hardware
 from tunekit.model_shape.shape import ModelShape
 from tunekit.recipe.job import Job
 from tunekit.speed import compute, stepping, traffic
-from tunekit.speed.case import SpeedCase, make_case
+from tunekit.speed.case import SpeedCase, make_case, row_length
 from tunekit.speed.habits import WORKER, Habits
 from tunekit.speed.rates import Rates, rates_of
 from tunekit.speed.terms import Band, SpeedEstimate, SpeedTerm
@@ -54,7 +54,7 @@ def speed_of(job: Job, shape: ModelShape, rates: Rates, habits: Habits = WORKER)
         expected=sum(term.seconds for term in terms),
         high=sum(term.high for term in terms),
     )
-    tokens, share = job.batch.global_batch_size * job.max_seq_length, useful_share(job)
+    tokens, share = job.batch.global_batch_size * row_length(job, habits), useful_share(job, habits)
     return SpeedEstimate(
         tokens_per_second=Band(
             low=tokens * share.low / seconds.high,
@@ -89,13 +89,13 @@ def _in_stages(case: SpeedCase, term: SpeedTerm) -> SpeedTerm:
     return replace(term, seconds=term.seconds * share, low=term.low * share, high=term.high * share)
 
 
-def useful_share(job: Job) -> Band:
-    """1 with packed rows or one row a pass. Padded to the longest of m rows: (m + 1) / 2m of lengths spread evenly.
+def useful_share(job: Job, habits: Habits = WORKER) -> Band:
+    """1 with packed or full rows, or one row a pass. Padded to the longest of m: (m + 1) / 2m of lengths spread evenly.
 
     From 1 / (1 + 1/2 + ... + 1/m) of lengths that are spread like waiting times, to 1 of equal ones.
     """
     rows = job.batch.micro_batch_size
-    if job.packing or rows == 1:
+    if job.packing or habits.full_rows or rows == 1:
         return Band(low=1.0, expected=1.0, high=1.0)
     waiting = 1.0 / sum(1.0 / number for number in range(1, rows + 1))
     return Band(low=waiting, expected=(rows + 1) / (2 * rows), high=1.0)

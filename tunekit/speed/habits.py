@@ -37,6 +37,8 @@ class Habits:
     """Pipeline stages that the cards form."""
     pipelined: bool = True
     """Whether stages work at the same time on different micro-batches; layers merely split over cards take turns."""
+    full_rows: bool = False
+    """Every row is as long as the longest, as in benchmarks; else lengths of padded rows are spread evenly."""
     step_seconds: float | None = None
     """Seconds around an optimizer step, None for the machine's own."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tunekit.hardware.spec import Gpu, Hardware, Host, Link, Measured
+from tunekit.hardware.spec import LANE_RATE, Gpu, Hardware, Host, Link, Measured
 from tunekit.units import GB
 
 TERA = 1e12
@@ -168,8 +168,6 @@ def _attention(gpu: Gpu) -> Rate:
     return _spread(share * TERA * gpu.bf16_tflops, 0.75, 1.25, source)
 
 
-PCIE_LANE = {1: 0.25 * GB, 2: 0.5 * GB, 3: 0.985 * GB, 4: 1.969 * GB, 5: 3.938 * GB, 6: 7.56 * GB}
-"""Bytes per second and lane, one way (PCI-SIG)."""
 PINNED_SHARE = 0.79
 """Of PCIe's rate: 24 to 25 GB/s measured on 4.0 x16, 12 to 13 on x8."""
 
@@ -177,7 +175,7 @@ PINNED_SHARE = 0.79
 def _pinned(link: Link | None) -> Rate:
     lanes = link.pcie_lanes if link else 16
     generation = link.pcie_generation if link else 4
-    value = PINNED_SHARE * lanes * PCIE_LANE.get(generation, PCIE_LANE[4])
+    value = PINNED_SHARE * lanes * GB * LANE_RATE.get(generation, LANE_RATE[4])
     return _spread(value, 0.85, 1.05, f"PCIe {generation}.0 x{lanes}: {PINNED_SHARE:.0%} of it, pinned")
 
 

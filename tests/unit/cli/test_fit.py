@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,12 @@ def test_where_nothing_fits_it_says_what_would_and_exits_with_3(tmp_path: Path) 
     assert done.stdout.startswith("NOTHING FITS  Llama-2-70b-hf on dual_rtx4090\n")
     assert "What would" in done.stdout
     assert "zero.nvme_path=" in done.stdout
+    told = " ".join(done.stdout.split())
+    assert re.search(
+        r"The cheapest machine that runs it: .+, [\d.]+ \$/hour; 1 M tokens take .+ and cost .+ \$ in all \(", told
+    )
+    tree = json.loads(fit("meta-llama/Llama-2-70b-hf", *BOX, "--method", "lora", "--json").stdout)
+    assert tree["cheapest_machine"]["on_demand"]["usd"] > 0
     assert done.stdout.rstrip().endswith("--compare")
     assert not (tmp_path / "no.yaml").exists()
 

@@ -7,7 +7,6 @@ from planning import CODELLAMA_34B, LLAMA_7B, LLAMA_8B, SMOLLM, laptop, machine,
 
 from tunekit.hardware.spec import Hardware
 from tunekit.planner.candidates import families
-from tunekit.planner.zero import ALONE, LADDERS, SLOWNESS
 from tunekit.recipe.schema import Recipe
 
 
@@ -15,12 +14,12 @@ def typed(recipe: Recipe, hardware: Hardware | None = None) -> list[str]:
     return [change.typed for family in families(resolved(recipe, hardware)) for change in family]
 
 
-def test_every_rung_has_its_place_in_the_order_of_speed() -> None:
-    for table in (LADDERS, ALONE):
-        for ladder in table.values():
-            costs = [SLOWNESS[name] for name in ladder]
-            assert costs[0] == min(costs)
-            assert costs[-1] == max(costs)
+def test_only_what_changes_the_result_is_harm() -> None:
+    found = [change for family in families(resolved(recipe_for(LLAMA_7B, "full"))) for change in family]
+    harm = {change.typed: change.harm for change in found}
+    assert harm["train.max_seq_length=1024"] > 0
+    assert harm["zero.preset=z2_offload_bf16"] > harm["zero.preset=z2_offload"] == 0
+    assert harm["method.kind=qlora zero.preset=z2"] > harm["method.kind=lora zero.preset=z2"] > 0
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from tunekit.recipe.schema import Recipe
 
 
 def change(*settings: tuple[str, object], cost: float = 0.1, note: str = "why") -> Change:
-    return Change(settings=settings, cost=cost, note=note)
+    return Change(settings=settings, harm=cost, note=note)
 
 
 def loaded(recipe: Recipe, typed: str) -> Recipe:
@@ -23,7 +23,7 @@ def test_a_change_is_typed_as_words() -> None:
 def test_joined_changes_add_up_and_later_settings_stand() -> None:
     both = joined([change(("a.b", 1), note="one"), change(("a.b", 2), ("c.d", 3), cost=0.2, note="two")])
     assert both.typed == "a.b=2 c.d=3"
-    assert round(both.cost, 9) == 0.3
+    assert round(both.harm, 9) == 0.3
     assert both.note == "one; two"
 
 

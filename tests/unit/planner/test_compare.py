@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from comparing import PRICES, compared, offer, planned
 
-from tunekit.planner.compare import TOLD_TOKENS, Comparison, Side, compare, movable, tokens_of
+from tunekit.planner.compare import TOLD_TOKENS, Comparison, Side, cheapest_machine, compare, movable, tokens_of
 from tunekit.prices.costs import break_even_hours
 from tunekit.prices.owning import owned
 
@@ -104,3 +104,17 @@ def test_tokens_are_those_of_the_run_where_its_steps_are_known() -> None:
     assert tokens_of(plan) == round(100 * speed.tokens_per_step * speed.useful_share.expected)
     assert compare(plan, PRICES[:1], owned=owned(plan.hardware)).tokens == tokens_of(plan)
     assert compare(plan, PRICES[:1], owned=None, tokens=5).tokens == 5
+
+
+def test_the_cheapest_machine_is_that_of_the_lowest_price_per_hour_which_surely_runs_it() -> None:
+    plan = planned("full", "z3_offload")
+    assert plan.verdict == "rejected"
+    offers = (offer("H100", 8, 20.0), offer("H200", 8, 30.0), offer("RTX 4090", 2, 0.8), offer("H200", 8, 25.0))
+    found = cheapest_machine(plan, offers, tokens=2_000_000)
+    assert found is not None
+    assert found.verdict == "fits"
+    cheaper = [each for each in compare(plan, offers, owned=None).fitting if each.verdict == "fits"]
+    assert found.usd_per_hour == min(each.usd_per_hour or 0 for each in cheaper)
+    assert found.hours is not None
+    assert found.cost(found.usd_per_hour) == pytest.approx(found.hours.expected * (found.usd_per_hour or 0))
+    assert cheapest_machine(plan, (offer("RTX 4090", 2, 0.8), offer("H100", 8, None, spot=9.0))) is None

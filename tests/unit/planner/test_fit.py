@@ -7,7 +7,9 @@ from planning import CODELLAMA_34B, LLAMA_8B, SMOLLM, laptop, machine, shape_of
 from searching import open_recipe, searched
 
 from tunekit.errors import RecipeError, UsageError
-from tunekit.planner.fit import TOLD_TOKENS, find_plans, settings_of, steps_for
+from tunekit.planner.candidate import TOLD_TOKENS, steps_for
+from tunekit.planner.fit import find_plans
+from tunekit.planner.settings import settings_of
 from tunekit.units import GIB
 
 LLAMA_70B = "meta-llama/Llama-2-70b-hf"

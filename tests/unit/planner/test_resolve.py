@@ -7,71 +7,9 @@ import pytest
 from planning import CODELLAMA_34B, LLAMA_8B, SMOLLM, laptop, machine, recipe_for, resolved, shape_of
 
 from tunekit.errors import RecipeError
-from tunekit.planner.resolve import decisions_of, resolve
-from tunekit.recipe.keys import all_keys
+from tunekit.planner.reasons import decisions_of
+from tunekit.planner.resolve import resolve
 from tunekit.recipe.schema import Recipe
-
-
-def test_every_open_value_is_decided_with_a_reason() -> None:
-    found = resolve(recipe_for(LLAMA_8B, "lora"), shape_of(LLAMA_8B), machine())
-    job, decisions = found.trial.job, decisions_of(found)
-    keys = [decision.key for decision in decisions]
-    auto = {key.path for key in all_keys().values() if key.auto}
-    assert set(keys) <= auto | {"method.target_modules"}
-    for key in (
-        "method.rank",
-        "zero.preset",
-        "train.micro_batch_size",
-        "train.learning_rate",
-        "train.loss",
-        "data.packing",
-    ):
-        assert key in keys
-    assert all(decision.reason for decision in decisions)
-    assert job.batch.global_batch_size == 16
-
-
-def test_decisions_stand_in_the_order_of_the_recipe_and_once_each() -> None:
-    keys = [decision.key for decision in decisions_of(resolved(recipe_for(LLAMA_8B, "full")))]
-    order = list(all_keys())
-    assert keys == sorted(set(keys), key=order.index)
-
-
-def test_what_is_written_is_not_decided() -> None:
-    written = {
-        "zero__preset": "z2",
-        "train__micro_batch_size": 1,
-        "train__global_batch_size": 16,
-        "train__activation_checkpointing": True,
-        "train__loss": "chunked",
-        "method__rank": 8,
-    }
-    keys = {decision.key for decision in decisions_of(resolved(recipe_for(LLAMA_8B, "lora", **written)))}
-    assert not keys & {key.replace("__", ".") for key in written}
-
-
-def test_decisions_hold_the_values_of_the_job() -> None:
-    found = resolved(recipe_for(LLAMA_8B, "qlora"))
-    values = {decision.key: decision.value for decision in decisions_of(found)}
-    job = found.trial.job
-    assert values["zero.preset"] == job.zero.preset
-    assert values["train.micro_batch_size"] == str(job.batch.micro_batch_size)
-    assert values["train.learning_rate"] == "2e-4"
-    assert values["zero.reduce_bucket_size"] == str(job.zero.reduce_bucket_size)
-
-
-def test_the_rungs_passed_over_are_shown_with_their_bytes() -> None:
-    decisions = decisions_of(resolved(recipe_for(CODELLAMA_34B, "lora")))
-    (preset,) = (decision for decision in decisions if decision.key == "zero.preset")
-    assert [text.partition(":")[0] for text in preset.rejected] == ["z2", "z3"]
-    assert all("GiB" in text for text in preset.rejected)
-
-
-def test_what_did_not_fit_is_the_reason_for_recomputation() -> None:
-    decisions = decisions_of(resolved(recipe_for(CODELLAMA_34B, "qlora")))
-    (checkpointing,) = (each for each in decisions if each.key == "train.activation_checkpointing")
-    assert checkpointing.value == "true"
-    assert "GiB of 23.5 GiB" in checkpointing.reason
 
 
 def test_all_faults_are_raised_together_in_the_order_of_the_recipe() -> None:
@@ -106,6 +44,13 @@ def test_what_the_adapter_cannot_have_is_raised_with_the_rest() -> None:
 def test_a_job_that_does_not_fit_is_returned_all_the_same() -> None:
     job = resolve(recipe_for(CODELLAMA_34B, "full"), shape_of(CODELLAMA_34B), machine()).trial.job
     assert job.method == "full"
+
+
+def test_without_cards_or_on_demand_the_ladder_decides() -> None:
+    assert resolved(recipe_for(SMOLLM), laptop()).exact is None
+    plain = resolve(recipe_for(LLAMA_8B, "lora"), shape_of(LLAMA_8B), machine(), exact=False)
+    assert plain.exact is None
+    assert plain.trial is plain.outcome.taken
 
 
 def test_what_the_users_own_json_states_is_taken_and_not_decided(tmp_path: Path) -> None:

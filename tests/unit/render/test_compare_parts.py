@@ -67,3 +67,10 @@ def test_what_is_not_known_of_the_own_machine_is_asked_for() -> None:
     found = replace(compared(), owned=None, own_usd_never_idle=None)
     assert "--own price=" in compare_parts.own_line(found)
     assert compare_parts.owned_lines(found) == ()
+
+
+def test_the_cheapest_machine_is_told_with_money_per_hour_and_in_all() -> None:
+    side = next(each for each in compared().fitting if each.name == "1 x H100")
+    line = compare_parts.cheapest_line(side, 1_000_000, TODAY)
+    assert line.startswith("The cheapest machine that runs it: 1 x H100, 1.50 $/hour; 1 M tokens take ")
+    assert f"cost {money(side.cost(1.5))} $ in all (Other, 2026-01-01, 325 days old" in line

@@ -3,8 +3,9 @@ from __future__ import annotations
 from dataclasses import replace
 from html.parser import HTMLParser
 
-from planning import CODELLAMA_34B, machine, recipe_for, shape_of
+from planning import CODELLAMA_34B, SMOLLM, laptop, machine, recipe_for, shape_of
 
+from tunekit.launcher.history import MeasuredBefore
 from tunekit.planner.make import make_plan
 from tunekit.planner.plan import Plan
 from tunekit.render.plan_html import plan_html, plan_page
@@ -89,3 +90,12 @@ def test_it_takes_the_colours_of_the_page() -> None:
     assert "background:#fff" not in html
     assert "prefers-color-scheme" not in html
     assert "prefers-color-scheme:dark" in plan_page(rejected())
+
+
+def test_where_nothing_tells_the_speed_the_page_says_what_the_same_job_measured() -> None:
+    made = make_plan(recipe_for(), shape_of(SMOLLM), laptop())
+    before = MeasuredBefore(run="runs/a", date="2026-11-22", peaks=(), differs=(), tokens_per_second=1234.0)
+    assert "No estimate" in plan_page(made)
+    page = plan_page(made, before=before)
+    assert "No estimate" not in page
+    assert "1,234 tokens/s, as the same job measured" in page

@@ -93,7 +93,7 @@ def test_both_judges_have_a_row() -> None:
 def test_the_overruled_judge_is_marked() -> None:
     plan = make_plan(recipe_for(CODELLAMA_34B, "full"), shape_of(CODELLAMA_34B), machine(), trust="table")
     model, table = plan_parts.judge_rows(plan)
-    assert model.verdict == "rejected (overruled)"
+    assert model.verdict == "(rejected)"
     assert table.verdict == "fails"
 
 

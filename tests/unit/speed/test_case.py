@@ -3,6 +3,7 @@ from speed_jobs import case, seven
 
 from tunekit.model_shape.catalogue import find
 from tunekit.speed.case import count
+from tunekit.speed.habits import Habits
 
 
 def test_a_dense_model_passes_every_matrix():
@@ -42,7 +43,15 @@ def test_a_4_bit_base_is_counted_as_memory_counts_it():
 def test_packed_rows_attend_as_one_without_flash_attention():
     assert case(micro=4, packing=True, attention="sdpa").row == 4 * 2048
     assert case(micro=4, packing=True, attention="flash_attention_2").row == 2048
-    assert case(micro=4, packing=False, attention="sdpa").row == 2048
+    full = Habits(full_rows=True)
+    assert case(micro=4, packing=False, attention="sdpa", habits=full).row == 2048
+
+
+def test_padded_rows_are_as_long_as_the_longest_of_their_pass_is_on_average() -> None:
+    for micro, length in ((1, 1024), (3, 1536), (7, 1792)):
+        padded = case(micro=micro, packing=False)
+        assert (padded.row, padded.tokens) == (length, micro * length)
+    assert case(micro=3, packing=True, attention="flash_attention_2").tokens == 3 * 2048
 
 
 def test_counting_happens_once():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tunekit.launcher.history import MeasuredBefore
 from tunekit.memory.terms import MemoryTerm, Place
 from tunekit.planner.answered import answered_yaml
 from tunekit.planner.plan import Plan
@@ -31,24 +32,35 @@ TRUST_FLAG = "--trust {judge}"
 SECONDS = 3600
 
 
-def plan_view(plan: Plan, *, trust_typed: str = TRUST_FLAG, priced: tuple[Section, ...] = ()) -> View:
-    """The page of a plan; `trust_typed` is what the reader types to overrule a judge, `priced` what renting costs."""
+def plan_view(
+    plan: Plan,
+    *,
+    trust_typed: str = TRUST_FLAG,
+    priced: tuple[Section, ...] = (),
+    before: MeasuredBefore | None = None,
+) -> View:
+    """The page of a plan: `trust_typed` is typed to overrule a judge, `priced` tells what renting costs.
+
+    `before` is a run that was the same or a similar job.
+    """
     return View(
         badge=plan.verdict,
         title=title(plan),
         reason=plan.reason,
         tiles=tuple(plan_tiles(plan)),
-        sections=tuple(_sections(plan, trust_typed, priced)),
+        sections=tuple(_sections(plan, trust_typed, priced, before)),
     )
 
 
-def _sections(plan: Plan, trust_typed: str, priced: tuple[Section, ...]) -> Iterator[Section]:
+def _sections(
+    plan: Plan, trust_typed: str, priced: tuple[Section, ...], before: MeasuredBefore | None
+) -> Iterator[Section]:
     if plan.warnings:
         yield Section(title="Warnings", parts=(Lines(lines=plan.warnings, listed=True),))
     if plan.fixes:
         yield fixes_section(plan)
     yield memory_section(plan)
-    yield speed_section(plan)
+    yield speed_section(plan, before)
     yield from priced
     yield judges_section(plan, trust_typed)
     yield from details(plan)
@@ -89,9 +101,9 @@ def memory_section(plan: Plan) -> Section:
     return Section(title="Memory", parts=(Charts(charts=memory_charts(plan)),))
 
 
-def speed_section(plan: Plan) -> Section:
-    """Where a step's time goes, and what it comes to."""
-    first, *others = speed_lines(plan)
+def speed_section(plan: Plan, before: MeasuredBefore | None = None) -> Section:
+    """Where a step's time goes, and what it comes to; where nothing tells, what the same job measured."""
+    first, *others = speed_lines(plan, before)
     if plan.speed is None:
         return Section(title="Speed", parts=(Lines(lines=(first,)),))
     return Section(
