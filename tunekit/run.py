@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from tunekit.backends.base import STOP_GRACE, Backend, Process, backend
-from tunekit.backends.processes import end_processes, is_alive, kill_processes, read_process
-from tunekit.backends.session import Start, resumable, start_run
-from tunekit.errors import DoesNotFit, RunFailed, UsageError
+from tunekit.backends.processes import end_processes, is_alive, kill_processes, read_process, reap_orphans
+from tunekit.backends.resuming import Planning, resumable
+from tunekit.backends.retrying import next_try
+from tunekit.backends.session import Start, start_run, used_devices
+from tunekit.errors import DoesNotFit, RunFailed, TunekitError, UsageError
 from tunekit.hardware.profiles import LOCAL
 from tunekit.hardware.spec import Hardware
 from tunekit.launcher.attempts import all_metrics, last_attempt
@@ -23,24 +29,34 @@ from tunekit.launcher.preflight import Machine
 from tunekit.launcher.run_dir import RUNS as RUNS
 from tunekit.launcher.run_dir import RunDir
 from tunekit.launcher.state import RunStatus, is_run, read_plan, read_status
+from tunekit.oversight import Oversight, cards_of
 from tunekit.planner.plan import Plan
 from tunekit.probes.gpus import GpuReport, read_gpus, visible_gpus, visible_here
+from tunekit.render.diagnosis_text import Explanation, explain_result, explanation_text
 from tunekit.render.live import LiveView
 from tunekit.render.plan_parts import rejection_text
-from tunekit.render.run_report import RunReport, build_report
-from tunekit.render.summary import failure_text, print_summary, resuming_text, stopped_text
+from tunekit.render.run_report import RunReport, build_report, ending_of
+from tunekit.render.summary import print_summary, resuming_text, stopped_text
 from tunekit.render.watch import watch
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+FOLLOW_SECONDS = 1.0
+"""Between two looks at a run that nobody waits for."""
+
+OnOom = Literal["stop", "retry"]
+"""What follows when memory runs out: nothing, or an attempt with another plan of the same training."""
+
 
 class Run:
     """A run, told by its directory. Its processes may have been started here or by anybody on this machine."""
 
-    def __init__(self, path: str | Path, *, process: Process | None = None) -> None:
+    def __init__(self, path: str | Path, *, process: Process | None = None, oversight: Oversight | None = None) -> None:
         self.dir = find_run(str(path))
         self._process = process
+        self._oversight = oversight
+        self._concluding = threading.Lock()
         self._result: RunResult | None = None
 
     @property
@@ -74,7 +90,7 @@ class Run:
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         """The checkpoints, newest first, each with what is wrong with it, if anything."""
-        return list_checkpoints(self.dir.checkpoints, world_size=self.plan.job.batch.world_size)
+        return list_checkpoints(self.dir.checkpoints)
 
     def wait(self, *, console: Console | None = None) -> RunResult:
         """Watch the run to its end and say how it ended; an interrupt stops it gently. Shows nothing without a console.
@@ -86,6 +102,18 @@ class Run:
             with LiveView(self.dir, self.plan, console or _silent()) as view:
                 self.conclude(watch(process, view))
         return self.checked()
+
+    def follow(self) -> None:
+        """Look after the run in the background until it ends, or this program does."""
+        threading.Thread(target=self._follow, name="tunekit-watch", daemon=True).start()
+
+    def _follow(self) -> None:
+        process = self._process or _AttachedProcess(self.dir)
+        time.sleep(FOLLOW_SECONDS)
+        while (observed := process.poll()) is None:
+            time.sleep(FOLLOW_SECONDS)
+        with suppress(TunekitError, OSError):  # the folder may be gone by now
+            self.conclude(observed)
 
     def stop(self) -> None:
         """Ask the ranks to save where a checkpoint is due and to end; all are gone within 10 s."""
@@ -99,19 +127,36 @@ class Run:
 
     def conclude(self, observed: Observed) -> RunResult:
         """Judge the attempt whose processes have ended, and keep the result in the run directory."""
-        if self._result is None:
-            self._result = read_result(self.dir, self.plan, attempt=last_attempt(self.dir), observed=observed)
-            write_result(self.dir, self._result)
-        return self._result
+        with self._concluding:
+            if self._result is None:
+                self._result = read_result(self.dir, self.plan, attempt=last_attempt(self.dir), observed=observed)
+                write_result(self.dir, self._result)
+                if self._oversight is not None:
+                    self._oversight.ended(self._result)
+            return self._result
 
     def checked(self) -> RunResult:
         """The result of the attempt that has ended. RunFailed: it failed, with the first cause."""
+        if self.ended.state == "failed":
+            raise RunFailed(explanation_text(self._explained(self.ended)))
+        return self.ended
+
+    @property
+    def ended(self) -> RunResult:
+        """The result of the attempt that has ended, whatever it is."""
         assert self._result is not None
-        if self._result.state == "failed":
-            world_size = self.plan.job.batch.world_size
-            step = self.resumable_step()
-            raise RunFailed(failure_text(self._result, self.dir, world_size=world_size, resumable_step=step))
         return self._result
+
+    def explain(self) -> Explanation:
+        """Why the run failed, and what mends it; that it has not failed, where it has not."""
+        status = self.status()
+        ending = ending_of(self.dir, self.plan, status)
+        if ending is None:
+            return Explanation(failed=False, known=True, source=f"{self.path} ({status.state})", phase=status.phase)
+        return self._explained(ending)
+
+    def _explained(self, ending: RunResult) -> Explanation:
+        return explain_result(ending, self.dir, self.plan, resumable_step=self.resumable_step())
 
     def show_result(self, console: Console) -> None:
         """Print the end of a run that is done or was stopped."""
@@ -124,7 +169,7 @@ class Run:
 
     def resumable_step(self) -> int | None:
         """The step of the newest complete checkpoint."""
-        newest = newest_complete(self.dir.checkpoints, world_size=self.plan.job.batch.world_size)
+        newest = newest_complete(self.dir.checkpoints)
         return None if newest is None else newest.step
 
     def __repr__(self) -> str:
@@ -137,34 +182,86 @@ class Run:
         return f"<code>{escape(repr(self))}</code>"
 
 
-def start(order: Start, *, wait: bool = True, console: Console | None = None, on: Backend | None = None) -> Run:
+def start(
+    order: Start,
+    *,
+    wait: bool = True,
+    console: Console | None = None,
+    on: Backend | None = None,
+    on_oom: OnOom = "stop",
+) -> Run:
     """Start a plan on this machine; with `wait`, watch it to its end.
 
-    DoesNotFit: the plan was rejected. UsageError, MissingError: it cannot be started here. RunFailed: it failed.
+    `on_oom` "retry", where it waits: an attempt that ran out of memory is followed by one with the smallest change that
+    is known to fit and keeps the training. DoesNotFit: the plan was rejected. UsageError, MissingError: it cannot be
+    started here. RunFailed: it failed.
     """
+    check_on_oom(on_oom)
     if order.plan.verdict == "rejected":
         raise DoesNotFit(rejection_text(order.plan), plan=order.plan)
-    return _start(order, this_caller(), wait=wait, console=console, on=on)
+    run = _start(order, this_caller(), wait=wait, console=console, on=on)
+    if wait and on_oom == "retry":
+        run = _retried(run, console=console, on=on)
+    return _checked(run, wait=wait)
 
 
-def resume(run_dir: RunDir, *, wait: bool = True, console: Console | None = None, on: Backend | None = None) -> Run:
-    """Go on with a run from its newest complete checkpoint. UsageError: it is done, going on, or has none."""
-    order, caller = resumable(run_dir, this_caller())
-    if console is not None and order.resume_from is not None:
-        text = resuming_text(run_dir, order.resume_from)
+def check_on_oom(on_oom: str) -> None:
+    """UsageError: `on_oom` is none of the choices."""
+    if on_oom not in get_args(OnOom):
+        raise UsageError(f"--on-oom {on_oom}: allowed are {', '.join(get_args(OnOom))}.")
+
+
+def _retried(run: Run, *, console: Console | None, on: Backend | None) -> Run:
+    """The run after as many attempts as running out of memory asks for; the last one's ending stands."""
+    caller, tried = this_caller(), [run.plan.job]
+    while (retry := next_try(run.dir, run.ended, caller, tried=tried)) is not None:
+        if console is not None:
+            console.print(run.ended.said, str(retry), sep="\n", markup=False, highlight=False, soft_wrap=True)
+        tried.append(retry.start.plan.job)
+        run = _start(retry.start, retry.caller, wait=True, console=console, on=on)
+    return run
+
+
+def _checked(run: Run, *, wait: bool) -> Run:
+    if wait:
+        run.checked()
+    return run
+
+
+def resume(
+    run_dir: RunDir,
+    overrides: Sequence[str] = (),
+    *,
+    planning: Planning | None = None,
+    wait: bool = True,
+    console: Console | None = None,
+    on: Backend | None = None,
+) -> Run:
+    """Go on with a run from its newest complete checkpoint; `overrides` change what may be, `planning` plans it.
+
+    UsageError: it is done, going on, or has no checkpoint. DoesNotFit: the changed plan was rejected.
+    """
+    found = resumable(run_dir, this_caller(), overrides, planning)
+    order = found.start
+    if order.replanned and order.plan.verdict == "rejected":
+        raise DoesNotFit(rejection_text(order.plan), plan=order.plan)
+    if console is not None:
+        text = resuming_text(run_dir, found.checkpoint, found.passed_over, found.remark)
         console.print(text, markup=False, highlight=False, soft_wrap=True)
-    return _start(order, caller, wait=wait, console=console, on=on)
+    return _checked(_start(order, found.caller, wait=wait, console=console, on=on), wait=wait)
 
 
 def _start(order: Start, caller: Caller, *, wait: bool, console: Console | None, on: Backend | None) -> Run:
     machine = this_machine(order.plan.hardware, just_looked=order.resume_from is None)
+    oversight = Oversight(order.plan, order.run_dir, environ=caller.environ)
     with LiveView(order.run_dir, order.plan, console or _silent()) as view:
-        process = start_run(order, caller=caller, machine=machine, backend=on or backend("local"), report=view.report)
-        run = Run(order.run_dir.path, process=process)
+        started = start_run(order, caller=caller, machine=machine, backend=on or backend("local"), report=view.report)
+        process = oversight.over(started, cards_of(order.plan, used_devices(order.plan, caller, machine)))
+        run = Run(order.run_dir.path, process=process, oversight=oversight)
         if wait:
             run.conclude(watch(process, view))
-    if wait:
-        run.checked()
+        else:
+            run.follow()
     return run
 
 
@@ -185,7 +282,7 @@ def find_run(name: str) -> RunDir:
     """A run by its directory, or by its name below runs/. UsageError: there is none, with the nearest names."""
     for path in (Path(name).expanduser(), RUNS / name):
         if is_run(RunDir(path)):
-            return RunDir(path.absolute())
+            return _without_orphans(RunDir(path.absolute()))
     known = [run.path.name for run in runs_in(RUNS)]
     nearest = get_close_matches(Path(name).name, known, n=3)
     hint = f"did you mean {' or '.join(nearest)}?" if nearest else "`tunekit runs [FOLDER]` lists the runs."
@@ -195,7 +292,12 @@ def find_run(name: str) -> RunDir:
 def runs_in(folder: Path) -> list[RunDir]:
     """The runs in a folder, and the folder itself where it is one."""
     children = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    return [RunDir(path.absolute()) for path in (folder, *children) if is_run(RunDir(path))]
+    return [_without_orphans(RunDir(path.absolute())) for path in (folder, *children) if is_run(RunDir(path))]
+
+
+def _without_orphans(run_dir: RunDir) -> RunDir:
+    reap_orphans(run_dir, grace=STOP_GRACE)
+    return run_dir
 
 
 class _AttachedProcess:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tunekit.backends.output import command_anew, goes_on, going_on, going_on_with_it, what_it_holds
+from tunekit.launcher.metrics import has_steps
 from tunekit.launcher.run_dir import RunDir
 
 
@@ -25,7 +26,7 @@ def by_hand_fault(run_dir: RunDir) -> str | None:
     """Why launch.sh must not start the ranks, with what to type instead; None where no step was trained yet."""
     if goes_on(run_dir):
         return going_on(run_dir)
-    if not any(path.exists() for path in (run_dir.success, run_dir.metrics, run_dir.final)):
+    if not has_steps(run_dir) and not any(path.exists() for path in (run_dir.success, run_dir.final)):
         return None
     ways = "; ".join([*going_on_with_it(run_dir), f"to run it anew type `{command_anew(run_dir)}`"])
     return f"{run_dir.path} {what_it_holds(run_dir)}, and launch.sh trains over nothing: {ways}."

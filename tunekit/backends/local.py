@@ -24,6 +24,7 @@ from tunekit.errors import MissingError
 from tunekit.launcher.environment import ATTEMPT_VARIABLE
 from tunekit.launcher.exit_codes import STOPPED
 from tunekit.launcher.logs import end_of, name_rank_logs
+from tunekit.launcher.metrics import has_steps
 from tunekit.launcher.outcome import Observed
 from tunekit.launcher.request import LaunchRequest
 from tunekit.launcher.run_dir import RunDir
@@ -87,6 +88,7 @@ class LocalProcess:
         self._record = record
         self._oom_kills = oom_kills()
         self._rank_pids: dict[int, int] = {}
+        self._stepping = False
         self._failed_at: float | None = None
         self._gone: dict[int, int | None] = {}
         self._observed: Observed | None = None
@@ -149,7 +151,8 @@ class LocalProcess:
 
     def _metrics_began(self) -> bool:
         """All ranks are there once the first has reported a step; looking for them costs time that they could use."""
-        return self._run_dir.metrics.exists()
+        self._stepping = self._stepping or has_steps(self._run_dir)
+        return self._stepping
 
     def _launcher_saw_failure(self) -> bool:
         return _FAILURE_LINE in end_of(self._run_dir.launcher_log)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tunekit.launcher.json_lines import Record, read_lines, read_record
+from tunekit.launcher.metrics import step_records
 from tunekit.launcher.run_dir import RunDir
 
 
@@ -42,7 +43,7 @@ def all_metrics(run_dir: RunDir) -> list[Record]:
     """The metrics of every attempt in order; steps that a later attempt did again are taken from the later one."""
     records: list[Record] = []
     for folder in (*_archived(run_dir), run_dir.path):
-        new = read_lines(RunDir(folder).metrics)
+        new = step_records(RunDir(folder))
         first = min((record["step"] for record in new if isinstance(record.get("step"), int)), default=None)
         if first is not None:
             records = [record for record in records if record.get("step", 0) < first]

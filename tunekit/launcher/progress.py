@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from tunekit.launcher.json_lines import Record
+from tunekit.units import format_bytes, format_seconds
+from tunekit.watch.findings import EVENT, sentence
+from tunekit.watch.sample import Sample, sample_from
 
 RECENT = 8
 """Logged steps over which the time per step is taken."""
@@ -32,6 +35,8 @@ class Progress:
     """Seconds per step between the last logged ones, by the worker's steady clock: the time of day may jump."""
     gpu_bytes: int = 0
     host_bytes: int = 0
+    sample: Sample | None = None
+    """The newest look at the machine."""
     notes: tuple[str, ...] = ()
     """What was recognised, warnings and checkpoints, in order."""
 
@@ -57,6 +62,8 @@ def fold(progress: Progress, records: Iterable[Record]) -> Progress:
             progress = replace(progress, eval_loss=float(record["eval_loss"]))
         elif record.get("event") == "phase":
             progress = replace(progress, phase=str(record.get("phase")), phase_since=record.get("time"))
+        elif (sample := sample_from(record)) is not None:
+            progress = replace(progress, sample=sample)
         elif (note := _note(record)) is not None:
             progress = replace(progress, notes=(*progress.notes, note))
     return progress
@@ -81,11 +88,33 @@ def _step(progress: Progress, record: Record) -> Progress:
 def _note(record: Record) -> str | None:
     if record.get("event") == "warning":
         return f"warning: {record.get('text') or record.get('message') or 'see the log'}"
+    if record.get("event") == EVENT:
+        return f"{_loudness(record)}: {sentence(record)}"
+    if record.get("event") == "rehearsal":
+        return rehearsal_note(record)
     if record.get("event") == "checkpoint":
         return f"checkpoint saved at step {record.get('step')}"
     if record.get("event") == "data":
         return _data_note(record)
     return None
+
+
+def rehearsal_note(record: Record) -> str:
+    """`rehearsed in 31 s: GPU 18.2 of 20.1 GiB planned`; the event is the worker's."""
+    places = (("GPU", "device_bytes"), ("host", "host_bytes"))
+    seen = (
+        f"{place} {format_bytes(int(record[name]))} of {format_bytes(int(record[f'expected_{name}']))} planned"
+        for place, name in places
+        if record.get(name) and f"expected_{name}" in record
+    )
+    less = f"; without the optimizer: {record['without_optimizer']}" if record.get("without_optimizer") else ""
+    return f"rehearsed in {format_seconds(float(record.get('seconds', 0)))}: {', '.join(seen)}{less}"
+
+
+def _loudness(record: Record) -> str:
+    if record.get("change") == "ended":
+        return "watch"
+    return "stopping" if record.get("stops") else "warning"
 
 
 def _data_note(record: Record) -> str:

@@ -8,6 +8,7 @@ from typing import Literal
 from tunekit.errors import RunFailed, UsageError
 from tunekit.launcher.attempts import last_attempt
 from tunekit.launcher.json_lines import read_lines, read_record
+from tunekit.launcher.metrics import has_steps
 from tunekit.launcher.outcome import success_marker
 from tunekit.launcher.run_dir import RunDir
 from tunekit.planner.plan import Plan
@@ -68,7 +69,7 @@ def read_status(run_dir: RunDir, *, alive: bool) -> RunStatus:
 def read_state(run_dir: RunDir, *, alive: bool) -> State:
     """done by the marker; running or preparing while a process lives; else by what was recorded; else lost."""
     if alive:
-        return "running" if run_dir.metrics.exists() else "preparing"
+        return "running" if has_steps(run_dir) else "preparing"
     if success_marker(run_dir, last_attempt(run_dir)) is not None:
         return "done"
     recorded = (read_record(run_dir.result) or {}).get("state")
@@ -86,4 +87,4 @@ def _changed(run_dir: RunDir) -> float:
 
 def holds_work(run_dir: RunDir) -> bool:
     """Whether anything was trained in it: steps, checkpoints or a result."""
-    return any(path.exists() for path in (run_dir.metrics, run_dir.checkpoints, run_dir.final, run_dir.success))
+    return has_steps(run_dir) or any(path.exists() for path in (run_dir.checkpoints, run_dir.final, run_dir.success))

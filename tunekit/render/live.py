@@ -22,6 +22,7 @@ from tunekit.launcher.json_lines import JsonLines
 from tunekit.launcher.progress import Progress, fold
 from tunekit.launcher.run_dir import RunDir
 from tunekit.planner.plan import Plan
+from tunekit.render.machine_lines import machine_lines
 from tunekit.units import format_bytes, format_seconds
 
 PLAIN_SECONDS = 5.0
@@ -43,6 +44,7 @@ PHASE_WORDS = {
     "adapters": "adding the adapters",
     "trainer": "building the trainer",
     "engine": "starting the DeepSpeed engine",
+    "rehearsal": "rehearsing: a full step, an evaluation batch and a save, which are undone",
     "samples before": "answering the sample questions before training",
     "train": "training",
     "eval": "evaluating",
@@ -125,7 +127,7 @@ class LiveView:
 
     def _print_notes(self) -> None:
         for note in self.progress.notes[self._shown_notes :]:
-            style = "yellow" if note.startswith("warning") else "dim"
+            style = "yellow" if note.startswith(("warning", "stopping")) else "dim"
             self._print(Text(note, style=style))
         self._shown_notes = len(self.progress.notes)
 
@@ -168,8 +170,8 @@ def training_frame(progress: Progress, plan: Plan) -> RenderableType:
     row.add_column(no_wrap=True)
     bar = ProgressBar(total=progress.max_steps or 1, completed=progress.step)
     row.add_row(Text("training"), bar, Text(f"{progress.step}/{progress.max_steps or '?'} steps"), _left(progress))
-    details = "   ".join([loss_text(progress, width=_WIDTH), *_facts(progress, plan)])
-    return Group(row, Text("  " + details, overflow="ellipsis", no_wrap=True))
+    lines = ["   ".join([loss_text(progress, width=_WIDTH), *_facts(progress, plan)]), *machine_lines(progress, plan)]
+    return Group(row, *(Text("  " + line, overflow="ellipsis", no_wrap=True) for line in lines))
 
 
 def step_line(progress: Progress, plan: Plan) -> str:

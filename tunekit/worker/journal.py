@@ -6,28 +6,40 @@ import json
 import os
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunekit.launcher.environment import ATTEMPT_VARIABLE
 from tunekit.launcher.run_dir import RunDir
+from tunekit.secrecy import redact
+
+if TYPE_CHECKING:
+    from tunekit.worker.signs import Signs
 
 
 class Journal:
-    """The run's diary. Rank 0 writes events and metrics; any rank may write the one failure."""
+    """The run's diary. Rank 0 writes events and metrics; every rank gives signs of life, any may write the failure."""
 
-    def __init__(self, run_dir: RunDir, *, rank: int) -> None:
+    def __init__(self, run_dir: RunDir, *, rank: int, signs: Signs | None = None) -> None:
         self.run_dir = run_dir
         self.rank = rank
+        self.signs = signs
         self.phase = "start"
         self.started = time.monotonic()
+        self.measure: Callable[[], dict[str, int]] | None = None
 
     def enter(self, phase: str) -> None:
         """A new phase of the run; a failure will name it."""
         self.phase = phase
         self.event("phase", phase=phase, seconds=round(self.seconds, 3))
         self.say(f"[{self.seconds:7.1f} s] {phase}")
+
+    def alive(self) -> None:
+        """A sign of life, for whoever watches from outside."""
+        if self.signs is not None:
+            self.signs.touch()
 
     def derived(self, name: str, value: Any) -> None:
         """A value the worker worked out itself."""
@@ -64,6 +76,7 @@ class Journal:
             "type": type(error).__name__,
             "message": str(error),
             "traceback": text,
+            "measured": self._measured(),
             "time": time.time(),
         }
         with suppress(OSError):
@@ -74,10 +87,16 @@ class Journal:
         """Seconds since the process read its plan."""
         return time.monotonic() - self.started
 
+    def _measured(self) -> dict[str, int]:
+        try:
+            return self.measure() if self.measure is not None else {}
+        except RuntimeError:  # a card that has failed answers nothing
+            return {}
+
     def _append(self, path: Path, record: dict[str, Any]) -> None:
         if self.rank == 0:
             with path.open("a") as file:
-                file.write(json.dumps(record, default=str) + "\n")
+                file.write(redact(json.dumps(record, default=str)) + "\n")
 
 
 def write_json(path: Path, record: dict[str, Any]) -> None:
@@ -101,7 +120,7 @@ def write_once(path: Path, record: dict[str, Any]) -> bool:
 def _written_beside(path: Path, record: dict[str, Any]) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(json.dumps(record, indent=2, default=str) + "\n")
+        temporary.write_text(redact(json.dumps(record, indent=2, default=str)) + "\n")
     except OSError:  # a full disk: nothing half-written stays
         temporary.unlink(missing_ok=True)
         raise

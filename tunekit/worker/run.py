@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,13 @@ from tunekit.worker.arguments import training_arguments
 from tunekit.worker.callbacks import StartCallback, StepCallback, TensorBoardCallback, note_samples
 from tunekit.worker.card import write_card
 from tunekit.worker.data import PreparedData, load_datasets
+from tunekit.worker.guarding import GuardCallback
 from tunekit.worker.journal import Journal, write_json
+from tunekit.worker.keeping import drop_old
 from tunekit.worker.measuring import Meter, files_bytes, held_by_others, optimizer_state_bytes
 from tunekit.worker.model import load_model, load_tokenizer, model_folder
+from tunekit.worker.rehearsal import is_due
+from tunekit.worker.restoring import load_adapter_weights
 from tunekit.worker.samples import answer_samples
 from tunekit.worker.saving import drop_torn, save_model_files
 from tunekit.worker.stopping import Stopped, StopRequest
@@ -38,12 +43,29 @@ SWAP_FOLDER = "zero_stage_3"
 """What DeepSpeed calls its folder below nvme_path; it leaves the files there, 18 bytes per parameter."""
 
 
-def run(plan: Plan, run_dir: RunDir, journal: Journal, *, resume_from: Path | None = None) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What training goes on from: a checkpoint, or nothing; with `weights_only` no optimizer states are taken from it.
+
+    `rehearses`: the plan was not tried here before.
+    """
+
+    checkpoint: Path | None = None
+    weights_only: bool = False
+    rehearses: bool = True
+
+    @property
+    def weights(self) -> Path | None:
+        """The folder that the model's, or the adapter's, weights are read from instead of new ones."""
+        return self.checkpoint if self.weights_only else None
+
+
+def run(plan: Plan, run_dir: RunDir, journal: Journal, origin: Origin) -> int:
     """Train, save, verify. 0: success.json is written; 130: the ranks ended together on request."""
     stop = StopRequest(run_dir)
     with stop.listening():
         try:
-            return train_and_save(plan, run_dir, journal, stop, resume_from)
+            return train_and_save(plan, run_dir, journal, stop, origin)
         except Stopped:
             journal.enter("stopped")
             return STOPPED
@@ -51,25 +73,27 @@ def run(plan: Plan, run_dir: RunDir, journal: Journal, *, resume_from: Path | No
             finish_trackers()
 
 
-def train_and_save(plan: Plan, run_dir: RunDir, journal: Journal, stop: StopRequest, resume_from: Path | None) -> int:
+def train_and_save(plan: Plan, run_dir: RunDir, journal: Journal, stop: StopRequest, origin: Origin) -> int:
     """The run itself; raises Stopped between phases, and whatever goes wrong."""
     journal.enter("process group")
     others = held_by_others(plan)
     world = join_world(plan)
     journal.derived("world", f"{world.size} ranks on {world.device.type}")
     meter = Meter(world, others_bytes=others)
+    journal.measure = meter.at_failure
     meter.enter("load")
     steps = StepCallback(journal, meter, stop)
-    start = StartCallback(journal, meter)
+    start = StartCallback(journal, meter, rehearses=origin.rehearses and is_due(plan))
     board = TensorBoardCallback(str(run_dir.tensorboard), steps)
-    callbacks = [start, steps, *([board] if "tensorboard" in plan.recipe.tracking else [])]
-    trainer = build_trainer(plan, run_dir, journal, meter, callbacks)
-    start.trainer = steps.trainer = trainer
+    guard = GuardCallback(plan, journal, stop)
+    callbacks = [start, steps, guard, *([board] if "tensorboard" in plan.recipe.tracking else [])]
+    trainer = build_trainer(plan, run_dir, journal, meter, callbacks, origin)
+    steps.trainer = guard.trainer = trainer
     stop.check()
 
     journal.enter("engine")
-    meter.enter("load" if resume_from is None else "resume")
-    trainer.train(resume_from_checkpoint=str(resume_from) if resume_from is not None else None)
+    meter.enter("load" if origin.checkpoint is None else "resume")
+    trainer.train(resume_from_checkpoint=str(origin.checkpoint) if origin.checkpoint is not None else None)
     stop.stepping = False
     board.close()
     if stop.agreed:
@@ -84,6 +108,7 @@ def train_and_save(plan: Plan, run_dir: RunDir, journal: Journal, stop: StopRequ
         record = success_record(plan, trainer, steps, start, result, after, eval_loss)
         write_card(run_dir.final, plan, record)
         drop_torn(run_dir.checkpoints, before=record["steps"] + 1)
+        drop_old(run_dir.checkpoints, keep=plan.recipe.output.keep_checkpoints)
         write_json(run_dir.success, record)
     dist.barrier()
     journal.enter("done")
@@ -91,9 +116,11 @@ def train_and_save(plan: Plan, run_dir: RunDir, journal: Journal, stop: StopRequ
     return FINISHED
 
 
-def build_trainer(plan: Plan, run_dir: RunDir, journal: Journal, meter: Meter, callbacks: list[Any]) -> WorkerTrainer:
+def build_trainer(
+    plan: Plan, run_dir: RunDir, journal: Journal, meter: Meter, callbacks: list[Any], origin: Origin
+) -> WorkerTrainer:
     """Arguments, tokenizer, data, model, adapters, in this order; see each step for why."""
-    world = meter.world
+    world, saved = meter.world, origin.weights
     # First: from_pretrained looks for DeepSpeed's settings, which live as long as these arguments.
     arguments = training_arguments(plan, run_dir, json.loads(run_dir.ds_config.read_text()))
     folder = model_folder(plan)
@@ -104,16 +131,20 @@ def build_trainer(plan: Plan, run_dir: RunDir, journal: Journal, meter: Meter, c
     data = load_data(plan, tokenizer, journal, world)
 
     journal.enter("model")
-    model = load_model(plan, folder, world)
+    model = load_model(plan, folder if saved is None or plan.job.adapter is not None else saved, world)
     journal.derived("parameters", sum(map(numel, model.parameters())))
 
     journal.enter("adapters" if plan.job.adapter is not None else "trainer")
     model = add_adapters(model, plan)
+    if saved is not None and plan.job.adapter is not None:
+        load_adapter_weights(model, saved)
     journal.derived("trainable_parameters", count_trainable(model))
     return WorkerTrainer(
         plan=plan,
         world=world,
         meter=meter,
+        on_engine=next(found.on_engine for found in callbacks if isinstance(found, StartCallback)),
+        weights_only=origin.weights_only,
         model=model,
         args=arguments,
         train_dataset=data.train,
@@ -209,12 +240,14 @@ def success_record(
     """success.json: the marker, and what the summary shows."""
     prompts = plan.recipe.output.sample_prompts
     before = start.samples or ("",) * len(prompts)
+    # Resumed after the last step, no step was done here: then those of the checkpoint.
+    losses = steps.losses or [log["loss"] for log in trainer.state.log_history if "loss" in log]
     return {
         "attempt": int(os.environ.get(ATTEMPT_VARIABLE, "1")),
         "steps": trainer.state.global_step,
         "steps_before": start.steps_before,
-        "loss_first": steps.losses[0] if steps.losses else None,
-        "loss_last": steps.losses[-1] if steps.losses else None,
+        "loss_first": losses[0] if losses else None,
+        "loss_last": losses[-1] if losses else None,
         "eval_loss": eval_loss,
         "tokens_per_second": round(steps.tokens_per_second, 3),
         "seconds_to_first_step": steps.first_step_seconds,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,8 @@ def save_model_files(
     """
     model = trainer.model
     if trainer.plan.job.adapter is not None:
-        state = adapter_state(model, world)
+        with at_rest(trainer):
+            state = adapter_state(model, world)
         if world.is_first:
             model.save_pretrained(str(folder), state_dict=state, save_embedding_layers=False)
     elif trainer.plan.job.zero.stage == 3:
@@ -50,20 +52,32 @@ def save_model_files(
 
 
 def save_sharded(trainer: WorkerTrainer, folder: Path, world: World, file_bytes: int) -> None:
-    """Write a model of which every rank holds a part: tensors are gathered one by one, rank 0 writes a file at a time.
-
-    DeepSpeed's partitioning of the small tensors it keeps whole is undone and redone, as for its own checkpoints.
-    """
-    model, optimizer = trainer.model, trainer.deepspeed.optimizer
+    """Write a model of which every rank holds a part: gathered tensor by tensor, written by rank 0 file by file."""
+    model = trainer.model
     parts = files_of(stored_tensors(model), file_bytes)
-    optimizer.checkpoint_event_prologue()
-    for number, names in enumerate(parts, start=1):
-        state = whole_tensors(model, names, world)
-        if world.is_first:
-            write_part(model, state, folder, f"model-{number:05d}-of-{len(parts):05d}.safetensors")
-    optimizer.checkpoint_event_epilogue()
+    with at_rest(trainer):
+        for number, names in enumerate(parts, start=1):
+            state = whole_tensors(model, names, world)
+            if world.is_first:
+                write_part(model, state, folder, f"model-{number:05d}-of-{len(parts):05d}.safetensors")
     if world.is_first:
         write_index(folder, len(parts))
+
+
+@contextmanager
+def at_rest(trainer: WorkerTrainer) -> Iterator[None]:
+    """Every parameter of ZeRO-3 partitioned, and none on its way, as for DeepSpeed's own checkpoints.
+
+    The small ones that it keeps whole are whole again afterwards. An evaluation leaves some on their way: gathered for
+    a backward that does not come, they would be refused ("Cannot partition a param in flight").
+    """
+    if trainer.plan.job.zero.stage != 3:
+        yield
+        return
+    optimizer = trainer.deepspeed.optimizer
+    optimizer.checkpoint_event_prologue()
+    yield
+    optimizer.checkpoint_event_epilogue()
 
 
 def stored_tensors(model: torch.nn.Module) -> dict[str, int]:
@@ -157,18 +171,34 @@ def checkpoint_folder(checkpoints: str | Path, step: int) -> Path:
     return Path(checkpoints) / f"checkpoint-{step}"
 
 
-def seal_checkpoint(folder: Path, world: World, *, keep: int) -> None:
-    """Mark `folder` complete when every rank has written its part, then remove all but the `keep` newest.
+def seal_checkpoint(folder: Path, world: World, *, stepping: Mapping[str, Any]) -> None:
+    """Mark `folder` complete when every rank has written its part.
 
-    Torn ones of earlier steps go too: an attempt was ended while it saved, and this one has passed it.
+    The mark holds how the optimizer stores its states and the size of every file, and is written when all of them are
+    on the disk: a power cut leaves no checkpoint that only seems complete. Torn ones of earlier steps go too: an
+    attempt was ended while it saved, and this one has passed it.
     """
     dist.barrier()
     if world.is_first:
-        write_json(folder / COMPLETE, {"step": step_of(folder), "world_size": world.size})
-        for old in sealed_checkpoints(folder.parent)[:-keep]:
-            shutil.rmtree(old)
+        told = {"step": step_of(folder), "world_size": world.size}
+        write_json(folder / COMPLETE, {**told, "stepping": dict(stepping), "files": to_disk(folder)})
         drop_torn(folder.parent, before=step_of(folder))
     dist.barrier()
+
+
+def to_disk(folder: Path) -> dict[str, int]:
+    """Let the drive write what it still holds back of the files below `folder`; their sizes by name."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    for path in files:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    return {str(path.relative_to(folder)): path.stat().st_size for path in files}
+
+
+def unseal(folder: Path) -> None:
+    """Remove a checkpoint, its mark first: one that is half removed is never taken for complete."""
+    (folder / COMPLETE).unlink()
+    shutil.rmtree(folder)
 
 
 def drop_torn(folder: Path, *, before: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,9 +11,12 @@ from transformers import PrinterCallback, Trainer
 from trl import SFTTrainer
 from trl.trainer.utils import add_fused_lm_head
 
+from tunekit.launcher.resuming import stepping
 from tunekit.planner.plan import Plan
+from tunekit.worker.keeping import drop_old
 from tunekit.worker.loss import loss_of_learned, takes_logits_to_keep
 from tunekit.worker.measuring import Meter
+from tunekit.worker.restoring import read_checkpoint
 from tunekit.worker.saving import checkpoint_folder, save_model_files, seal_checkpoint
 from tunekit.worker.world import World
 
@@ -23,13 +28,26 @@ class WorkerTrainer(SFTTrainer):
     counts floating point operations by walking over all modules: a third of the step on a CPU (measured).
     """
 
-    def __init__(self, *, plan: Plan, world: World, meter: Meter, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        plan: Plan,
+        world: World,
+        meter: Meter,
+        on_engine: Callable[[WorkerTrainer], None] = lambda trainer: None,
+        weights_only: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """`on_engine` is called once the engine stands; `weights_only`: the model holds the checkpoint's weights."""
         super().__init__(**kwargs)
+        self.on_engine = on_engine
+        self.weights_only = weights_only
         self.plan = plan
         self.world = world
         self.meter = meter
         self.tokens_in_step = 0
         self.learning_rate = 0.0
+        self.proven_below = 0
         self.remove_callback(PrinterCallback)
         # On a GPU, finding the learned tokens would make the host wait for the device at every micro-batch.
         on_cpu = world.device.type == "cpu" and takes_logits_to_keep(base_model(self.model))
@@ -69,6 +87,21 @@ class WorkerTrainer(SFTTrainer):
             return loss * self.world.size
         balance = self.router_aux_loss_coef * outputs.aux_loss
         return (loss - balance) * self.world.size + balance / self.current_gradient_accumulation_steps
+
+    def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: Any) -> Any:
+        """The engine, then what happens before it has learned anything, then the checkpoint, if any, is read."""
+        prepared = super()._prepare_for_training(max_steps, train_dataloader, None)
+        self.on_engine(self)
+        if resume_from_checkpoint is not None:
+            read_checkpoint(self, Path(resume_from_checkpoint))
+        return prepared
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """No step where the checkpoint is that of the last one: transformers would take one more."""
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+        else:
+            super()._run_epoch(*args, **kwargs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """The plain step: activations are not offloaded."""
@@ -110,7 +143,10 @@ class WorkerTrainer(SFTTrainer):
             # Not SFTTrainer's, which writes a model card into every checkpoint.
             Trainer._save_checkpoint(self, model, trial)
             folder = checkpoint_folder(self.args.output_dir, self.state.global_step)
-            seal_checkpoint(folder, self.world, keep=self.plan.recipe.output.keep_checkpoints)
+            keep, how = self.plan.recipe.output.keep_checkpoints, stepping(self.plan.job)
+            seal_checkpoint(folder, self.world, stepping=how)
+            if self.world.is_first:
+                drop_old(folder.parent, keep=keep, proven_below=self.proven_below)
 
 
 def base_model(model: Any) -> Any:

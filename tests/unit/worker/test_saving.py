@@ -76,20 +76,26 @@ def test_only_the_first_rank_holds_the_adapter_in_ram() -> None:
     assert state["weight"].data_ptr() != model.weight.data_ptr()
 
 
-def test_the_oldest_checkpoint_goes_once_the_newest_is_complete(tmp_path: Path, lonely_world: World) -> None:
+def test_what_was_cut_short_goes_once_a_newer_one_is_complete(tmp_path: Path, lonely_world: World) -> None:
     for step in (2, 10, 9):
         (tmp_path / f"checkpoint-{step}").mkdir()
-        seal_checkpoint(tmp_path / f"checkpoint-{step}", lonely_world, keep=3)
+        seal_checkpoint(tmp_path / f"checkpoint-{step}", lonely_world, stepping={})
     for name in ("checkpoint-11", "checkpoint-13", "checkpoint-mine"):
         (tmp_path / name).mkdir()
     assert [path.name for path in sealed_checkpoints(tmp_path)] == ["checkpoint-2", "checkpoint-9", "checkpoint-10"]
     (tmp_path / "checkpoint-12").mkdir()
-    seal_checkpoint(tmp_path / "checkpoint-12", lonely_world, keep=2)
-    assert [path.name for path in sealed_checkpoints(tmp_path)] == ["checkpoint-10", "checkpoint-12"]
+    (tmp_path / "checkpoint-12" / "weights").write_bytes(b"12345")
+    seal_checkpoint(tmp_path / "checkpoint-12", lonely_world, stepping={"zenflow": False})
+    assert [path.name for path in sealed_checkpoints(tmp_path)][-1] == "checkpoint-12"
     assert not (tmp_path / "checkpoint-11").exists(), "its save was cut short, and step 12 is beyond it"
     assert (tmp_path / "checkpoint-13").exists(), "it may be looked into as long as nothing has passed it"
     assert (tmp_path / "checkpoint-mine").exists(), "what others put there is theirs"
-    assert json.loads((tmp_path / "checkpoint-12" / "complete.json").read_text()) == {"step": 12, "world_size": 1}
+    assert json.loads((tmp_path / "checkpoint-12" / "complete.json").read_text()) == {
+        "step": 12,
+        "world_size": 1,
+        "stepping": {"zenflow": False},
+        "files": {"weights": 5},
+    }
 
 
 def test_the_step_stands_in_the_name() -> None:

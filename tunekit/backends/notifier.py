@@ -1,0 +1,113 @@
+"""Sends notices to the user's own program or address, in a thread of its own: nothing here may harm or delay a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from tunekit.secrecy import redact
+from tunekit.watch.notice import Addressee, Notice
+
+SEND_SECONDS = 10.0
+"""For one program or one address."""
+CLOSE_SECONDS = 12.0
+"""For what is still to be sent when the run has ended."""
+WAITING = 100
+"""Notices that may wait; more are dropped."""
+
+
+class Notifier:
+    """Call `send` at any time and `close` at the end. `complain` is told, from the other thread, what went wrong."""
+
+    def __init__(self, addressees: Sequence[Addressee], complain: Callable[[str], None]) -> None:
+        self._addressees = tuple(addressees)
+        self._complain = complain
+        self._notices: queue.Queue[Notice | None] = queue.Queue(WAITING)
+        self._thread: threading.Thread | None = None
+
+    def send(self, notice: Notice) -> None:
+        """Hand a notice over; returns at once."""
+        if not self._addressees:
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._deliver_all, name="tunekit-notices", daemon=True)
+            self._thread.start()
+        with suppress(queue.Full):
+            self._notices.put_nowait(notice)
+
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Wait a little for what is still to be sent."""
+        if self._thread is not None and self._thread.is_alive():
+            with suppress(queue.Full):
+                self._notices.put_nowait(None)
+            self._thread.join(seconds)
+            self._thread = None
+
+    def _deliver_all(self) -> None:
+        while (notice := self._notices.get()) is not None:
+            for addressee in self._addressees:
+                fault = deliver(addressee, notice)
+                if fault is not None:
+                    self._say(f"the notice `{notice.occasion}` did not reach {addressee.name}: {fault}")
+
+    def _say(self, text: str) -> None:
+        with suppress(OSError):  # a full drive takes no complaint either
+            self._complain(text)
+
+
+def deliver(addressee: Addressee, notice: Notice) -> str | None:
+    """Send one notice; what went wrong, or None."""
+    body = redact(json.dumps(notice.payload())).encode()
+    return run_program(addressee.command, body) if addressee.command else post(addressee.url, body)
+
+
+def run_program(argv: Sequence[str], body: bytes, seconds: float = SEND_SECONDS) -> str | None:
+    """Run the program, without a shell, with `body` on its standard input; killed with its children when it is slow."""
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)
+    try:
+        process.communicate(body, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        with suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return f"it took more than {seconds:g} s"
+    except OSError:
+        process.wait()
+    return None if process.returncode == 0 else f"it ended with code {process.returncode}"
+
+
+def post(url: str, body: bytes, seconds: float = SEND_SECONDS) -> str | None:
+    """POST the JSON; the address itself is in no message."""
+    try:
+        request = urllib.request.Request(
+            url, data=body, headers={"Content-Type": "application/json", "User-Agent": "tunekit"}
+        )
+        began = time.monotonic()
+        with urllib.request.urlopen(request, timeout=seconds) as answer:
+            while answer.read(1 << 16) and time.monotonic() - began < seconds:
+                pass
+    except urllib.error.HTTPError as error:
+        return f"it answered {error.code}"
+    except (OSError, ValueError) as error:
+        return type(getattr(error, "reason", error)).__name__
+    except Exception as error:  # noqa: BLE001 - http.client has a dozen more; none may end the thread
+        return type(error).__name__
+    return None
