@@ -15,7 +15,7 @@ from tunekit.errors import MissingError, UsageError
 from tunekit.launcher.caller import Caller, missing_modules
 from tunekit.launcher.devices import VARIABLE, chosen_devices
 from tunekit.launcher.environment import extensions_dir, pins_exactly
-from tunekit.launcher.ops import BUILD_BYTES, missing_ops, needed_ops
+from tunekit.launcher.ops import BUILD_BYTES, locked_ops, missing_ops, needed_ops
 from tunekit.launcher.ports import port_fault
 from tunekit.launcher.preflight import Facts, Fault, Machine, Mount, Need
 from tunekit.launcher.run_dir import RunDir
@@ -63,9 +63,10 @@ def gather_facts(
 
 
 def ops_to_build(plan: Plan, caller: Caller) -> tuple[str, ...]:
-    """The DeepSpeed ops that the plan needs and that are not built here yet."""
-    ops = needed_ops(plan.job, pins_exactly=pins_exactly(plan, caller))
-    return missing_ops(extensions_dir(caller), ops)
+    """The DeepSpeed ops that the plan needs and that are not built here, or locked: ranks would wait for ever."""
+    folder, ops = extensions_dir(caller), needed_ops(plan.job, pins_exactly=pins_exactly(plan, caller))
+    wanted = {*missing_ops(folder, ops), *locked_ops(folder, ops)}
+    return tuple(op for op in ops if op in wanted)
 
 
 def nvme_fault(plan: Plan) -> str | None:

@@ -92,6 +92,11 @@ def remove_stale_locks(folder: Path, *, now: float | None = None) -> tuple[Path,
     return stale
 
 
+def locked_ops(folder: Path, ops: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of `ops` whose lock lies in `folder`: of a builder that works, or of one that was killed."""
+    return tuple(op for op in ops if (folder / op / "lock").exists())
+
+
 def stale_locks(folder: Path, *, now: float | None = None) -> tuple[Path, ...]:
     """Torch's lock files that nobody holds any more; they stay where they are."""
     moment = time.time() if now is None else now

@@ -16,13 +16,22 @@ from pathlib import Path
 
 from tunekit.errors import MissingError, TunekitError
 from tunekit.hub import CONVERTED_MARKER, converted_gguf_dir, gguf_source, local_model_dir
-from tunekit.launcher.ops import EXPECTED_SECONDS, build_lock, missing_ops, needed_ops, remove_stale_locks, write_stamp
+from tunekit.launcher.ops import (
+    EXPECTED_SECONDS,
+    build_lock,
+    locked_ops,
+    missing_ops,
+    needed_ops,
+    remove_stale_locks,
+    write_stamp,
+)
 from tunekit.launcher.run_dir import RunDir
 from tunekit.planner.plan import Plan
 from tunekit.planner.plan_json import plan_from_json
 from tunekit.units import format_bytes, format_seconds
 from tunekit.worker.main import Options, read_options
 
+LOCK_POLL_SECONDS = 0.5
 BUILDERS = {
     "deepspeed_shm_comm": "ShareMemCommBuilder",
     "cpu_adam": "CPUAdamBuilder",
@@ -57,10 +66,19 @@ def build_missing(ops: tuple[str, ...]) -> None:
     """Build those of `ops` that are missing into TORCH_EXTENSIONS_DIR. MissingError: one cannot be built, and why."""
     folder = extensions_dir()
     with build_lock(folder):
-        for lock in remove_stale_locks(folder):
-            print(f"removed the lock of a builder that was killed: {lock}", flush=True)
+        clear_locks(folder, ops)
         for op in missing_ops(folder, ops):
             build_op(op, folder)
+
+
+def clear_locks(folder: Path, ops: tuple[str, ...]) -> None:
+    """Wait until nobody holds a lock of torch's: those that work let go, those that were killed are found out."""
+    while True:
+        for lock in remove_stale_locks(folder):
+            print(f"removed the lock of a builder that was killed: {lock}", flush=True)
+        if not locked_ops(folder, ops):
+            return
+        time.sleep(LOCK_POLL_SECONDS)
 
 
 def extensions_dir() -> Path:

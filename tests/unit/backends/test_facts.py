@@ -138,6 +138,8 @@ def test_ops_are_looked_for_in_the_folder_of_the_environment(tmp_path):
     (tmp_path / "deepspeed_shm_comm" / "deepspeed_shm_comm.so").touch()
     write_stamp(tmp_path, "deepspeed_shm_comm")
     assert ops_to_build(make_plan(), caller) == ()
+    (tmp_path / "deepspeed_shm_comm" / "lock").touch()  # a rank was killed while it loaded the op
+    assert ops_to_build(make_plan(), caller) == ("deepspeed_shm_comm",)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from tunekit.launcher.ops import (
     EXPECTED_SECONDS,
     build_lock,
     cpu_fingerprint,
+    locked_ops,
     missing_ops,
     needed_ops,
     remove_stale_locks,
@@ -93,6 +94,13 @@ def test_only_stale_locks_are_removed(tmp_path):
         os.utime(tmp_path / op / "lock", (now - age, now - age))
     assert remove_stale_locks(tmp_path, now=now) == (tmp_path / "old" / "lock",)
     assert (tmp_path / "fresh" / "lock").exists()
+
+
+def test_a_lock_is_seen_whether_its_op_is_built_or_not(tmp_path):
+    for op in ("built", "locked"):
+        (tmp_path / op).mkdir()
+    (tmp_path / "locked" / "lock").touch()
+    assert locked_ops(tmp_path, ("built", "locked", "absent")) == ("locked",)
 
 
 def test_a_lock_whose_builder_works_stays(tmp_path):

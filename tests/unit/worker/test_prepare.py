@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +110,21 @@ def test_a_finished_folder_replaces_a_half_made_one(tmp_path: Path) -> None:
     take_its_place(tmp_path / "building", tmp_path / "target")
     assert [path.name for path in (tmp_path / "target").iterdir()] == ["whole"]
     assert not (tmp_path / "building").exists()
+
+
+def test_a_fresh_lock_is_waited_for_until_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's own wait has no end where the builder was killed a moment ago."""
+    lock = tmp_path / "cpu_adam" / "lock"
+    lock.parent.mkdir()
+    lock.touch()
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            os.utime(lock, (0, 0))  # by now it is old
+
+    monkeypatch.setattr(module.time, "sleep", sleep)
+    module.clear_locks(tmp_path, ("cpu_adam",))
+    assert len(waits) == 2
+    assert not lock.exists()
