@@ -20,14 +20,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from accuracy.estimating import estimate
 from accuracy.figures import Result
 from accuracy.mapping import map_row
-from accuracy.page import as_markdown, write_page
+from accuracy.page import as_markdown
 from accuracy.peers import peer_estimates
 from accuracy.report import as_json, as_text
 from accuracy.rows import read_rows
 from accuracy.setting import Setting, Unmapped
+from pages import MEMORY_PAGE, put
 
 ROWS_AT_ONCE = 16
-PAGE = Path(__file__).resolve().parents[1] / "tunekit" / "memory" / "README.md"
 
 
 def measure(path: Path, *, peers: bool = True) -> tuple[list[Result], list[Unmapped]]:
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
     parser.add_argument("--verbose", action="store_true", help="every row by itself; with --json all figures")
     parser.add_argument("--no-peers", action="store_true", help="without the other tools, which is faster")
-    parser.add_argument("--write-page", type=Path, nargs="?", const=PAGE, help="put the table into the page")
+    parser.add_argument("--write-page", type=Path, nargs="?", const=MEMORY_PAGE, help="put the table into the page")
     options = parser.parse_args()
     if not options.data.is_file():
         parser.error(f"there is no file {options.data}")
@@ -64,7 +64,7 @@ def main() -> None:
         print(as_text(results, unmapped, verbose=options.verbose))
     if options.write_page:
         today = date.today().isoformat()
-        write_page(options.write_page, as_markdown(results, unmapped, data=options.data.name, date=today))
+        put(options.write_page, "accuracy", as_markdown(results, unmapped, data=options.data.name, date=today))
 
 
 if __name__ == "__main__":

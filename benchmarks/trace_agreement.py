@@ -1,6 +1,6 @@
 """Do formulas and traces agree on activations? Every shape of the catalogue x method x checkpointing x batch.
 
-    python benchmarks/trace_agreement.py [--sample N] [--family NAME] [--all-layers] [--worst N] [--json]
+    python benchmarks/trace_agreement.py [--sample N] [--family NAME] [--all-layers] [--worst N] [--json] [--write-page]
 
 Each case runs the model's own code on fake tensors (no GPU, no weights) and asks the memory model for the same bytes.
 Depths of one and two repetitions of the model's kinds of layers are traced and extended to all layers, unless
@@ -18,8 +18,11 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from itertools import product
 from typing import Any
+
+from pages import MEMORY_PAGE, put
 
 from tunekit.hardware.profiles import load_profile
 from tunekit.memory.case import make_case
@@ -225,6 +228,29 @@ def as_tree(found: Sequence[Agreement], failures: Sequence[str], seconds: float)
     }
 
 
+def as_markdown(found: Sequence[Agreement], failures: Sequence[str], *, of: int, date: str) -> str:
+    """For a page: what was traced and when, the groups, and every case beyond the limit by name."""
+    told = (
+        f"`benchmarks/trace_agreement.py --write-page` on {date}: {len(found):,} of {of:,} cases traced, "
+        f"{len({each.model for each in found})} models. Errors are |formulas - trace| / trace."
+    )
+    head = ("| cases | n | median | 90 % | worst | within 3 % |", "|---|--:|--:|--:|--:|--:|")
+    lines = [_markdown_line(name, summary(group)) for name, group in groups(found).items()]
+    beyond = [_named_case(each) for each in found if abs(each.error) > LIMIT]
+    named = f"Beyond {LIMIT:.0%}: {'; '.join(beyond)}." if beyond else f"No case is beyond {LIMIT:.0%}."
+    return "\n\n".join((told, "\n".join((*head, *lines)), named, *failures))
+
+
+def _markdown_line(name: str, numbers: dict[str, Any]) -> str:
+    shares = " | ".join(f"{numbers[key]:.1%}" for key in ("median", "p90", "worst", "within_limit"))
+    return f"| {name} | {numbers['n']:,} | {shares} |"
+
+
+def _named_case(each: Agreement) -> str:
+    kept = "recomputed" if each.checkpointing else "kept"
+    return f"{each.model}, {each.method}, {kept}, {each.rows} ({each.error:+.1%} in {each.part})"
+
+
 def show(found: Sequence[Agreement], failures: Sequence[str], worst: int) -> None:
     """Tables for a reader: groups, then the worst cases."""
     from rich.console import Console
@@ -270,6 +296,7 @@ def main() -> None:
     parser.add_argument("--all-layers", action="store_true", help="trace every layer")
     parser.add_argument("--worst", type=int, default=20, help="cases listed, worst first")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the tables")
+    parser.add_argument("--write-page", action="store_true", help="put the table into the page of the memory model")
     options = parser.parse_args()
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     warnings.filterwarnings("ignore")
@@ -281,6 +308,9 @@ def main() -> None:
         print(json.dumps(as_tree(found, failures, time.monotonic() - started), indent=2))
     else:
         show(found, failures, options.worst)
+    if options.write_page:
+        today = date.today().isoformat()
+        put(MEMORY_PAGE, "agreement", as_markdown(found, failures, of=len(cases), date=today))
     raise SystemExit(bool(failures) or any(abs(each.error) > LIMIT for each in found))
 
 

@@ -41,7 +41,8 @@ def estimate(setting: Setting) -> Estimate:
     total = sum_up(case, collected)
     low, expected, high = _read(setting, case, total, collected)
     doubt = (OPEN_READING if setting.open_reading else 0.0) + (OTHER_CODE if setting.engine != "deepspeed" else 0.0)
-    low, high = (1 - doubt) * low, (1 + doubt) * high
+    # What a whole card can show ends with the card.
+    low, high = min((1 - doubt) * low, expected), max((1 + doubt) * high, expected)
     return Estimate(
         low=round(low), expected=round(expected), high=round(high), verdict=_verdict(setting, case, total, collected)
     )

@@ -17,6 +17,7 @@ from accuracy.peft_methods import method_of
 from accuracy.rows import UNITS, Row
 from accuracy.setting import Base, Engine, Reading, Setting, Unmapped
 from tunekit.errors import TunekitError
+from tunekit.memory.case import make_case
 from tunekit.memory.layer_code import RMS_NORM, Widths, adapter_reach, widths
 from tunekit.memory.practice import Practice
 from tunekit.model_shape.shape import ModelShape, ParameterTensor
@@ -50,7 +51,10 @@ TRANSFORMERS_5 = "2025-12"
 def map_row(row: Row) -> Setting | Unmapped:
     """The setting of a row, or why there is none."""
     try:
-        return map_own(row) if is_own(row) else _map(row)
+        found = map_own(row) if is_own(row) else _map(row)
+        # Counts every tensor, and so says what the program could not have trained either.
+        make_case(found.job, found.shape, found.hardware, found.practice)
+        return found
     except CannotMapError as problem:
         return Unmapped(name=row.name, group=row.group, reason=str(problem))
     except (TunekitError, ValueError, KeyError, ArithmeticError, TypeError) as problem:

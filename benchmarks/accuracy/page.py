@@ -1,26 +1,15 @@
-"""The table of a run as Markdown, between the marks of a page."""
+"""The table of a run as Markdown, for a page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from accuracy.figures import Result, figures
 from accuracy.peers import PEERS
 from accuracy.report import by_reason, groups_of, peer_cell, percent, rates_of, verdict_lines
 from accuracy.setting import Unmapped
 
-BEGIN, END = "<!-- accuracy:begin -->", "<!-- accuracy:end -->"
 _PROMISED_INSIDE = 0.9
-
-
-def write_page(path: Path, text: str) -> None:
-    """Put the text between the marks of a page. SystemExit: the page has none."""
-    page = path.read_text(encoding="utf-8") if path.is_file() else ""
-    if BEGIN not in page or END not in page:
-        raise SystemExit(f"{path} has no place for the table: write a line {BEGIN} and a line {END} into it.")
-    before, _, rest = page.partition(BEGIN)
-    path.write_text(f"{before}{BEGIN}\n{text.strip()}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
 def as_markdown(results: Sequence[Result], unmapped: Sequence[Unmapped], *, data: str, date: str) -> str:

@@ -186,15 +186,21 @@ def _mlp_in_backward(case: Case, size: Widths) -> int:
 def _inside_mlp(case: Case, size: Widths) -> int:
     """Saved: gate, up and activation; gradients of product, up and activation (of one expert in turn).
 
-    Without a gate: the activation's input and two gradients; adapters of the down projection add one. LLM.int8 still
-    holds the product.
+    Without a gate: the activation's input and two gradients, and one more where the product waits. LLM.int8 still holds
+    the product.
     """
     turns = max(1, size.experts) if case.practice.experts_in_turn else 1
     if size.gated:
         held = 2 * size.ffn if keeps_base_inputs(case) else 0
         return 6 * size.ffn + 6 * size.ffn // turns + held
-    adapted = 2 if adapter_reach(case.shape, case.job.adapter).down_input or keeps_base_inputs(case) else 0
-    return (6 + adapted + size.code.activation) * size.ffn
+    return (6 + 2 * int(_product_waits(case, size)) + size.code.activation) * size.ffn
+
+
+def _product_waits(case: Case, size: Widths) -> bool:
+    """Whether, without a gate, one more tensor of the feed-forward width is there: the product, or its gradient."""
+    if adapter_reach(case.shape, case.job.adapter).down_input or keeps_base_inputs(case):
+        return True
+    return case.job.method == "full" and size.code.activation > 0
 
 
 def _attention_in_backward(case: Case, size: Widths) -> int:

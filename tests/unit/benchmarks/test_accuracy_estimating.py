@@ -56,3 +56,9 @@ def test_weights_are_read_with_the_context_where_the_source_names_it():
     bare = setting(phase="after_model_on_gpu")
     named = replace(bare, outside_bytes=1343 * 2**20)
     assert estimate(named).expected == estimate(bare).expected + 1343 * 2**20
+
+
+def test_a_band_holds_its_estimate_also_where_the_card_ends_it():
+    found = estimate(setting(mem_metric="nvidia-smi memory.used", micro_batch="128"))
+    assert found.low <= found.expected <= found.high
+    assert found.expected < 90 * 2**30

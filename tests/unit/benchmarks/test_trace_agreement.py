@@ -12,6 +12,7 @@ from trace_agreement import (
     METHODS,
     Agreement,
     all_cases,
+    as_markdown,
     as_tree,
     distinct_models,
     groups,
@@ -76,6 +77,16 @@ def test_text_and_json_name_every_case(capsys: pytest.CaptureFixture[str]) -> No
     printed = capsys.readouterr().out
     assert "some/model" in printed
     assert "broken: why" in printed
+
+
+def test_the_page_names_groups_and_what_is_beyond_the_limit() -> None:
+    far = replace(ONE, formula=1100, model="far/off")
+    text = as_markdown([ONE, far], ["broken: why"], of=5, date="2026-01-02")
+    assert "on 2026-01-02: 2 of 5 cases traced, 2 models" in text
+    assert "| all | 2 | 5.5% | 10.0% | 10.0% | 50.0% |" in text
+    assert "Beyond 3%: far/off, lora, recomputed" in text
+    assert "broken: why" in text
+    assert "No case is beyond" in as_markdown([ONE], [], of=1, date="2026-01-02")
 
 
 def test_a_case_that_cannot_be_traced_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from tunekit.worker.tracing.batch import make_batch
 from tunekit.worker.tracing.build import build_model, inner, make_fake, parameters_and_buffers
 from tunekit.worker.tracing.kernels import on_device
 from tunekit.worker.tracing.mode import TracingMode
-from tunekit.worker.tracing.storages import INPUTS, OUTSIDE, Ledger
+from tunekit.worker.tracing.storages import INPUTS, OUTSIDE, Kind, Ledger, kind_of
 from tunekit.worker.tracing.timeline import modules_at_peak, phase_peaks
 
 
@@ -42,12 +42,12 @@ def trace_step(request: TraceRequest, config: Any) -> TracedStep:
         use_chunked_loss(model)
     for tensor in parameters_and_buffers(model):
         ledger.ignore(tensor)
+    ledger.shared = shared_weights(model)
     mode = TracingMode(fake, ledger)
     with fake, mode, on_device(request.accelerator, chunked_loss=request.loss == "chunked") as kernels:
         with ledger.made_by(INPUTS):
             inputs = {name: mode.known(each) if torch.is_tensor(each) else each for name, each in batch.items()}
         train(model, inputs, request, ledger)
-        ledger.gradients |= tied_gradients(model, ledger)
         left = sum(size for serial, size, _ in ledger.alive.values() if serial not in ledger.gradients)
         if request.evaluates:
             evaluate(model, inputs, request, ledger)
@@ -59,11 +59,10 @@ def trace_step(request: TraceRequest, config: Any) -> TracedStep:
     )
 
 
-def tied_gradients(model: Any, ledger: Ledger) -> set[int]:
-    """Serials of the gradients of weights that two modules share: their parts are known by their size only."""
+def shared_weights(model: Any) -> frozenset[Kind]:
+    """The trained weights that two modules share."""
     counts = Counter(id(each) for _, each in model.named_parameters(remove_duplicate=False) if each.requires_grad)
-    shared = {each.numel() * each.element_size() for each in model.parameters() if counts[id(each)] > 1}
-    return {event.serial for event in ledger.events if event.size in shared and event.phase != "forward"}
+    return frozenset(kind_of(each) for each in model.parameters() if counts[id(each)] > 1)
 
 
 def use_chunked_loss(model: Any) -> None:

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
@@ -16,6 +16,14 @@ from tunekit.worker.tracing.timeline import Event
 OUTSIDE = "head and loss"
 """What made the storages that no module below the whole model made."""
 INPUTS = "inputs"
+
+
+Kind: TypeAlias = tuple[tuple[int, ...], torch.dtype]
+
+
+def kind_of(tensor: torch.Tensor) -> Kind:
+    """Type and sides of a tensor, whichever comes first: a gradient may be made the other way round."""
+    return tuple(sorted(tensor.shape)), tensor.dtype
 
 
 @dataclass(slots=True)
@@ -32,6 +40,8 @@ class Ledger:
     gradients: set[int] = field(default_factory=set)
     alive: dict[int, tuple[int, int, weakref.ref[Any]]] = field(default_factory=dict)
     ignored: set[int] = field(default_factory=set)
+    shared: frozenset[Kind] = frozenset()
+    """Weights that two modules share: the parts of their gradients, which no hook sees, are known by their kind."""
     watching: bool = True
     serial: int = 0
 
@@ -39,6 +49,8 @@ class Ledger:
         """Count the storages behind what an operation returned."""
         if isinstance(made, torch.Tensor):
             self.note_storage(made.untyped_storage())
+            if self.shared and self.phase in ("loss", "backward") and kind_of(made) in self.shared:
+                self.mark_gradient(made)
         elif isinstance(made, (tuple, list)):
             for each in made:
                 self.note(each)

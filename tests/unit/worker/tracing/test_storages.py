@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tunekit.worker.tracing.storages import Ledger  # noqa: E402
+from tunekit.worker.tracing.storages import Ledger, kind_of  # noqa: E402
 
 pytestmark = pytest.mark.train
 
@@ -51,6 +51,16 @@ def test_weights_are_left_out() -> None:
     ledger.ignore(weight)
     ledger.note(weight.t())
     assert ledger.events == []
+
+
+def test_gradients_of_shared_weights_are_known_by_their_sides_and_type() -> None:
+    """Not by their bytes: float32 logits of 512 tokens are as large as the gradient of an embedding of 1,024 wide."""
+    weight, logits = torch.zeros(6, 4, dtype=torch.bfloat16), torch.zeros(2, 6, dtype=torch.float32)
+    ledger = Ledger(shared=frozenset({kind_of(weight)}), phase="loss")
+    ledger.note(logits)
+    assert ledger.gradients == set()
+    ledger.note(torch.zeros(4, 6, dtype=torch.bfloat16))
+    assert len(ledger.gradients) == 1
 
 
 def test_gradients_are_known_by_their_serial() -> None:
