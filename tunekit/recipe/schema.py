@@ -193,7 +193,7 @@ class TrainSection(Section):
 
     max_seq_length: int = Field(2048, description="Tokens per row; longer rows are cut and counted.", ge=8)
     micro_batch_size: Auto[int] = Field(
-        None, description="Rows per GPU in one forward pass. auto: the largest that fits.", ge=1
+        None, description="Rows per GPU in one forward pass. auto: the fastest that fits.", ge=1
     )
     gradient_accumulation_steps: Auto[int] = Field(
         None,
