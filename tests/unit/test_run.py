@@ -231,3 +231,67 @@ def test_a_damaged_plan_is_a_message(tmp_path, plan):
 def test_paths_are_absolute(tmp_path, plan):
     write_run(tmp_path / "runs" / "x", plan)
     assert Run("x").path == Path(tmp_path / "runs" / "x")
+
+
+FULL = Script(
+    files={"failure.json": json.dumps({"rank": 1, "phase": "train", "traceback": "OutOfMemoryError: no"})}, exit_code=1
+)
+
+
+@pytest.fixture
+def wide(plan, tmp_path):
+    """A plan that can be made smaller: four rows a pass."""
+    from tests.planning import SMOLLM, shape_of
+    from tunekit.planner.make import make_plan as plan_for_real
+
+    train = {"max_seq_length": 2048, "micro_batch_size": 4, "global_batch_size": 16, "activation_checkpointing": True}
+    recipe = make_recipe(
+        model={"path": plan.recipe.model.path},
+        data={"path": plan.recipe.data.path},
+        train=train,
+        zero={"preset": "z2"},
+        output={"dir": str(tmp_path / "runs" / "tiny")},
+    )
+    whole = plan_for_real(recipe, shape_of(SMOLLM), CPU_BOX)
+    return Start(plan=whole, recipe_text="a: 1\n", run_dir=RunDir(tmp_path / "runs" / "tiny"))
+
+
+def test_out_of_memory_is_followed_by_a_smaller_plan_where_that_is_asked(wide):
+    output, backend = io.StringIO(), RecordingBackend(FULL, replace_attempt(DONE, 2))
+    run = start(wide, console=Console(file=output, width=200), on=backend, on_oom="retry")
+    assert run.ended.ok
+    assert len(backend.requests) == 2
+    assert run.plan.job.batch.micro_batch_size < 4
+    assert run.plan.job.batch.global_batch_size == 16
+    assert "Trying again from the beginning with train.micro_batch_size=" in output.getvalue()
+    kept = json.loads((run.path / "attempt_1" / "plan.json").read_text())
+    assert kept["job"]["batch"]["micro_batch_size"] == 4
+    run.show_result(Console(file=output, width=200))
+    assert "attempt 1: failed: the card ran out of memory" in output.getvalue()
+    assert [chapter.ending for chapter in run.report().story] == ["failed", "done"]
+
+
+def test_out_of_memory_ends_it_where_nothing_else_is_asked(wide):
+    backend = RecordingBackend(FULL, DONE)
+    with pytest.raises(RunFailed, match="OutOfMemoryError"):
+        start(wide, on=backend)
+    assert len(backend.requests) == 1
+
+
+def test_a_few_attempts_and_never_the_same_plan_twice(wide):
+    backend = RecordingBackend(FULL)
+    with pytest.raises(RunFailed):
+        start(wide, on=backend, on_oom="retry")
+    assert 2 <= len(backend.requests) <= 4
+    plans = [request.files[str(wide.run_dir.plan)] for request in backend.requests]
+    assert len(set(plans)) == len(plans)
+
+
+def test_a_word_that_is_no_choice():
+    with pytest.raises(UsageError, match="allowed are stop, retry"):
+        start(None, on_oom="again")
+
+
+def replace_attempt(script, number):
+    success = json.dumps({**json.loads(script.files["success.json"]), "attempt": number})
+    return replace(script, files={**script.files, "success.json": success})

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
 from typing import cast
 
@@ -19,9 +20,11 @@ from tunekit.errors import MissingError
 from tunekit.launcher.caller import this_caller
 from tunekit.launcher.exit_codes import STOPPED
 from tunekit.launcher.preflight import refuse
+from tunekit.launcher.state import read_plan
 from tunekit.notebook import plan_loaded, read_source
 from tunekit.planner.plan import Plan, Trust
-from tunekit.run import Run, find_run, resume, start, this_machine
+from tunekit.recipe.loading import LoadedRecipe
+from tunekit.run import OnOom, Run, check_on_oom, find_run, resume, start, this_machine
 
 REJECTED = 3
 
@@ -35,11 +38,14 @@ def launch_recipe(
     dry: bool,
     json: bool,
     master_port: int | None,
+    on_oom: str = "stop",
 ) -> None:
     """Run a recipe to its end. Exits with 3 when the plan is rejected, 130 when the run was stopped."""
+    check_on_oom(on_oom)
     loaded = read_source(recipe, overrides, on)
     plan = plan_loaded(loaded, on=on, trust=cast("Trust", trust))
     typed = Typed(recipe=recipe, overrides=tuple(overrides), on=on, trust=trust, master_port=master_port)
+    typed = replace(typed, on_oom=on_oom)
     if plan.verdict == "rejected":
         _show_rejected(plan, typed, json=json)
     start_order = order(plan, loaded, wanted_port=master_port)
@@ -57,15 +63,19 @@ def launch_recipe(
         )
         _say_doubts(plan, console)
     with _gentle_signals(), _naming_the_doctor(typed):
-        run = start(start_order, console=console)
+        run = start(start_order, console=console, on_oom=cast("OnOom", on_oom))
     _report(run, console, json=json)
 
 
-def resume_run(name: str) -> None:
-    """Go on with a run as a new attempt, to its end."""
-    console = _console(json=False)
+def resume_run(name: str, overrides: Sequence[str] = ()) -> None:
+    """Go on with a run as a new attempt, to its end; under another plan where `overrides` change it."""
+    console, run_dir = _console(json=False), find_run(name)
+
+    def planning(loaded: LoadedRecipe) -> Plan:
+        return plan_loaded(loaded, trust=read_plan(run_dir).trust)
+
     with _gentle_signals():
-        run = resume(find_run(name), console=console)
+        run = resume(run_dir, overrides, planning=planning, console=console)
     _report(run, console, json=False)
 
 

@@ -11,6 +11,7 @@ import typer
 
 from tunekit.cli.flags import RecipeCommand
 from tunekit.errors import TunekitError
+from tunekit.secrecy import HidingStream
 
 if TYPE_CHECKING:
     from tunekit.cli.comparing import Comparing
@@ -90,12 +91,17 @@ def launch(
     master_port: Annotated[
         int | None, typer.Option("--master-port", help="Rendezvous port of the ranks. Not set: a free one.")
     ] = None,
+    on_oom: Annotated[
+        str, typer.Option("--on-oom", help="stop, or retry: go on with the smallest change that is known to fit.")
+    ] = "stop",
     json: JsonOption = False,
 ) -> None:
     """Plan, check the machine, run with deepspeed, watch, report."""
     from tunekit.cli.launch import launch_recipe
 
-    launch_recipe(recipe, overrides or [], on=on, trust=trust, dry=dry_run, json=json, master_port=master_port)
+    launch_recipe(
+        recipe, overrides or [], on=on, trust=trust, dry=dry_run, json=json, master_port=master_port, on_oom=on_oom
+    )
 
 
 @app.command(cls=RecipeCommand)
@@ -261,6 +267,23 @@ def logs(
 
 
 @app.command()
+def explain(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            help="A run, or the logs of any deepspeed, accelerate or torchrun job; - for standard input.",
+            metavar="RUN | LOG...",
+        ),
+    ],
+    json: JsonOption = False,
+) -> None:
+    """Say what went wrong, and what to type."""
+    from tunekit.cli.explain import explain as explain_them
+
+    explain_them(names, json=json)
+
+
+@app.command()
 def stop(run: RunArgument) -> None:
     """Stop a run; a checkpoint is kept where one was due."""
     from tunekit.cli.runs import stop_run
@@ -269,11 +292,11 @@ def stop(run: RunArgument) -> None:
 
 
 @app.command()
-def resume(run: RunArgument) -> None:
-    """Go on from the newest complete checkpoint, as a new attempt."""
+def resume(run: RunArgument, overrides: Overrides = None) -> None:
+    """Go on from the newest complete checkpoint, as a new attempt; on other hardware with `hardware=…`."""
     from tunekit.cli.launch import resume_run
 
-    resume_run(run)
+    resume_run(run, overrides or [])
 
 
 @app.command()
@@ -320,6 +343,7 @@ def main() -> NoReturn:
     if os.environ.get("COLUMNS") == "0":
         # Some wrappers export it where there is no terminal; rich would print nothing.
         del os.environ["COLUMNS"]
+    sys.stdout, sys.stderr = HidingStream(sys.stdout), HidingStream(sys.stderr)
     try:
         app()
     except TunekitError as error:

@@ -18,6 +18,7 @@ class Typed:
     on: str | None = None
     trust: str = "both"
     master_port: int | None = None
+    on_oom: str = "stop"
 
 
 def command(verb: Literal["plan", "launch", "doctor"], typed: Typed) -> str:
@@ -26,6 +27,7 @@ def command(verb: Literal["plan", "launch", "doctor"], typed: Typed) -> str:
     words += ["--on", typed.on] if typed.on else []
     words += ["--trust", typed.trust] if typed.trust != "both" else []
     words += ["--master-port", str(typed.master_port)] if verb == "launch" and typed.master_port is not None else []
+    words += ["--on-oom", typed.on_oom] if verb == "launch" and typed.on_oom != "stop" else []
     return shlex.join(words)
 
 

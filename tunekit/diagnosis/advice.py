@@ -44,6 +44,8 @@ class Advice:
     name: str = ""
     said: str = ""
     fault: Fault | None = None
+    seen_bytes: int = 0
+    """The most of that memory that was seen, with what was asked for in vain; 0 is unknown."""
     mends: tuple[Mend, ...] = ()
 
 
@@ -79,17 +81,19 @@ def _after_a_kill(evidence: Evidence, plan: Plan) -> Advice:
 
 
 def _card_is_full(evidence: Evidence, plan: Plan, *, name: str) -> Advice:
-    mends = find_mends(plan, seen_in(evidence, "GPU memory"))
+    seen = seen_in(evidence, "GPU memory")
+    mends = find_mends(plan, seen)
     said = f"the card ran out of memory{_seen_card(evidence, plan)}"
     text = f"{said}: {_try(mends, _card_savers(plan.job))}"
-    return Advice(text=text, name=name, said=said, fault="GPU memory", mends=mends)
+    return Advice(text=text, name=name, said=said, fault="GPU memory", seen_bytes=seen.bytes, mends=mends)
 
 
 def _host_is_full(evidence: Evidence, plan: Plan, *, name: str) -> Advice:
-    mends = find_mends(plan, seen_in(evidence, "host memory"))
+    seen = seen_in(evidence, "host memory")
+    mends = find_mends(plan, seen)
     said = f"the host ran out of memory{_seen_host(evidence, plan)}"
     text = f"{said}: close other programs, or {_try(mends, _host_savers(plan.job))}"
-    return Advice(text=text, name=name, said=said, fault="host memory", mends=mends)
+    return Advice(text=text, name=name, said=said, fault="host memory", seen_bytes=seen.bytes, mends=mends)
 
 
 def _seen_card(evidence: Evidence, plan: Plan) -> str:

@@ -95,7 +95,7 @@ def _compared(run_dir: RunDir, shape: Record, job: Record) -> MeasuredBefore | N
     except (AttributeError, TypeError, ValueError):
         return None  # written by another program, or by hand
     day = date.fromtimestamp(run_dir.measured.stat().st_mtime).isoformat()
-    differs = tuple(_differences(ran, job))
+    differs = tuple(differences(ran, job))
     if not peaks:
         return None
     rate = (read_record(run_dir.success) or {}).get("tokens_per_second")
@@ -109,7 +109,8 @@ def _similar(ran_shape: Any, ran: Record, shape: Record, job: Record) -> bool:
     return same_shape and all(ran.get(name) == job[name] for name in _SAME)
 
 
-def _differences(ran: Record, job: Record) -> Iterator[str]:
+def differences(ran: Record, job: Record) -> Iterator[str]:
+    """`key=value` of one job (as JSON) where the other has another value, of what changes its memory."""
     for path, key in _KEYS.items():
         there = _value(ran, path)
         if there != _value(job, path):

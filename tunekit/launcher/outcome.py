@@ -22,6 +22,7 @@ from tunekit.launcher.run_dir import RunDir
 from tunekit.launcher.told import launchers_words, told_by
 from tunekit.planner.mending import Mend
 from tunekit.planner.plan import Plan
+from tunekit.secrecy import redact
 from tunekit.units import MIB, format_bytes
 
 FULL_BYTES = 16 * MIB
@@ -65,6 +66,8 @@ class RunResult:
     """The cause in a sentence, where a signature knows it."""
     fault: Fault | None = None
     """The memory that was too small, if it was that."""
+    seen_bytes: int = 0
+    """The most of it that was seen, with what was asked for in vain; 0 is unknown."""
     advice: str = ""
     mends: tuple[Mend, ...] = ()
     """Changes of the plan that were planned again with what failed, best first; where it was memory that failed."""
@@ -139,7 +142,7 @@ def _correct_failure(run_dir: RunDir, result: RunResult) -> None:
 def _write(path: Path, record: Mapping[str, Any]) -> None:
     temporary = path.with_suffix(".tmp")
     try:
-        temporary.write_text(json.dumps(record, indent=2) + "\n")
+        temporary.write_text(redact(json.dumps(record, indent=2)) + "\n")
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -183,6 +186,7 @@ def _failed(run_dir: RunDir, plan: Plan, attempt: int, observed: Observed) -> Ru
         signature=advice.name,
         said=advice.said,
         fault=advice.fault,
+        seen_bytes=advice.seen_bytes,
         advice=advice.text,
         mends=advice.mends,
         measured=read_record(run_dir.measured) or {},

@@ -81,7 +81,7 @@ def find_mends(plan: Plan, seen: Seen, *, keys: Collection[str] | None = None, m
             return ()
         # What was measured says something of the model's estimate, nothing of the table's.
         found = resolve(mended_recipe(plan), plan.model_shape, shrunk(plan.hardware, place, factor), "model")
-        tried = (_mend(plan, found, typed, place, factor) for typed in _candidates(found, keys))
+        tried = (_mend(plan, found, typed, place, factor) for typed in _once(_candidates(found, keys)))
         return tuple(islice((mend for mend in tried if mend is not None), most))
     except UsageError:  # the plan is of another version, or its files are gone
         return ()
@@ -121,6 +121,16 @@ def _candidates(found: Resolved, keys: Collection[str] | None) -> Iterator[str]:
             yield fix.set
     if keys is not None:
         yield from (joined(changes).typed for changes in _several(found, keys))
+
+
+def _once(candidates: Iterator[str]) -> Iterator[str]:
+    """Each once, as it comes; the same words in another order are the same."""
+    seen: set[frozenset[str]] = set()
+    for typed in candidates:
+        words = frozenset(shlex.split(typed))
+        if words not in seen:
+            seen.add(words)
+            yield typed
 
 
 def _several(found: Resolved, keys: Collection[str]) -> Iterator[tuple[Change, ...]]:

@@ -14,17 +14,18 @@ from tunekit.backends.output import command_anew
 from tunekit.launcher.attempts import all_metrics
 from tunekit.launcher.checkpoints import Checkpoint
 from tunekit.launcher.json_lines import read_record
-from tunekit.launcher.outcome import Observed, RunResult, read_result, success_marker
+from tunekit.launcher.outcome import Observed, RunResult, read_result, recorded_result, success_marker
 from tunekit.launcher.progress import CURVE, Progress, fold
 from tunekit.launcher.run_dir import RunDir
 from tunekit.launcher.state import RunStatus
+from tunekit.launcher.story import Chapter
 from tunekit.planner.plan import Plan
+from tunekit.render.diagnosis_text import ending_text, explain_result
 from tunekit.render.live import PHASE_WORDS
 from tunekit.render.runs_text import STYLE, step_text, when_text
 from tunekit.render.speed_parts import format_step
 from tunekit.render.summary import (
     MeasuredPeak,
-    failed_where,
     measured_peaks,
     print_peaks,
     result_line,
@@ -33,6 +34,7 @@ from tunekit.render.summary import (
     seen_peaks,
     short_path,
     tensorboard_lines,
+    told_of,
 )
 
 _LOST = "Its processes are gone and left no word: a power cut, or `kill -9` of all of them."
@@ -49,8 +51,12 @@ class RunReport:
     seconds_per_step: float | None
     samples: tuple[Mapping[str, Any], ...]
     ending: RunResult | None
+    explained: tuple[str, ...]
+    """The ending in lines of text."""
     result: str
     next: tuple[str, ...]
+    story: tuple[Chapter, ...] = ()
+    """Every attempt, where there was more than one."""
 
 
 def build_report(run_dir: RunDir, plan: Plan, status: RunStatus, checkpoints: Sequence[Checkpoint]) -> RunReport:
@@ -60,6 +66,7 @@ def build_report(run_dir: RunDir, plan: Plan, status: RunStatus, checkpoints: Se
     success = success_marker(run_dir, status.attempt) or {}
     done = status.state == "done"
     measured = read_record(run_dir.measured) if done else None
+    ending = ending_of(run_dir, plan, status)
     return RunReport(
         status=status,
         checkpoints=tuple(checkpoints),
@@ -67,8 +74,10 @@ def build_report(run_dir: RunDir, plan: Plan, status: RunStatus, checkpoints: Se
         tokens_per_second=success.get("tokens_per_second") or progress.tokens_per_second,
         seconds_per_step=progress.seconds_per_step,
         samples=samples_of(success, run_dir) if done else (),
-        ending=_ending(run_dir, plan, status),
+        ending=ending,
+        explained=_explained(ending, run_dir, plan),
         result=result_line(plan, success, run_dir) if done else "",
+        story=told_of(run_dir),
         next=_next(run_dir, plan, status, resumable=any(checkpoint.complete for checkpoint in checkpoints)),
     )
 
@@ -80,6 +89,8 @@ def print_report(console: Console, report: RunReport) -> None:
     for name, value in _facts(report).items():
         if value:
             console.print(Text(f"  {name:<11}{value}"), soft_wrap=True)
+    for chapter in report.story:
+        console.print(Text(f"  {chapter}"), soft_wrap=True)
     for checkpoint in report.checkpoints:
         console.print(Text(f"  {checkpoint.path.name:<18} {checkpoint.fault or 'complete'}"), soft_wrap=True)
     print_peaks(console, report.peaks)
@@ -94,7 +105,7 @@ def report_json(report: RunReport) -> dict[str, Any]:
     """The same for scripts. Bytes and seconds are numbers; what is not known is null or empty."""
     checkpoints = [{"path": str(item.path), "step": item.step, "fault": item.fault} for item in report.checkpoints]
     ending = report.ending
-    told = ("exit_code", "signal", "failing_rank", "phase", "reading", "cause", "advice")
+    told = ("exit_code", "signal", "failing_rank", "phase", "reading", "cause", "signature", "said", "fault", "advice")
     return {
         **asdict(report.status),
         "checkpoints": checkpoints,
@@ -103,19 +114,19 @@ def report_json(report: RunReport) -> dict[str, Any]:
         "memory": [_peak_json(peak) for peak in report.peaks],
         "samples": [dict(sample) for sample in report.samples],
         "ending": None if ending is None else {name: getattr(ending, name) for name in told},
+        "attempts": [asdict(chapter) for chapter in report.story],
         "next": list(report.next),
     }
 
 
-def _ending(run_dir: RunDir, plan: Plan, status: RunStatus) -> RunResult | None:
+def ending_of(run_dir: RunDir, plan: Plan, status: RunStatus) -> RunResult | None:
     """How a failed attempt ended: as it was recorded, or, where nobody watched, as its files tell."""
     if status.state not in ("failed", "lost"):
         return None
-    recorded = read_record(run_dir.result)
-    if recorded is None or recorded.get("state") != "failed":
+    recorded = recorded_result(run_dir)
+    if recorded is None or recorded.state != "failed":
         return read_result(run_dir, plan, attempt=status.attempt, observed=Observed(exit_code=None))
-    known = {name: recorded[name] for name in RunResult.__dataclass_fields__ if name in recorded}
-    return RunResult(**{"attempt": status.attempt, "exit_code": None, **known})
+    return recorded
 
 
 def _next(run_dir: RunDir, plan: Plan, status: RunStatus, *, resumable: bool) -> tuple[str, ...]:
@@ -148,9 +159,13 @@ def _ending_lines(report: RunReport) -> list[str]:
         return []
     if report.status.state == "lost" and not ending.cause:
         return [_LOST]
-    lines = [failed_where(ending), *(f"  {line}" for line in ending.cause)]
-    lines += [f"{ending.reading}."] if ending.reading else []
-    return lines + ([f"Try:    {ending.advice}"] if ending.advice else [])
+    return list(report.explained)
+
+
+def _explained(ending: RunResult | None, run_dir: RunDir, plan: Plan) -> tuple[str, ...]:
+    if ending is None:
+        return ()
+    return tuple(ending_text(explain_result(ending, run_dir, plan, resumable_step=None)).splitlines())
 
 
 def _peak_json(peak: MeasuredPeak) -> dict[str, Any]:

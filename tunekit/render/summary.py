@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,16 @@ from rich.table import Table
 from rich.text import Text
 
 from tunekit.launcher.attempts import answers_before
+from tunekit.launcher.checkpoints import Checkpoint
 from tunekit.launcher.json_lines import read_record
 from tunekit.launcher.measured import worst_peaks
 from tunekit.launcher.outcome import RunResult
 from tunekit.launcher.run_dir import RunDir
+from tunekit.launcher.stop_request import read_stop_request
+from tunekit.launcher.story import Chapter, story_of
 from tunekit.memory.terms import PlaceEstimate
 from tunekit.planner.plan import Plan
-from tunekit.render.live import PHASE_WORDS, sparkline
+from tunekit.render.live import sparkline
 from tunekit.units import format_bytes, format_seconds
 
 _CURVE = 32
@@ -107,7 +110,14 @@ def closing_lines(plan: Plan, result: RunResult, run_dir: RunDir) -> list[str]:
     """Where the result lies and what to type next."""
     again = f"Again:  tunekit status {shlex.quote(short_path(run_dir.path))}"
     commands = (f"Next:   {command}" for command in tensorboard_lines(plan, run_dir))
-    return [result_line(plan, result.success, run_dir), again, *commands]
+    story = (f"        {chapter}" for chapter in told_of(run_dir))
+    return [result_line(plan, result.success, run_dir), *story, again, *commands]
+
+
+def told_of(run_dir: RunDir) -> tuple[Chapter, ...]:
+    """The run attempt by attempt, where there was more than one."""
+    chapters = story_of(run_dir)
+    return chapters if len(chapters) > 1 else ()
 
 
 def result_line(plan: Plan, success: Mapping[str, Any], run_dir: RunDir) -> str:
@@ -126,46 +136,28 @@ def tensorboard_lines(plan: Plan, run_dir: RunDir) -> tuple[str, ...]:
 
 
 def stopped_text(run_dir: RunDir, *, resumable_step: int | None) -> str:
-    """The end of a run that was stopped, with how to go on."""
-    where = shlex.quote(short_path(run_dir.path))
+    """The end of a run that was stopped: why, where it was not a person, and how to go on."""
+    where, asked = shlex.quote(short_path(run_dir.path)), read_stop_request(run_dir)
+    head = f"Stopped: {asked.reason}" if asked.reason else "Stopped"
     if resumable_step is None:
-        return f"Stopped; {where} holds no complete checkpoint (output.save_steps sets when they are saved)."
-    return f"Stopped; the newest checkpoint is of step {resumable_step}. To go on: tunekit resume {where}"
+        kept = f"{where} holds no complete checkpoint (output.save_steps sets when they are saved)."
+    else:
+        kept = f"the newest checkpoint is of step {resumable_step}. To go on: tunekit resume {where}"
+    return "\n".join([f"{head}; {kept}", *([f"Try:    {asked.todo}"] if asked.todo else [])])
 
 
-def resuming_text(run_dir: RunDir, checkpoint: Path) -> str:
-    """From which checkpoint a run goes on, and how many steps are left."""
-    state = read_record(checkpoint / "trainer_state.json") or {}
-    text = f"{run_dir.path.name}: going on from {checkpoint.name}"
+def resuming_text(
+    run_dir: RunDir, checkpoint: Checkpoint, passed_over: Sequence[Checkpoint] = (), remark: str = ""
+) -> str:
+    """From which checkpoint a run goes on and how many steps are left; first what is wrong with newer ones."""
+    lines = [f"{found.path.name} cannot be used: {found.fault}." for found in passed_over]
+    state = read_record(checkpoint.path / "trainer_state.json") or {}
+    text = f"{run_dir.path.name}: going on from {checkpoint.path.name}"
     match state:
         case {"global_step": int(step), "max_steps": int(last)} if last >= step:
-            return f"{text}: step {step} of {last} is done, {last - step} to go."
-    return f"{text}."
-
-
-def failure_text(result: RunResult, run_dir: RunDir, *, world_size: int, resumable_step: int | None) -> str:
-    """The end of a run that failed: where, the first cause, what the exit code means, the logs, what to try."""
-    lines = [failed_where(result)]
-    lines += [f"  {line}" for line in result.cause]
-    lines += [f"{result.reading}."] if result.reading else []
-    lines += [f"Logs:   {path}" for path in _logs(result, run_dir, world_size)]
-    lines += [f"Try:    {result.advice}"] if result.advice else []
-    if resumable_step is not None:
-        lines.append(f"Go on:  tunekit resume {shlex.quote(short_path(run_dir.path))} (from step {resumable_step})")
-    return "\n".join(lines)
-
-
-def failed_where(result: RunResult) -> str:
-    """One sentence: which rank, doing what."""
-    rank = "" if result.failing_rank is None else f" on rank {result.failing_rank}"
-    phase = "" if not result.phase else f" while {PHASE_WORDS.get(result.phase, result.phase)}"
-    return f"The run failed{rank}{phase}."
-
-
-def _logs(result: RunResult, run_dir: RunDir, world_size: int) -> Iterable[str]:
-    ranks = range(world_size) if result.failing_rank is None else (result.failing_rank,)
-    paths = [*(run_dir.rank_log(rank) for rank in ranks), run_dir.launcher_log]
-    return [short_path(path) for path in paths if path.exists()] or [short_path(run_dir.logs)]
+            text = f"{text}: step {step} of {last} is done, {last - step} to go"
+    lines.append(f"{text}.")
+    return "\n".join([*lines, *([f"{checkpoint.path.name} was {remark}"] if remark else [])])
 
 
 def short_path(path: Path) -> str:

@@ -90,6 +90,10 @@ class Meter:
         kept = (peak["device_allocated_bytes"] for peak in self.peaks.values())
         return int(max([device_peaks(self.world.device)[0], *kept]))
 
+    def at_failure(self) -> dict[str, int]:
+        """What a failure record keeps: the card's peak so far, and the RAM of this process now."""
+        return {"device_bytes": self.device_peak(), "host_bytes": self.resident_bytes()}
+
     def device_other_bytes(self) -> int:
         """What this process holds of the card beside torch's allocator: context, kernels, NCCL. As it is now."""
         if self.world.device.type != "cuda":

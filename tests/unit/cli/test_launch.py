@@ -124,7 +124,7 @@ def ended(monkeypatch):
     orders = []
 
     def set_state(state):
-        def start(order, console):
+        def start(order, console, on_oom):
             orders.append(order)
             return FakeRun(state)
 
@@ -171,7 +171,7 @@ def test_a_terminal_that_is_closed_ends_nothing(monkeypatch):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_sigterm_and_a_background_interrupt_stop_gently(number, monkeypatch):
-    def start(order, console):
+    def start(order, console, on_oom):
         os.kill(os.getpid(), number)
         return FakeRun("done")
 
@@ -196,7 +196,17 @@ def test_resume_shows_how_it_ended(tmp_path, monkeypatch, capsys):
 
     run_dir = write_run(tmp_path / "runs" / "x", make_plan())
     resumed = []
-    monkeypatch.setattr(module, "resume", lambda found, console: resumed.append(found) or FakeRun("done"))
-    module.resume_run("x")
-    assert resumed == [run_dir]
+    monkeypatch.setattr(module, "resume", lambda *asked, **kwargs: resumed.append(asked) or FakeRun("done"))
+    module.resume_run("x", ["hardware=local"])
+    assert resumed == [(run_dir, ["hardware=local"])]
     assert "shown: done" in capsys.readouterr().out
+
+
+def test_what_follows_when_memory_runs_out_is_handed_on_and_checked(monkeypatch, ended):
+    asked = []
+    ended("done")
+    monkeypatch.setattr(module, "start", lambda order, console, on_oom: asked.append(on_oom) or FakeRun("done"))
+    assert launch("smollm2_135m_lora", on="dual_rtx4090", on_oom="retry") == 0
+    assert asked == ["retry"]
+    with pytest.raises(UsageError, match="--on-oom again: allowed are stop, retry"):
+        launch("smollm2_135m_lora", on_oom="again")

@@ -58,6 +58,7 @@ def test_the_failed_plan_never_fits_its_own_evidence(plan):
 def test_with_keys_nothing_else_is_changed_and_the_global_batch_stays(plan):
     mends = find_mends(plan, Seen(place="device"), keys=KEPT)
     assert mends
+    assert len({frozenset(mend.overrides) for mend in mends}) == len(mends)
     for mend in mends:
         assert {word.partition("=")[0] for word in mend.overrides} <= set(KEPT)
         recipe = mended_recipe(plan, mend.overrides)

@@ -8,10 +8,10 @@ from rich.console import Console
 
 from tests.plans import DUAL_4090, make_plan, make_recipe
 from tests.runs import steps, write_checkpoint, write_json, write_lines, write_run
+from tunekit.launcher.checkpoints import Checkpoint
 from tunekit.launcher.outcome import RunResult
 from tunekit.render.summary import (
     closing_lines,
-    failure_text,
     headline,
     measured_peaks,
     print_summary,
@@ -108,48 +108,27 @@ def test_without_tensorboard_it_is_not_named(run_dir):
     assert not any("tensorboard" in line for line in closing_lines(plan, DONE, run_dir))
 
 
-def test_a_failure_tells_where_why_and_what_next(run_dir):
-    for path in (run_dir.rank_log(1), run_dir.launcher_log):
-        path.touch()
-    result = RunResult(
-        state="failed",
-        attempt=1,
-        exit_code=247,
-        signal=9,
-        failing_rank=1,
-        phase="model",
-        reading="exit code 247 = signal 9 (SIGKILL): most often the host's out-of-memory killer",
-        cause=("  File x", "MemoryError"),
-        advice="close other programs",
-    )
-    assert failure_text(result, run_dir, world_size=2, resumable_step=20).splitlines() == [
-        "The run failed on rank 1 while loading the model.",
-        "    File x",
-        "  MemoryError",
-        "exit code 247 = signal 9 (SIGKILL): most often the host's out-of-memory killer.",
-        "Logs:   runs/a/logs/rank_1.log",
-        "Logs:   runs/a/logs/launcher.log",
-        "Try:    close other programs",
-        "Go on:  tunekit resume runs/a (from step 20)",
-    ]
-
-
-def test_a_failure_that_nobody_knows_more_about(run_dir):
-    result = RunResult(state="failed", attempt=1, exit_code=None)
-    text = failure_text(result, run_dir, world_size=2, resumable_step=None)
-    assert text.splitlines() == ["The run failed.", "Logs:   runs/a/logs"]
-
-
 def test_a_stopped_run_says_how_to_go_on(run_dir):
     assert "tunekit resume runs/a" in stopped_text(run_dir, resumable_step=20)
     assert "output.save_steps" in stopped_text(run_dir, resumable_step=None)
 
 
 def test_resuming_says_from_where_and_how_far(run_dir):
-    checkpoint = write_checkpoint(run_dir.checkpoints, 20)
+    path = write_checkpoint(run_dir.checkpoints, 20)
+    checkpoint = Checkpoint(path=path, step=20, fault=None, world_size=2)
     assert resuming_text(run_dir, checkpoint) == "a: going on from checkpoint-20."
-    write_json(checkpoint / "trainer_state.json", {"global_step": 20, "max_steps": 60})
+    write_json(path / "trainer_state.json", {"global_step": 20, "max_steps": 60})
     assert resuming_text(run_dir, checkpoint) == "a: going on from checkpoint-20: step 20 of 60 is done, 40 to go."
+
+
+def test_resuming_says_which_newer_checkpoints_are_broken_and_what_is_different(run_dir):
+    checkpoint = Checkpoint(path=run_dir.checkpoints / "checkpoint-20", step=20, fault=None)
+    broken = Checkpoint(path=run_dir.checkpoints / "checkpoint-30", step=30, fault="rng_state_1.pth is missing")
+    assert resuming_text(run_dir, checkpoint, (broken,), "saved by 2 processes.").splitlines() == [
+        "checkpoint-30 cannot be used: rng_state_1.pth is missing.",
+        "a: going on from checkpoint-20.",
+        "checkpoint-20 was saved by 2 processes.",
+    ]
 
 
 def test_long_curves_keep_their_ends():

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+
+import pytest
+import typer
+
+from tests.failing_logs import deepspeed_log, sample_of
+from tests.plans import make_plan
+from tests.runs import TRACEBACK, write_json, write_run
+from tunekit.cli import explain as module
+from tunekit.cli.explain import explain
+from tunekit.errors import UsageError
+from tunekit.launcher.outcome import Observed, read_result, write_result
+
+OOM = deepspeed_log(sample_of("GPU out of memory").text)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def told(capsys, *names, json=False):
+    """Exit code and output."""
+    try:
+        explain(names, json=json)
+    except typer.Exit as ended:
+        return ended.exit_code, capsys.readouterr().out
+    return 0, capsys.readouterr().out
+
+
+def test_a_log_of_another_launcher(tmp_path, capsys):
+    (tmp_path / "train.log").write_text(OOM)
+    code, text = told(capsys, "train.log")
+    assert code == 0
+    assert text.startswith("The run failed on rank 1 while training, in the loss.\n")
+    assert "Cause:  the card ran out of memory" in text
+    assert "Check:  `tunekit plan RECIPE`" in text
+
+
+def test_standard_input(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(OOM.encode() + b"\xff")))
+    code, text = told(capsys, "-", json=True)
+    record = json.loads(text)
+    assert (code, record["source"], record["signature"], record["rank"]) == (
+        0,
+        "standard input",
+        "GPU out of memory",
+        1,
+    )
+
+
+def test_a_log_per_rank_and_a_folder_of_logs(tmp_path, capsys):
+    for rank, text in enumerate((TRACEBACK, sample_of("GPU out of memory").text)):
+        folder = tmp_path / "elastic" / "attempt_0" / str(rank)
+        folder.mkdir(parents=True)
+        (folder / "stderr.log").write_text(text)
+        os.utime(folder / "stderr.log", (1000 - rank, 1000 - rank))
+    logs = [f"elastic/attempt_0/{rank}/stderr.log" for rank in (0, 1)]
+    assert told(capsys, *logs) == told(capsys, "elastic")
+    assert "on rank 1" in told(capsys, "elastic")[1]
+
+
+def test_a_cause_that_nobody_knows_exits_with_1(tmp_path, capsys):
+    (tmp_path / "train.log").write_text(TRACEBACK)
+    code, text = told(capsys, "train.log")
+    assert code == 1
+    assert "ValueError: the loss is not a number" in text
+
+
+def test_a_healthy_log_exits_with_0(tmp_path, capsys):
+    (tmp_path / "train.log").write_text("step 1\nProcess 3 exits successfully.\n")
+    assert told(capsys, "train.log") == (0, "Nothing in train.log says that the job failed.\n")
+
+
+@pytest.mark.parametrize("name", ["no/such.log", "empty"])
+def test_what_is_not_there_is_a_wrong_use(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="tunekit runs"):
+        explain([name], json=False)
+
+
+def test_a_file_that_may_not_be_read_is_a_wrong_use(tmp_path, monkeypatch):
+    (tmp_path / "train.log").write_text("x")
+
+    def refuse(*args, **more):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    with pytest.raises(UsageError, match="train.log: Permission denied"):
+        explain(["train.log"], json=False)
+
+
+def test_of_a_huge_log_beginning_and_end_are_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(module, "_HEAD_BYTES", 1000)
+    monkeypatch.setattr(module, "_TAIL_BYTES", 5000)
+    (tmp_path / "train.log").write_text("step\n" * 10_000 + OOM)
+    assert told(capsys, "train.log")[0] == 0
+    (tmp_path / "train.log").write_text("step\n" * 10_000 + OOM + "step\n" * 10_000)
+    assert "Nothing in train.log" in told(capsys, "train.log")[1]
+
+
+def test_a_run_that_failed_is_explained_from_its_directory(tmp_path, capsys):
+    run_dir = write_run(tmp_path / "runs" / "a", make_plan())
+    write_json(run_dir.failure, {"rank": 1, "phase": "save", "traceback": TRACEBACK.replace("ValueError", "Errno 28")})
+    write_result(run_dir, read_result(run_dir, make_plan(), attempt=1, observed=Observed(exit_code=1)))
+    code, text = told(capsys, "a")
+    assert code == 0
+    assert text.startswith("The run failed on rank 1 while saving the result.\n")
+    assert "Cause:  the disk is full" in text
+    assert "Try:    the disk is full: free space" in text
+
+
+def test_a_run_that_has_not_failed_says_so(tmp_path, capsys):
+    run_dir = write_run(tmp_path / "runs" / "a", make_plan())
+    write_json(run_dir.success, {"attempt": 1, "steps": 3})
+    code, text = told(capsys, "a")
+    assert code == 0
+    assert text.startswith("Nothing in ")
+    assert "(done) says that the job failed" in text

@@ -1,0 +1,79 @@
+"""`tunekit explain`: what went wrong in a run of tunekit, or in a job whose logs are there; and what mends it."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from tunekit.diagnosis.diagnose import diagnose
+from tunekit.diagnosis.reading import Log
+from tunekit.errors import UsageError
+from tunekit.launcher.run_dir import RUNS, RunDir
+from tunekit.launcher.state import is_run
+from tunekit.render.diagnosis_text import Explanation, explain_logs, explanation_json, print_explanation
+from tunekit.run import Run
+
+STDIN = "-"
+NOT_KNOWN = 1
+"""Exit code where a failure was found and no signature names its cause."""
+_HEAD_BYTES, _TAIL_BYTES = 8 << 20, 32 << 20
+"""What is read of a log that is larger: compilers fail at the beginning, ranks at the end."""
+
+
+def explain(names: Sequence[str], *, json: bool) -> None:
+    """Print why a run, or the job that wrote these logs, failed. Exits with 1 where no cause is known.
+
+    UsageError: there is no such run or file, or it cannot be read.
+    """
+    told = _told(names)
+    if json:
+        typer.echo(jsonlib.dumps(explanation_json(told), indent=2))
+    else:
+        print_explanation(Console(highlight=False), told)
+    if told.failed and not told.known:
+        raise typer.Exit(NOT_KNOWN)
+
+
+def _told(names: Sequence[str]) -> Explanation:
+    if len(names) == 1 and _names_a_run(names[0]):
+        return Run(names[0]).explain()
+    logs = [log for name in names for log in _logs(name)]
+    return explain_logs(diagnose(logs), [log.name for log in logs])
+
+
+def _names_a_run(name: str) -> bool:
+    return any(is_run(RunDir(path)) for path in (Path(name).expanduser(), RUNS / name))
+
+
+def _logs(name: str) -> Iterator[Log]:
+    """The log of this name; of a folder, every .log and .txt below it."""
+    if name == STDIN:
+        yield Log(name="standard input", text=sys.stdin.buffer.read().decode(errors="replace"))
+        return
+    path = Path(name).expanduser()
+    files = sorted(file for file in path.rglob("*") if file.suffix in (".log", ".txt")) if path.is_dir() else [path]
+    if not files:
+        raise UsageError(
+            f"{name} is neither a run nor a folder with .log or .txt files; `tunekit runs` lists the runs."
+        )
+    for file in files:
+        yield _read(file)
+
+
+def _read(path: Path) -> Log:
+    try:
+        stat = path.stat()
+        with path.open("rb") as file:
+            text = file.read(_HEAD_BYTES)
+            if stat.st_size > _HEAD_BYTES + _TAIL_BYTES:
+                file.seek(-_TAIL_BYTES, 2)
+            text += file.read()
+    except OSError as error:
+        nearest = "" if path.exists() else "; `tunekit runs` lists the runs"
+        raise UsageError(f"{path}: {error.strerror}{nearest}.") from error
+    return Log(name=str(path), text=text.decode(errors="replace"), moment=stat.st_mtime)

@@ -1,0 +1,202 @@
+"""A failure explained: where, the first cause, what was planned and seen, what mends it, and what to type to go on."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from tunekit.backends.output import command_anew
+from tunekit.diagnosis.diagnose import Diagnosis
+from tunekit.diagnosis.phases import moment_of
+from tunekit.errors import RecipeError
+from tunekit.launcher.attempts import all_metrics
+from tunekit.launcher.json_lines import read_record
+from tunekit.launcher.outcome import RunResult
+from tunekit.launcher.resuming import refuse_changes
+from tunekit.launcher.run_dir import RunDir
+from tunekit.planner.mending import Mend
+from tunekit.planner.plan import Plan
+from tunekit.render.live import PHASE_WORDS
+from tunekit.render.summary import seen_peaks, short_path
+from tunekit.units import format_bytes
+
+_CHECK = "`tunekit plan RECIPE` counts such a job's memory before it starts, and tries changes: key=value"
+_PLACES = {"GPU": "GPU", "host": "host RAM"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """What is known of a failure. `known`: a signature of the table names its cause.
+
+    `memory`: planned beside seen, a sentence per place. `also`: consequences, and what is worth a word. `next`:
+    commands.
+    """
+
+    failed: bool
+    known: bool
+    source: str
+    signature: str = ""
+    rank: int | None = None
+    phase: str | None = None
+    moment: str = ""
+    lines: tuple[str, ...] = ()
+    reading: str = ""
+    cause: str = ""
+    memory: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    logs: tuple[str, ...] = ()
+    cure: str = ""
+    mends: tuple[Mend, ...] = ()
+    check: str = ""
+    next: tuple[str, ...] = ()
+
+
+def explain_result(result: RunResult, run_dir: RunDir, plan: Plan, *, resumable_step: int | None) -> Explanation:
+    """A failed run of tunekit, told from its directory."""
+    record = read_record(run_dir.failure) or {}
+    moment = moment_of(str(record.get("traceback", ""))) if record.get("rank") == result.failing_rank else None
+    return Explanation(
+        failed=True,
+        known=bool(result.signature),
+        source=short_path(run_dir.path),
+        signature=result.signature,
+        rank=result.failing_rank,
+        phase=result.phase,
+        moment=moment.words if moment is not None and result.phase == "train" else "",
+        lines=tuple(result.cause),
+        reading=result.reading,
+        cause=result.said,
+        memory=tuple(_memory(run_dir, plan)) if result.fault or result.signal else (),
+        also=tuple(_consequence(record)),
+        logs=tuple(_logs(result, run_dir, plan.job.batch.world_size)),
+        cure="" if result.mends else result.advice,
+        mends=result.mends,
+        next=tuple(_commands(result, run_dir, resumable_step)),
+    )
+
+
+def explain_logs(diagnosis: Diagnosis, names: Sequence[str]) -> Explanation:
+    """Logs of a job that somebody else started."""
+    return Explanation(
+        failed=diagnosis.failed,
+        known=diagnosis.known,
+        source=", ".join(names),
+        signature=diagnosis.name,
+        rank=diagnosis.rank,
+        phase=diagnosis.phase,
+        moment=diagnosis.moment,
+        lines=diagnosis.lines,
+        cause=diagnosis.cause if diagnosis.known or not diagnosis.lines else "",
+        also=diagnosis.others,
+        cure=diagnosis.cure,
+        check=_CHECK if diagnosis.fault else "",
+    )
+
+
+def explanation_text(told: Explanation) -> str:
+    """All of it as lines of text."""
+    return "\n".join((*_told(told), *_what_next(told)))
+
+
+def ending_text(told: Explanation) -> str:
+    """The same without the logs and the commands, for those who show their own."""
+    return "\n".join(_told(told))
+
+
+def explanation_json(told: Explanation) -> dict[str, Any]:
+    """The same for scripts."""
+    return asdict(told)
+
+
+def print_explanation(console: Console, told: Explanation) -> None:
+    """Print it; lines are never cut, because paths and commands are copied."""
+    console.print(Text(explanation_text(told)), soft_wrap=True)
+
+
+def _told(told: Explanation) -> Iterator[str]:
+    if not told.failed:
+        yield from _healthy(told)
+        return
+    yield _where(told)
+    yield from (f"  {line}" for line in told.lines)
+    yield from ((f"{told.reading}.",) if told.reading else ())
+    yield from ((f"Cause:  {told.cause}",) if told.cause else ())
+    yield from (f"Memory: {line}" for line in told.memory)
+    yield from (f"Also:   {line}" for line in told.also)
+    yield from (f"{'Or:' if number else 'Try:'}{'':<{5 if number else 4}}{mend}" for number, mend in _numbered(told))
+    yield from ((f"Try:    {told.cure}",) if told.cure else ())
+
+
+def _what_next(told: Explanation) -> Iterator[str]:
+    yield from ((f"Check:  {told.check}",) if told.check else ())
+    yield from (f"Logs:   {path}" for path in told.logs)
+    yield from (
+        f"Go on:  {command}" if number == 0 else f"Or:     {command}" for number, command in enumerate(told.next)
+    )
+
+
+def _numbered(told: Explanation) -> Iterator[tuple[int, Mend]]:
+    yield from enumerate(told.mends)
+
+
+def _where(told: Explanation) -> str:
+    """One sentence: which rank, doing what."""
+    rank = "" if told.rank is None else f" on rank {told.rank}"
+    phase = "" if not told.phase else f" while {PHASE_WORDS.get(told.phase, told.phase)}"
+    moment = f", {told.moment}" if told.moment else ""
+    return f"The run failed{rank}{phase}{moment}."
+
+
+def _healthy(told: Explanation) -> Iterator[str]:
+    far = "" if told.phase is None else f"; the last that it tells of is {PHASE_WORDS.get(told.phase, told.phase)}"
+    yield f"Nothing in {told.source} says that the job failed{far}."
+    yield from (f"Also:   {line}" for line in told.also)
+
+
+def _memory(run_dir: RunDir, plan: Plan) -> Iterator[str]:
+    for peak in seen_peaks(plan, all_metrics(run_dir)):
+        estimate = peak.estimate
+        sizes = [format_bytes(n) for n in (peak.bytes, estimate.expected_bytes, estimate.high_bytes)]
+        usable = format_bytes(estimate.usable_bytes)
+        yield f"{_PLACES[peak.place]} {sizes[0]} seen, {sizes[1]} planned (at most {sizes[2]}), {usable} usable"
+
+
+def _consequence(record: dict[str, Any]) -> Iterator[str]:
+    later = record.get("consequence")
+    if isinstance(later, dict) and later.get("message"):
+        last = str(later["message"]).strip().splitlines()[-1]
+        yield f"rank {later.get('rank')}: {later.get('type')}: {last} (only a consequence)"
+
+
+def _commands(result: RunResult, run_dir: RunDir, step: int | None) -> Iterator[str]:
+    """What to type: with the first change that is known to fit, on from the newest checkpoint or anew."""
+    where = shlex.quote(short_path(run_dir.path))
+    best = result.mends[0] if result.mends else None
+    if best is not None and (step is None or not _may_change(best)):
+        yield f"{command_anew(run_dir)} {best.set}"
+    elif best is not None:
+        yield f"tunekit resume {where} {best.set} (from step {step})"
+    if step is not None and (best is None or not _may_change(best)):
+        yield f"tunekit resume {where} (from step {step})"
+
+
+def _may_change(mend: Mend) -> bool:
+    """Whether a run can go on with the change."""
+    try:
+        refuse_changes(mend.overrides)
+    except RecipeError:
+        return False
+    return True
+
+
+def _logs(result: RunResult, run_dir: RunDir, world_size: int) -> Iterator[str]:
+    ranks = range(world_size) if result.failing_rank is None else (result.failing_rank,)
+    paths: list[Path] = [*(run_dir.rank_log(rank) for rank in ranks), run_dir.launcher_log]
+    there = [short_path(path) for path in paths if path.exists()]
+    yield from there or [short_path(run_dir.logs)]
