@@ -1,16 +1,19 @@
 """Do formulas and traces agree on activations? Every shape of the catalogue x method x checkpointing x batch.
 
-    python benchmarks/trace_agreement.py [--sample N] [--family NAME] [--all-layers] [--worst N] [--json] [--write-page]
+    python benchmarks/trace_agreement.py [--sample N] [--family NAME] [--all-layers] [--worst N] [--json]
+                                         [--write-page] [--keep FILE] [--minutes M]
 
 Each case runs the model's own code on fake tensors (no GPU, no weights) and asks the memory model for the same bytes.
 Depths of one and two repetitions of the model's kinds of layers are traced and extended to all layers, unless
---all-layers. --sample takes N cases spread over all; the same ones every time.
+--all-layers. --sample takes N cases spread over all; the same ones every time. All of them take the better part of an
+hour on one core: with --keep what was traced is written down, and a later run goes on from there.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import statistics
@@ -20,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from pages import MEMORY_PAGE, put
@@ -89,6 +93,12 @@ class AgreementCase:
     job: Job
     rows: Rows
 
+    @property
+    def name(self) -> str:
+        """Model, method, recomputation and rows, as one line."""
+        recomputed = "recomputed" if self.job.activation_checkpointing else "kept"
+        return f"{self.model}, {self.job.method}, {recomputed}, {self.rows}"
+
 
 def all_cases() -> list[AgreementCase]:
     """Every case, models in the order of the catalogue."""
@@ -143,11 +153,21 @@ def make(model: str, config: dict[str, Any], method: MethodKind, checkpointing: 
 
 def compare(case: AgreementCase, *, all_layers: bool = False) -> Agreement:
     """Trace the case, and ask the formulas."""
+    return agreement(case, *traced_peak(case, all_layers=all_layers))
+
+
+def traced_peak(case: AgreementCase, *, all_layers: bool = False) -> tuple[int, str]:
+    """Bytes of activations at the peak of the step, and the part of the step."""
     from tunekit.worker.tracing.run import depths_for, num_layers_of, trace
 
     request: TraceRequest = trace_request(case.job, case.model, case.config)
     request = replace(request, depths=(num_layers_of(request),) if all_layers else depths_for(request))
-    found = trace(request)
+    peak = trace(request).peak
+    return peak.activation_bytes, peak.name
+
+
+def agreement(case: AgreementCase, traced: int, part: str) -> Agreement:
+    """What was traced beside what the formulas say."""
     shape = shape_from_config(case.config, name=case.model, source="catalogue")
     formulas = formula_bytes(make_case(case.job, shape, load_profile("a100_80gb")))
     return Agreement(
@@ -156,9 +176,9 @@ def compare(case: AgreementCase, *, all_layers: bool = False) -> Agreement:
         method=case.job.method,
         checkpointing=case.job.activation_checkpointing,
         rows=case.rows,
-        traced=found.peak.activation_bytes,
+        traced=traced,
         formula=max(formulas.values()),
-        part=found.peak.name,
+        part=part,
     )
 
 
@@ -273,19 +293,44 @@ def show(found: Sequence[Agreement], failures: Sequence[str], worst: int) -> Non
         console.print(failure)
 
 
-def measure(cases: Sequence[AgreementCase], *, all_layers: bool) -> tuple[list[Agreement], list[str]]:
-    """Every case, with a progress bar; what could not be traced, with the reason."""
+def measure(
+    cases: Sequence[AgreementCase], *, all_layers: bool, keep: Path | None = None, seconds: float = math.inf
+) -> tuple[list[Agreement], list[str]]:
+    """Every case, with a progress bar; what could not be traced, with the reason.
+
+    Peaks are added to the file `keep`, and those in it are not traced again. After `seconds` no more are begun.
+    """
     from rich.console import Console
     from rich.progress import track
 
     found: list[Agreement] = []
     failures: list[str] = []
+    known, until = read_peaks(keep), time.monotonic() + seconds
     for case in track(cases, description="tracing", console=Console(stderr=True)):
         try:
-            found.append(compare(case, all_layers=all_layers))
+            if case.name not in known:
+                if time.monotonic() > until:
+                    continue
+                known[case.name] = traced_peak(case, all_layers=all_layers)
+                add_peak(keep, case.name, *known[case.name])
+            found.append(agreement(case, *known[case.name]))
         except Exception as error:
-            failures.append(f"{case.model}, {case.job.method}, {case.rows}: {type(error).__name__}: {error}"[:300])
+            failures.append(f"{case.name}: {type(error).__name__}: {error}"[:300])
     return found, failures
+
+
+def read_peaks(path: Path | None) -> dict[str, tuple[int, str]]:
+    """What earlier runs traced, by the names of the cases."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path is not None and path.is_file() else []
+    records = [json.loads(line) for line in lines]
+    return {record["case"]: (record["traced_bytes"], record["part"]) for record in records}
+
+
+def add_peak(path: Path | None, name: str, traced: int, part: str) -> None:
+    """Add one peak to the file."""
+    if path is not None:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"case": name, "traced_bytes": traced, "part": part}) + "\n")
 
 
 def main() -> None:
@@ -294,6 +339,8 @@ def main() -> None:
     parser.add_argument("--sample", type=int, help="so many cases instead of all")
     parser.add_argument("--family", help="only models of this model_type")
     parser.add_argument("--all-layers", action="store_true", help="trace every layer")
+    parser.add_argument("--keep", type=Path, help="a file of what was traced so far, which is not traced again")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no case after so many minutes")
     parser.add_argument("--worst", type=int, default=20, help="cases listed, worst first")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the tables")
     parser.add_argument("--write-page", action="store_true", help="put the table into the page of the memory model")
@@ -303,7 +350,8 @@ def main() -> None:
     cases = [each for each in all_cases() if options.family in (None, each.config["model_type"])]
     cases = cases if options.sample is None else sampled(cases, options.sample)
     started = time.monotonic()
-    found, failures = measure(cases, all_layers=options.all_layers)
+    seconds = 60 * options.minutes
+    found, failures = measure(cases, all_layers=options.all_layers, keep=options.keep, seconds=seconds)
     if options.json:
         print(json.dumps(as_tree(found, failures, time.monotonic() - started), indent=2))
     else:

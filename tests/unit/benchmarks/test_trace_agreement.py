@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from trace_agreement import (
@@ -11,6 +12,7 @@ from trace_agreement import (
     LIMIT,
     METHODS,
     Agreement,
+    AgreementCase,
     all_cases,
     as_markdown,
     as_tree,
@@ -89,11 +91,28 @@ def test_the_page_names_groups_and_what_is_beyond_the_limit() -> None:
     assert "No case is beyond" in as_markdown([ONE], [], of=1, date="2026-01-02")
 
 
+def test_what_was_traced_is_kept_and_not_traced_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def answer(case: AgreementCase, **options: object) -> tuple[int, str]:
+        asked.append(case.name)
+        return 1000, "loss"
+
+    monkeypatch.setattr("trace_agreement.traced_peak", answer)
+    cases, keep = all_cases()[:3], tmp_path / "peaks.jsonl"
+    first, _ = measure(cases[:2], all_layers=False, keep=keep)
+    again, _ = measure(cases, all_layers=False, keep=keep)
+    assert asked == [case.name for case in cases]
+    assert again[:2] == first
+    none, _ = measure(all_cases()[:4], all_layers=False, keep=keep, seconds=-1)
+    assert len(none) == 3
+
+
 def test_a_case_that_cannot_be_traced_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(case: object, **options: object) -> Agreement:
         raise RuntimeError("no such layer")
 
-    monkeypatch.setattr("trace_agreement.compare", fail)
+    monkeypatch.setattr("trace_agreement.traced_peak", fail)
     found, failures = measure(all_cases()[:1], all_layers=False)
     assert found == []
     assert "RuntimeError: no such layer" in failures[0]
