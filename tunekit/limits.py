@@ -5,13 +5,16 @@ A recipe or a model folder is often somebody else's. Nothing below is near what 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any
 
-TEXT_BYTES = 2**20
-"""Of a recipe, a hardware profile, a DeepSpeed JSON: the shipped ones have 2 KiB."""
+TEXT_BYTES = 2**17
+"""Of a recipe, a hardware profile, a DeepSpeed JSON: the shipped ones have 2 KiB, and PyYAML reads 100 KiB a second."""
+WORD_LENGTH = 10_000
+"""Characters of one `key=value` of the command line."""
 CONFIG_BYTES = 16 * 2**20
 """Of a model's config.json."""
 INDEX_BYTES = 64 * 2**20
@@ -22,6 +25,10 @@ DEEPEST = 30
 """Levels of sections and lists inside each other; a recipe has three."""
 MOST_VALUES = 20_000
 """Values of a YAML document when every alias is written out: a few lines of aliases can stand for 10^9."""
+
+
+_FARTHEST_IN = 200
+_TOO_FAR_IN = re.compile(rf"^ {{{_FARTHEST_IN + 1}}}", re.MULTILINE)
 
 
 class TooLarge(ValueError):
@@ -40,6 +47,14 @@ def read_text(path: Path, *, most: int, encoding: str = "utf-8") -> str:
     if len(content) > most:
         raise TooLarge(f"it has {path.stat().st_size:,} bytes, and {most:,} are read at most")
     return content.decode(encoding)
+
+
+def check_yaml_text(text: str) -> None:
+    """TooLarge: a text that PyYAML would take seconds to refuse, by its length or by its indentation."""
+    if len(text) > TEXT_BYTES:
+        raise TooLarge(f"{len(text):,} characters, and {TEXT_BYTES:,} are read at most")
+    if _TOO_FAR_IN.search(text):
+        raise TooLarge(f"a line that begins with more than {_FARTHEST_IN} spaces")
 
 
 def check_tree(root: Any, inside: Callable[[Any], Iterable[Any]], *, most: int = MOST_VALUES) -> None:

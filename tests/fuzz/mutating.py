@@ -7,6 +7,7 @@ values in any combination, so that most of them reach the planner.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from random import Random
@@ -125,6 +126,11 @@ def shipped_texts() -> tuple[str, ...]:
     return tuple(path.read_text(encoding="utf-8") for path in paths if path is not None)
 
 
+@cache
+def _shipped_trees() -> tuple[Tree, ...]:
+    return tuple(yaml.safe_load(text) for text in shipped_texts())
+
+
 def wild(random: Random) -> Case:
     """Anything: a mutated tree, a mutated text, noise; now and then with words of the command line."""
     makers: tuple[Callable[[Random], str], ...] = (mutated_tree, mutated_tree, edited_text, spliced_text, noise)
@@ -134,7 +140,7 @@ def wild(random: Random) -> Case:
 
 def tame(random: Random) -> Case:
     """Readable keys with readable values, in any combination; of a known model on a known machine."""
-    tree = yaml.safe_load(random.choice(shipped_texts()))
+    tree = deepcopy(random.choice(_shipped_trees()))
     kind = random.choice(("full", "lora", "qlora"))
     tree["method"] = {"kind": kind}
     tree["model"]["path"] = random.choice(catalogue.names())
@@ -170,7 +176,7 @@ def readable(random: Random, key: Key) -> Any:
 
 def mutated_tree(random: Random) -> str:
     """A shipped recipe with a few values, keys and sections changed."""
-    tree = yaml.safe_load(random.choice(shipped_texts()))
+    tree = deepcopy(random.choice(_shipped_trees()))
     for _ in range(random.randint(1, 6)):
         mutate(random, tree)
     return _dumped(tree)
@@ -285,7 +291,7 @@ def _nested(depth: int, in_lists: bool) -> Any:
     return value
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
     """Writes what the mutations made, equal parts out in full."""
 
     def ignore_aliases(self, data: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tunekit.errors import UsageError
+from tunekit.secrecy import redact
 
 
 def write_new(target: Path, text: str) -> str:
@@ -17,7 +18,7 @@ def write_new(target: Path, text: str) -> str:
         target.parent.mkdir(parents=True, exist_ok=True)
         # "x" never replaces a file.
         with target.open("x", encoding="utf-8") as file:
-            file.write(text)
+            file.write(redact(text))
     except FileExistsError as error:
         raise UsageError(
             f"{error.filename} exists and is not overwritten. Choose another name, or remove it first."

@@ -51,6 +51,11 @@ def fault_of(folder: Path) -> str | None:
     return next((fault for name in files if (fault := _cut_off(folder / name))), None)
 
 
+def is_pickled(folder: Path) -> bool:
+    """Whether the weights of a whole model folder are pickle files alone, which run code while they are read."""
+    return not any((folder / name).is_file() for name in ("model.safetensors", "model.safetensors.index.json"))
+
+
 def _mapping(path: Path) -> dict[str, Any]:
     """A JSON mapping; empty where the file is damaged."""
     try:

@@ -77,7 +77,9 @@ def gguf_source(path: str) -> Path | None:
     return _packaged_gguf(path)
 
 
-def fetch_model(path: str, revision: str | None = None, *, say: Callable[[str], object] = print) -> Path:
+def fetch_model(
+    path: str, revision: str | None = None, *, allow_pickle: bool = False, say: Callable[[str], object] = print
+) -> Path:
     """Bring the model to this disk once: a whole folder, or the .gguf file that is still to be converted.
 
     Shows progress. Where the hub is not reached and an installed package carries the model, that file is used and
@@ -90,7 +92,7 @@ def fetch_model(path: str, revision: str | None = None, *, say: Callable[[str], 
     if cached is not None:
         return cached
     try:
-        return _download(Repository(hub=hub_here(), name=path, revision=revision))
+        return _download(Repository(hub=hub_here(), name=path, revision=revision), allow_pickle=allow_pickle)
     except Unreachable as error:
         packaged = _packaged_gguf(path)
         if packaged is None:
@@ -168,9 +170,14 @@ def _ways_out_of_planning(repository: Repository) -> str:
     )
 
 
-def _download(repository: Repository) -> Path:
+def _download(repository: Repository, *, allow_pickle: bool) -> Path:
     sizes = remote.list_files(repository)
     wanted = model_files(sizes)
+    if wanted and not allow_pickle and not any(name.endswith(".safetensors") for name in wanted):
+        raise UsageError(
+            f"{repository.name} has no safetensors, and pickle files run code while they are read; set "
+            f"model.allow_pickle=true to fetch them, or take another copy of the model. See {repository.page}."
+        )
     if "config.json" not in wanted:
         raise UsageError(_no_config(repository, tuple(sizes)))
     folder = remote.download(repository, wanted, sizes)

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunekit.errors import Problem
-from tunekit.recipe.keys import in_yaml, join_words, nearest_name
+from tunekit.recipe.keys import all_keys, in_yaml, join_words, nearest_name
 from tunekit.recipe.precedence import ADAPTER_KEYS, FOUR_BIT_KEYS
 from tunekit.recipe.schema import Recipe
 from tunekit.recipe.shipped import shipped_names
+from tunekit.secrecy import redact_forms
 
 Rule = Callable[["Reader"], Iterator[Problem]]
 
@@ -64,7 +65,7 @@ def check_recipe(seen: Reader) -> tuple[Problem, ...]:
 def remarks(recipe: Recipe) -> tuple[str, ...]:
     """What is allowed but has no effect or a surprising one; shown as warnings of the plan."""
     train, output = recipe.train, recipe.output
-    said = []
+    said = [*_trusted(recipe)]
     if train.max_steps and output.save_steps and output.save_steps > train.max_steps:
         said.append(
             f"output.save_steps is {output.save_steps} and train.max_steps {train.max_steps}: "
@@ -77,6 +78,14 @@ def remarks(recipe: Recipe) -> tuple[str, ...]:
     if recipe.data.eval_path and recipe.data.eval_path == recipe.data.path:
         said.append(f"data.eval_path is the training data ({recipe.data.path}): the evaluation loss says nothing new.")
     return tuple(said)
+
+
+def _trusted(recipe: Recipe) -> Iterator[str]:
+    model = recipe.model
+    if model.trust_remote_code:
+        yield f"model.trust_remote_code is true: Python code that comes with {model.path} runs as you."
+    if model.allow_pickle:
+        yield f"model.allow_pickle is true: pickle files of {model.path} may run code while they are read."
 
 
 def _apply(rule: Rule, seen: Reader) -> Iterator[Problem]:
@@ -347,7 +356,19 @@ def _notify_url_is_one(seen: Reader) -> Iterator[Problem]:
         )
 
 
+def _no_secrets(seen: Reader) -> Iterator[Problem]:
+    for key in all_keys():
+        if key in seen.written and key not in seen.faulty and redact_forms(str(seen[key])) != str(seen[key]):
+            yield Problem(
+                key=key,
+                found="found a token, a password or a web hook",
+                allowed="allowed: anything but secrets: a recipe is kept in the run directory and shown in plans",
+                hint="take it out; libraries read HF_TOKEN and their like from the environment",
+            )
+
+
 RULES: tuple[Rule, ...] = (
+    _no_secrets,
     _preset_exists,
     _one_source_of_zero,
     _no_adapter_in_full,

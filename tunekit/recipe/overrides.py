@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from tunekit.errors import Problem
-from tunekit.limits import DEEPEST
+from tunekit.limits import DEEPEST, WORD_LENGTH
 from tunekit.recipe.keys import all_keys
 from tunekit.recipe.source_map import KeyPath, read_value
 
@@ -46,16 +46,18 @@ def parse_overrides(words: Sequence[str]) -> tuple[tuple[Override, ...], tuple[P
 
 
 def _parse(word: str) -> Override | Problem:
+    if len(word) > WORD_LENGTH:
+        return _malformed(f"{word[:60]}…", f"{len(word):,} characters, at most {WORD_LENGTH:,}", "train.max_steps=10")
     key, equals, raw = word.partition("=")
     path = tuple(key.split("."))
+    if len(path) > DEEPEST:
+        return _malformed(f"{word[:60]}…", "the key has too many parts", "train.max_steps=10")
     if not equals:
         return _malformed(word, "there is no `=`", f"{word}=VALUE" if word in all_keys() else "train.max_steps=10")
     if key.startswith(("+", "-", "~")):
         return _malformed(word, "keys carry no sign in front", word.lstrip("+-~"))
     if not all(part and part == part.strip() for part in path):
         return _malformed(word, "the key has an empty part or a space", "train.max_steps=10")
-    if len(path) > DEEPEST:
-        return _malformed(f"{word[:60]}…", "the key has too many parts", "train.max_steps=10")
     if path == ("base",):
         return Problem(
             key="base", where=COMMAND_LINE, found="found on the command line", allowed="allowed: base: in the file only"

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from tunekit.errors import Problem, RecipeError
-from tunekit.limits import TooLarge, check_tree, of_yaml_node
+from tunekit.limits import TooLarge, check_tree, check_yaml_text, of_yaml_node
 
 KeyPath = tuple[str, ...]
 
@@ -99,18 +99,26 @@ def read_yaml(text: str, *, file: str, document: int = 0) -> SourceMap:
 
 def read_value(text: str) -> Any:
     """One value as a recipe would hold it. Raises yaml.YAMLError, also for one that is nested too deep or too large."""
-    loader = RecipeLoader(text)
     try:
+        check_yaml_text(text)
+        loader = RecipeLoader(text)
         node = loader.get_single_node()
         if node is None:
             return None
         check_tree(node, of_yaml_node)
-        return loader.construct_document(node)
+        return _with_text_keys(loader.construct_document(node))
     except (TooLarge, RecursionError, ValueError) as error:
         raise yaml.YAMLError(str(error)) from None
 
 
+def _with_text_keys(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _with_text_keys(inner) for key, inner in value.items()}
+    return [_with_text_keys(inner) for inner in value] if isinstance(value, list) else value
+
+
 def _read(text: str, file: str, document: int) -> SourceMap:
+    check_yaml_text(text)
     loader = RecipeLoader(text)
     node = loader.get_single_node()
     if not isinstance(node, yaml.MappingNode):

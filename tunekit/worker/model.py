@@ -47,6 +47,8 @@ def load_model(plan: Plan, folder: Path, world: World) -> PreTrainedModel:
         dtype=engine_dtype(plan.job),
         attn_implementation=plan.job.attention,
         trust_remote_code=plan.recipe.model.trust_remote_code,
+        # None lets transformers fall back to pickle files.
+        use_safetensors=None if plan.recipe.model.allow_pickle else True,
         **quantized_kwargs(plan.job, world),
     )
     keep_trainable(model)

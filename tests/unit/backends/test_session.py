@@ -91,7 +91,7 @@ def test_a_model_that_is_not_here_is_fetched(first, caller, monkeypatch):
     fetched = []
     monkeypatch.setattr(session.hub, "local_model_dir", lambda path, revision: None)
     monkeypatch.setattr(session.hub, "gguf_source", lambda path: None)
-    monkeypatch.setattr(session.hub, "fetch_model", lambda path, revision, say: fetched.append(path))
+    monkeypatch.setattr(session.hub, "fetch_model", lambda path, revision, allow_pickle, say: fetched.append(path))
     _, said = begin(first, caller)
     assert fetched == [first.plan.recipe.model.path]
     assert f"fetching {fetched[0]}" in said
@@ -162,7 +162,8 @@ def test_a_dry_run_returns_what_this_machine_lacks_and_raises_what_was_typed_wro
         dry_run(replace(first, wanted_port=1), caller, HERE)
 
 
-def test_a_dry_run_takes_the_cards_and_the_attempt_that_a_start_would_take(first, caller):
+def test_a_dry_run_takes_the_cards_and_the_attempt_that_a_start_would_take(first, caller, monkeypatch):
+    monkeypatch.setattr("tunekit.backends.facts.torch_cuda", lambda: "12.8")
     plan = make_plan(DUAL_4090, recipe=first.plan.recipe)
     box = Machine(hardware=DUAL_4090, gpu_uuids=("GPU-a", "GPU-b", "GPU-c"))
     shell = replace(caller, environ={**caller.environ, "CUDA_VISIBLE_DEVICES": "2,0"})

@@ -120,6 +120,12 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
         {"data.completion_only_loss": True, "data.format": "text"},
         "data.completion_only_loss: found true with data.format text",
     ),
+    (
+        {"output.sample_prompts": ["x", "hf_" + "a" * 34]},
+        "output.sample_prompts: found a token, a password or a web hook; allowed: anything but secrets",
+    ),
+    ({"data.path": "https://me:pa55word@host/rows"}, "data.path: found a token, a password or a web hook;"),
+    ({"watch.notify_url": "https://hooks.slack.com/services/T/B/x"}, "watch.notify_url: found a token, a password"),
     ({"watch.notify_url": "ftp://a.b"}, "watch.notify_url: found what is no address; allowed: http://…"),
     ({"watch.notify_url": "hooks.example.com/secret"}, "set WEBHOOK in your shell"),
 ]
@@ -162,7 +168,7 @@ def test_every_rule_is_seen_to_fail_above() -> None:
         reader = Reader(recipe=recipe, written=frozenset(settings), faulty=frozenset())
         failing |= {rule for rule in RULES if list(rule(reader))}
     assert {rule.__name__ for rule in RULES} == {rule.__name__ for rule in failing}
-    assert len(RULES) == 22
+    assert len(RULES) == 23
 
 
 def test_a_reader_refuses_what_is_faulty() -> None:
@@ -207,3 +213,10 @@ def test_what_has_no_effect_is_remarked(settings: dict[str, Any], remark: str) -
 
 def test_an_ordinary_recipe_needs_no_remark() -> None:
     assert remarks(load_recipe(mapping({"output.save_steps": 2, "train.max_steps": 2})).recipe) == ()
+
+
+def test_what_is_trusted_is_said() -> None:
+    trusting = mapping({"model.trust_remote_code": True, "model.allow_pickle": True})
+    code, pickles = remarks(Recipe.model_validate(trusting))
+    assert code == "model.trust_remote_code is true: Python code that comes with a/b runs as you."
+    assert pickles == "model.allow_pickle is true: pickle files of a/b may run code while they are read."

@@ -90,7 +90,13 @@ def test_what_is_not_equal_to_itself_may_be_typed_twice() -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["train.x=" + "[" * 99, "a=[&a [1], *a, " + "*a," * 30_000 + "]", "x" + ".x" * 99 + "=1"]
+    "word",
+    [
+        "train.x=" + "[" * 99,
+        "a=[&a [" + "1," * 99 + "], " + "*a," * 999 + "]",
+        "a=" + " " * 10_000,
+        "x" + ".x" * 99 + "=1",
+    ],
 )
 def test_a_word_that_is_too_deep_or_too_much_is_refused(word: str) -> None:
     overrides, (problem,) = parse_overrides([word])

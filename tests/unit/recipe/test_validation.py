@@ -129,7 +129,7 @@ def test_a_section_that_is_no_section_names_its_keys() -> None:
     text = "model: a/b\ndata: {path: d}\noutput: {dir: o}\n"
     assert messages(text) == [
         "r.yaml:1: model: found 'a/b'; a section with the keys path, revision, attention, chat_template, "
-        "trust_remote_code; write model: on its own line and its keys indented below"
+        "trust_remote_code, allow_pickle; write model: on its own line and its keys indented below"
     ]
 
 
