@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from tunekit import hub
-from tunekit.backends.facts import gather_facts, torch_cuda, version_faults_here
+from tunekit.backends.facts import gather_facts, torch_cuda
 from tunekit.backends.session import bytes_to_fetch, order
 from tunekit.backends.toolchain import read_toolchain
 from tunekit.backends.trials import run_trials
@@ -92,19 +92,17 @@ def doubts(plan: Plan) -> tuple[Finding, ...]:
 
 def read_machine(plan: Plan | None, caller: Caller, *, ask_hub: bool) -> Readings:
     """Everything that the checks ask of this machine. `ask_hub`: a model that is not here is asked for at the hub."""
-    toolchain = read_toolchain(caller)
+    toolchain, cards = read_toolchain(caller), read_cards()
     swaps = frozenset({SWAP})
     return Readings(
-        cards=read_cards(),
+        cards=cards,
         surroundings=read_surroundings(caller.environ),
         memory=read_host_memory(),
         places=read_places(_folders(plan, caller), direct=swaps),
         toolchain=toolchain,
         ops=read_op_cache(extensions_dir(caller)),
         missing_modules=missing_modules(),
-        version_faults=version_faults_here(plan, caller)
-        if plan
-        else version_faults(caller.python_version, caller.versions),
+        version_faults=version_faults(caller.python_version, caller.versions),
         torch_cuda=torch_cuda(),
         nvcc=read_nvcc(toolchain.cuda_home),
         model=None if plan is None else read_model_files(plan.recipe.model, ask_hub=ask_hub),

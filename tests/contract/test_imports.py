@@ -68,6 +68,7 @@ def command(*argv: str, code: int = 0) -> str:
         command("hardware"),
         command("hardware", "show", "local"),
         command("runs"),
+        command("doctor", "--json"),
     ],
 )
 def test_nothing_heavy_is_imported(body: str, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def gather_facts(
     return Facts(
         machine=machine,
         missing_modules=_missing_modules(plan),
-        version_faults=version_faults_here(plan, caller),
+        version_faults=version_faults_here(plan, caller, cards_here=bool(machine.gpu_uuids)),
         output_fault=output_fault(run_dir, resumes=resumes),
         data_faults=data_faults(plan.recipe.data),
         port_fault=None if wanted_port is None else port_fault(wanted_port),
@@ -135,10 +135,10 @@ def attention_fault(plan: Plan) -> str | None:
     )
 
 
-def version_faults_here(plan: Plan, caller: Caller) -> tuple[str, ...]:
-    """What is too old, and a torch that cannot use the cards of the plan."""
+def version_faults_here(plan: Plan, caller: Caller, *, cards_here: bool) -> tuple[str, ...]:
+    """What is too old, and a torch that cannot use the cards that are here for the plan."""
     faults = version_faults(caller.python_version, caller.versions)
-    if plan.job.accelerator != "cuda":
+    if plan.job.accelerator != "cuda" or not cards_here:
         return faults
     fault = torch_fault(torch_cuda(), version=caller.versions.get("torch"))
     return (*faults, fault) if fault else faults

@@ -26,9 +26,12 @@ _CURES: tuple[tuple[str, str], ...] = (
     (r"Python\.h: No such file", "the headers of Python are missing: apt install python3-dev"),
     (r"libaio|laio", "libaio's headers are missing: apt install libaio-dev"),
     (r"(c\+\+|g\+\+): (command )?not found", "there is no C++ compiler: apt install g++"),
-    (r"(c\+\+|g\+\+)[^\n]*No such file", "there is no C++ compiler: apt install g++"),
-    (r"ninja[^\n]*(not found|not being installed|No such file)", "ninja is missing in this environment: pip install ninja"),
-    (r"C\+\+\d\d|GCC \d+ or later|[^ ]std=c\+\+", "the C++ compiler is too old: apt install g++-12 and set CXX=g++-12"),
+    (r"No such file or directory: '?[\w/]*[cg]\+\+", "there is no C++ compiler: apt install g++"),
+    (r"ninja[^\n]*(not found|not being installed|No such)", "ninja is missing in this environment: pip install ninja"),
+    (
+        r"need C\+\+\d\d|GCC \d+ or later|option[^\n]*std=",
+        "the C++ compiler is too old: apt install g++-12, CXX=g++-12",
+    ),
     (r"No space left on device", "the drive of ~/.cache is full: free 1 GiB"),
 )
 
@@ -106,7 +109,7 @@ def _watch(
 
 def _cause(text: str) -> str | None:
     """The compiler's first error, else the last line of the first traceback."""
-    if match := re.search(r"^.*(?:fatal error|error): .*$", text, re.MULTILINE):
+    if match := re.search(r"^.*(?:(?:fatal error|error): .*|\+\+: (?:command )?not found)$", text, re.MULTILINE):
         return match[0].strip()
     traceback = first_traceback(text)
     return None if traceback is None else traceback.splitlines()[-1]

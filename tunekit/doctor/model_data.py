@@ -20,7 +20,9 @@ def model_files(case: Case) -> Seen:
     """All files are here and whole, or can be had; weights without code in them."""
     if case.refusal is not None and case.refusal.check == "model_files":
         return blocks(case.refusal.text, "set model.path to a folder here, or try again with a network")
-    files = case.readings.model
+    refused, files = case.refused("model_files"), case.readings.model
+    if refused is not None:
+        return refused
     if files is None:
         return unknown(NO_PLAN)
     if files.fault:

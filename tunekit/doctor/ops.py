@@ -136,6 +136,7 @@ CHECKS = (
         title="compiler",
         why="DeepSpeed compiles what it needs at first use, and its error drowns in the noise after it.",
         look=compiler,
+        at_launch=False,
     ),
     Check(
         name="nvcc",

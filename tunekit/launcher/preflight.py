@@ -51,7 +51,7 @@ class Machine:
 
 Check = Literal[
     "versions", "accelerator", "gpu_memory", "shm", "ram", "nvme", "disks", "compiler", "flash_attention", "rendezvous",
-    "visible_devices", "data", "output",
+    "visible_devices", "model_files", "data", "output",
 ]  # fmt: skip
 """What a fault is about, by the name that `tunekit doctor` gives the check."""
 

@@ -20,8 +20,7 @@ def read_cards(nvml: Any = None, *, bus: Path = Path("/sys/bus/pci/devices")) ->
     """Everything the doctor asks of the cards that may be used. Never raises; `nvml` as in `read_gpus`."""
     report = read_gpus(nvml)
     shown = visible_gpus(report.gpus, visible_here())
-    library = nvml if nvml is not None else _library()
-    cards = tuple(_with_states(library, shown)) if shown else ()
+    cards = tuple(_with_states(nvml if nvml is not None else _library(), shown)) if shown else ()
     return Cards(
         shown=cards,
         uuids=report.uuids,

@@ -106,14 +106,13 @@ def test_flash_attention_needs_its_package(monkeypatch):
 def test_a_torch_without_cuda_is_a_fault_where_cards_train(monkeypatch):
     caller = make_caller(versions={"torch": "2.13.0+cpu", "deepspeed": "0.19.8"})
     monkeypatch.setattr(module, "torch_cuda", lambda: None)
-    assert version_faults_here(make_plan(), caller) == ()
-    assert "built without CUDA" in version_faults_here(make_plan(DUAL_4090), caller)[0]
+    assert version_faults_here(make_plan(), caller, cards_here=True) == ()
+    assert version_faults_here(make_plan(DUAL_4090), caller, cards_here=False) == ()
+    assert "built without CUDA" in version_faults_here(make_plan(DUAL_4090), caller, cards_here=True)[0]
     monkeypatch.setattr(module, "torch_cuda", lambda: "12.8")
-    assert version_faults_here(make_plan(DUAL_4090), caller) == ()
-    assert (
-        "deepspeed 0.19.2 is older"
-        in version_faults_here(make_plan(), make_caller(versions={"deepspeed": "0.19.2"}))[0]
-    )
+    assert version_faults_here(make_plan(DUAL_4090), caller, cards_here=True) == ()
+    old = make_caller(versions={"deepspeed": "0.19.2"})
+    assert "deepspeed 0.19.2 is older" in version_faults_here(make_plan(), old, cards_here=False)[0]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,9 @@ from tunekit.backends.processes import end_processes, is_alive, lives, read_proc
 from tunekit.errors import MissingError, RunFailed
 from tunekit.launcher.request import LaunchRequest
 
+COMMAND = "FAILED: [code=127] shm.o\nc++ -MMD -MF shm.o.d -I/usr/include -std=c++20 -O2 -c shm.cpp -o shm.o"
+"""What ninja prints before the compiler's own words."""
+
 
 @pytest.fixture
 def run_dir(tmp_path):
@@ -83,6 +86,8 @@ def test_what_nobody_could_find_again_is_not_left_running(run_dir, monkeypatch):
         ("RuntimeError: Unable to JIT load the op due to ninja not being installed.", "ninja", "pip install ninja"),
         ("#error You need C++20 to compile PyTorch", "", "g++-12"),
         ("/bin/sh: 1: c++: not found", "", "apt install g++"),
+        (f"{COMMAND}\n/bin/sh: 1: c++: not found\nninja: build stopped", "c++: not found", "no C++ compiler"),
+        (f"{COMMAND}\nc++: error: unrecognized command-line option '-std=c++20'", "unrecognized", "too old"),
         ("fatal error: error writing to x.o: No space left on device", "No space left", "free 1 GiB"),
     ],
 )  # fmt: skip

@@ -7,11 +7,12 @@ from typing import get_args
 
 import pytest
 
-from tests.examining import healthy, with_environ
+from tests.examining import healthy, with_environ, with_readings
 from tunekit.doctor.case import Refusal
 from tunekit.doctor.examine import CHECKS, examine, exit_code, launch_warnings
 from tunekit.launcher import preflight
 from tunekit.launcher.preflight import Fault
+from tunekit.launcher.toolchain import Toolchain
 
 
 def test_there_are_forty_checks_each_with_a_name_and_a_reason_of_its_own():
@@ -62,3 +63,5 @@ def test_a_launch_says_its_doubts_and_only_those():
     tight = healthy()
     tight = replace(tight, plan=replace(tight.plan, verdict="tight"))
     assert launch_warnings(tight) == ()
+    bare = with_readings(healthy(cards=False), toolchain=Toolchain(compiler=None, standard="c++20"))
+    assert launch_warnings(with_readings(bare, ops=replace(bare.readings.ops, built=()))) == ()

@@ -62,6 +62,11 @@ def handler_for(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
 
 
 Answer = tuple[int, dict[str, str], bytes]
+NOT_GRANTED: Answer = (
+    401,
+    {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access to this repo is restricted"},
+    b"{}",
+)
 
 
 def respond(hub: FakeHub, path: str) -> Answer:
@@ -85,9 +90,11 @@ def refusal(hub: FakeHub, repository: str, revision: str) -> Answer | None:
 
 def api(hub: FakeHub, parts: list[str]) -> Answer:
     repository, rest = "/".join(parts[:3]), parts[3:]
-    refused = refusal(hub, repository, rest[1] if rest else "main")
+    refused = refusal(hub, repository, rest[1] if len(rest) > 1 else "main")
     if refused:
         return refused
+    if rest == ["auth-check"]:
+        return NOT_GRANTED if repository in hub.gated else (200, {}, b"{}")
     files = hub.repositories[repository]
     size = {name: hub.sizes.get(name, len(content)) for name, content in files.items()}
     if rest[:1] == ["tree"]:
@@ -103,7 +110,7 @@ def file_of(hub: FakeHub, repository: str, revision: str, name: str) -> Answer:
     if refused:
         return refused
     if repository in hub.gated:
-        return 401, {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access to this repo is restricted"}, b"{}"
+        return NOT_GRANTED
     if name not in hub.repositories[repository]:
         return 404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT}, b"{}"
     content = hub.repositories[repository][name]

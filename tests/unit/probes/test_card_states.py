@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,13 @@ def test_what_the_driver_does_not_tell_is_left_out(tmp_path):
     refuses = ("nvmlDeviceGetTemperature", "nvmlDeviceGetComputeRunningProcesses")
     (card,) = read_cards(FakeNvml((Card(),), refuses=refuses), bus=tmp_path).shown
     assert (card.temperature, card.holders) == (None, ())
+
+
+def test_a_base_install_without_the_library_of_nvidia(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    cards = read_cards(bus=tmp_path)
+    assert (cards.shown, cards.driver) == ((), None)
+    assert "nvidia-ml-py is not installed" in cards.missing
 
 
 def test_a_driver_that_does_not_answer(tmp_path):
