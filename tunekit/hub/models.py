@@ -103,7 +103,10 @@ def fetch_model(
 
 def check_access(path: str, revision: str | None = None) -> None:
     """MissingError where the hub would not give this model: not reached, unknown, gated. Asks for seconds at most."""
-    remote.check_access(Repository(hub=hub_here(), name=path, revision=revision))
+    try:
+        remote.check_access(Repository(hub=hub_here(), name=path, revision=revision))
+    except Unreachable as error:
+        raise MissingError(f"{error}{_ways_out(path)}") from error
 
 
 def _local(path: str) -> Path | None:
