@@ -30,7 +30,6 @@ MOMENTS: dict[Phase, tuple[Moment, ...]] = {
     "save": (),
     "resume": (),
     "merge": (),
-    "rehearsal": (),
 }
 """load: weights are read from disk; a .gguf was converted before; DeepSpeed builds its flat copy after, and
 then the optimizer's own copies.
