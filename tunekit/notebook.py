@@ -13,7 +13,7 @@ from tunekit.hardware.profiles import LOCAL, load_profile
 from tunekit.hardware.spec import Hardware
 from tunekit.planner.make import check_trust, make_plan
 from tunekit.planner.plan import Plan, Trust
-from tunekit.recipe.loading import Check, LoadedRecipe, as_mapping, load_recipe, resolved_yaml
+from tunekit.recipe.loading import ON, Check, LoadedRecipe, as_mapping, load_recipe, resolved_yaml
 from tunekit.recipe.placing import placed, shown_name
 from tunekit.recipe.schema import Recipe
 
@@ -129,7 +129,7 @@ def _machine_check(on: str | Hardware | None) -> Check:
                 find_hardware(name)
             except (TunekitError, OSError) as error:
                 found = str(error).removeprefix("hardware: ")
-                yield Problem(key="hardware", found=found, where="--on" if on is not None else "")
+                yield Problem(key="hardware", found=found, where=ON if on is not None else "")
 
     return check
 
@@ -147,7 +147,7 @@ def _aim(loaded: LoadedRecipe, on: str | Hardware | None) -> tuple[Recipe, Model
     from tunekit.hub import find_shape
 
     recipe = _aimed(loaded, on)
-    with _about("hardware", loaded, place="--on" if on else ""):
+    with _about("hardware", loaded, place=ON if on else ""):
         hardware = on if isinstance(on, Hardware) else find_hardware(recipe.hardware)
     with _about("model.path", loaded):
         shape = find_shape(recipe.model.path, recipe.model.revision)

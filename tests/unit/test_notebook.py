@@ -124,3 +124,20 @@ def test_faults_of_a_deepspeed_json_are_counted_in_that_file(tmp_path: Path) -> 
     path.write_text('{"bf16": true, "zero_optimization": {"stage": "2"}}')
     with pytest.raises(RecipeError, match=f"2 problems in {path}; nothing was started"):
         notebook.plan(TREE, [f"zero.config={path}"], on=ON)
+
+
+def test_a_machine_that_there_is_none_of_is_told_with_the_faults_of_the_recipe(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("model: {path: 3}\nhardware: nowhere\n")
+    with pytest.raises(RecipeError) as raised:
+        notebook.plan(file)
+    places = {problem.key: problem.where for problem in raised.value.problems}
+    assert places["hardware"] == f"{file}:2"
+    assert "model.path" in places
+
+
+def test_faults_that_were_typed_are_said_to_stand_on_the_command_line() -> None:
+    with pytest.raises(RecipeError) as raised:
+        notebook.plan("quickstart", ["train.nope=1"], on="nosuch")
+    assert [problem.where for problem in raised.value.problems] == ["command line", "--on"]
+    assert str(raised.value).endswith("2 problems in the command line; nothing was started.")

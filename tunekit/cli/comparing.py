@@ -88,6 +88,8 @@ class Elsewhere:
         from rich.console import Console
 
         from tunekit.render.compare_parts import cheapest_line
+        from tunekit.render.plain import without_trailing_spaces
 
-        line = cheapest_line(self.side, self.tokens, self.today)
-        Console(highlight=False).print(f"\n{line}", markup=False)
+        console = Console(highlight=False)
+        with without_trailing_spaces(console):
+            console.print(f"\n{cheapest_line(self.side, self.tokens, self.today)}", markup=False)

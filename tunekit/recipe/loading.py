@@ -29,6 +29,9 @@ class LoadedRecipe:
     overrides: tuple[str, ...]
 
 
+ON = "--on"
+"""The flag that names a machine beside the recipe."""
+TYPED = (COMMAND_LINE, ON)
 Check: TypeAlias = Callable[[Mapping[str, Any]], Iterable[Problem]]
 """What else is wrong with the values of a recipe; asked where something is, so that all is told at once."""
 
@@ -91,7 +94,7 @@ def _load(
     if recipe is None or malformed:
         more = check(composed.content) if check else ()
         faults = (*problems, *malformed, *(_placed(fault, composed) for fault in more))
-        typed_only = all(fault.where == COMMAND_LINE for fault in faults)
+        typed_only = all(fault.where in TYPED for fault in faults)
         raise RecipeError(faults, source=f"the {COMMAND_LINE}" if typed_only else name)
     return LoadedRecipe(recipe=recipe, text=text, path=str(path) if path else None, overrides=tuple(overrides))
 
