@@ -16,6 +16,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.train]
 LORA = {"kind": "lora"}
 MODES: dict[str, dict[str, Any]] = {
     "plain": {"method": LORA},
+    "rehearsed": {
+        "method": LORA,
+        "data": {"eval_fraction": 0.2},
+        "train": {"rehearsal": "always"},
+        "output": {"save_steps": 4},
+    },
+    "not rehearsed": {"method": LORA, "data": {"eval_fraction": 0.2}},
+    "sharded in RAM, rehearsed": {"zero": {"preset": "z3_offload"}, "train": {"rehearsal": "always"}},
+    "sharded in RAM": {"zero": {"preset": "z3_offload"}},
     "checkpointed": {"method": LORA, "train": {"activation_checkpointing": True}},
     "chunked": {"method": LORA, "train": {"loss": "chunked"}},
     "sharded, checkpointed, chunked": {
@@ -95,6 +104,22 @@ def test_it_trains_and_its_result_is_verified(modes: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["checkpointed", "a loading process"])
 def test_how_it_is_computed_does_not_change_what_is_learned(modes: Path, name: str) -> None:
     assert tiny.metrics(modes / name) == pytest.approx(tiny.metrics(modes / "plain"), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("rehearsed", "not rehearsed"), ("sharded in RAM, rehearsed", "sharded in RAM")]
+)
+def test_a_rehearsal_leaves_no_trace_in_what_is_learned(modes: Path, name: str, other: str) -> None:
+    for number in ("loss", "grad_norm", "learning_rate"):
+        assert tiny.metrics(modes / name, number) == tiny.metrics(modes / other, number)
+    events = [json.loads(line) for line in RunDir(modes / name).events.read_text().splitlines()]
+    (told,) = [event for event in events if event["event"] == "rehearsal"]
+    assert told["host_bytes"] > 50 * 2**20
+    assert told["without_optimizer"] is None
+    measured = json.loads(RunDir(modes / name).measured.read_text())
+    assert all(rank["phases"]["rehearsal"]["seconds"] > 0 for rank in measured["ranks"])
+    assert not RunDir(modes / name).rehearsal.exists()
+    assert "rehearsal" not in RunDir(modes / other).events.read_text()
 
 
 @pytest.mark.parametrize("name", ["chunked", "sharded, checkpointed, chunked"])

@@ -11,7 +11,7 @@ from tunekit.launcher.request import LaunchRequest
 from tunekit.launcher.run_dir import RunDir
 
 STOP_GRACE = 7.0
-"""Seconds the ranks have to save and end after a stop request; with the kill after it all is over within 10 s."""
+"""Seconds the ranks have at least to save and end after a stop request; they get more while they save."""
 
 
 class Process(Protocol):
@@ -21,7 +21,7 @@ class Process(Protocol):
         """None while the attempt runs; afterwards what was seen, with no process left. Does not block."""
 
     def stop(self, *, grace: float = STOP_GRACE) -> None:
-        """Ask the ranks to save where a checkpoint is due and to end; kill what lives after `grace` seconds."""
+        """Ask the ranks to save where a checkpoint is due and to end; kill what lives `grace` seconds, or a save, later."""
 
     def kill(self) -> None:
         """End every process now; returns when none is left."""

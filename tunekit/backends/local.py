@@ -22,7 +22,7 @@ from tunekit.backends.processes import (
 )
 from tunekit.errors import MissingError
 from tunekit.launcher.environment import ATTEMPT_VARIABLE
-from tunekit.launcher.exit_codes import STOPPED
+from tunekit.launcher.exit_codes import STOPPED, read_exit_code
 from tunekit.launcher.logs import end_of, name_rank_logs
 from tunekit.launcher.metrics import has_steps
 from tunekit.launcher.outcome import Observed
@@ -99,6 +99,7 @@ class LocalProcess:
             name_rank_logs(self._run_dir)
             self._watch_ranks()
             if self._popen.poll() is not None:
+                self._let_ranks_save()
                 self._finish()
         return self._observed
 
@@ -114,6 +115,12 @@ class LocalProcess:
         if self._observed is not None:
             return
         self._finish()
+
+    def _let_ranks_save(self) -> None:
+        """The leader was ended from outside, by a signal to it alone: the ranks are well, and may save."""
+        if self._rank_pids and not self._gone and all(map(lives, self._rank_pids.values())):
+            reason = f"its deepspeed command was ended ({read_exit_code(self._popen.returncode).text})"
+            end_processes(self._run_dir, self._record, grace=STOP_GRACE, reason=reason)
 
     def _finish(self) -> None:
         """Leave no process behind, and note how the leader ended."""

@@ -19,6 +19,7 @@ from typing import Literal
 
 import psutil
 
+from tunekit.backends.patience import wait_for_end
 from tunekit.launcher.environment import RUN_VARIABLE
 from tunekit.launcher.json_lines import read_record
 from tunekit.launcher.run_dir import RunDir
@@ -100,7 +101,10 @@ def ranks(processes: Iterable[psutil.Process]) -> dict[int, psutil.Process]:
 
 
 def end_processes(run_dir: RunDir, record: ProcessRecord | None, *, grace: float, reason: str = "") -> None:
-    """Ask to stop, where nobody has; signal every rank at once, wait up to `grace` seconds, kill all that is left."""
+    """Ask to stop, where nobody has; signal every rank at once, wait for `grace` seconds, kill all that is left.
+
+    Longer where a micro-batch takes longer, and as long as a checkpoint is being written: see `wait_for_end`.
+    """
     with suppress(OSError):  # on a full disk, or where the run was moved away, the signal has to do
         ask_to_stop(run_dir, StopAsked(reason=reason))
     alive = members(run_dir, record)
@@ -108,7 +112,7 @@ def end_processes(run_dir: RunDir, record: ProcessRecord | None, *, grace: float
     for process in training.values():
         _signal(process, signal.SIGTERM)
     if training:
-        _wait_until(partial(_none_lives, training.values()), grace)
+        wait_for_end(run_dir, partial(_none_lives, training.values()), grace=grace)
     kill_processes(run_dir, record)
 
 

@@ -27,7 +27,7 @@ Planning = Callable[[LoadedRecipe], Plan]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumption:
-    """How a run goes on: `passed_over` are newer checkpoints of no use, `remark` says what is different, if anything."""
+    """How a run goes on: `passed_over` are newer checkpoints of no use, `remark` says what is different."""
 
     start: Start
     caller: Caller

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.distributed as dist
 
+from tunekit.launcher.progress import rehearsal_note
 from tunekit.launcher.run_dir import RunDir
 from tunekit.memory.terms import Phase
 from tunekit.planner.plan import Plan
@@ -58,6 +59,8 @@ def rehearse(trainer: WorkerTrainer, journal: Journal) -> None:
         if trainer.eval_dataset is not None:
             evaluate_batch(trainer)
         save_once(trainer, journal.run_dir)
+    if trainer.world.device.type == "cuda":
+        torch.cuda.empty_cache()  # else the first real forward would be measured with the cache of this one
     tell(trainer, journal, why)
 
 
@@ -242,12 +245,13 @@ def tell(trainer: WorkerTrainer, journal: Journal, why: str | None) -> None:
     ranks = gather_objects(trainer.meter.peaks[PHASE], trainer.world)
     memory = trainer.plan.memory
     gpu, host = max(peak["device_reserved_bytes"] for peak in ranks), sum(peak["host_bytes"] for peak in ranks)
-    journal.event(
-        PHASE,
-        device_bytes=int(gpu),
-        host_bytes=int(host),
-        expected_device_bytes=memory.device.expected_bytes,
-        expected_host_bytes=memory.host.expected_bytes,
-        seconds=trainer.meter.peaks[PHASE]["seconds"],
-        without_optimizer=why,
-    )
+    told = {
+        "device_bytes": int(gpu),
+        "host_bytes": int(host),
+        "expected_device_bytes": memory.device.expected_bytes,
+        "expected_host_bytes": memory.host.expected_bytes,
+        "seconds": trainer.meter.peaks[PHASE]["seconds"],
+        "without_optimizer": why,
+    }
+    journal.event(PHASE, **told)
+    journal.say(f"            {rehearsal_note(told)}")

@@ -16,6 +16,7 @@ from tunekit.errors import MissingError
 from tunekit.launcher.exit_codes import STOPPED
 from tunekit.launcher.outcome import read_result
 from tunekit.launcher.request import LaunchRequest
+from tunekit.launcher.stop_request import read_stop_request
 
 PORT = 7
 """Of nobody: below what a user's program may open."""
@@ -168,7 +169,8 @@ def test_orphans_of_a_launcher_that_died_are_ended(begin, run_dir):
     process = begin("orphans")
     observed = until(process.poll)
     assert observed.exit_code == 0, "as deepspeed does when its launcher is killed"
-    assert judged(run_dir, observed).state == "failed"
+    assert judged(run_dir, observed).state == "stopped", "the ranks were well, and were asked to save"
+    assert "its deepspeed command was ended" in read_stop_request(run_dir).reason
     assert not is_alive(run_dir)
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from tests.runs import steps
-from tunekit.launcher.progress import CURVE, Progress, fold
+from tunekit.launcher.progress import CURVE, Progress, fold, rehearsal_note
 
 
 def test_steps_are_folded():
@@ -80,3 +80,19 @@ def test_the_recognised_data_is_shown_with_its_first_row():
     assert odd.startswith("data: ? rows read as messages, packed into ?, ? tokens, 16,060")
     (stream,) = fold(Progress(), [{**data, "num_rows": None, "example": "short"}]).notes
     assert stream == "data: 1,411 rows read as messages, 33,112 tokens, 16,060 of them learned\nfirst row: short"
+
+
+def test_a_rehearsal_is_told_with_what_was_planned():
+    record = {
+        "event": "rehearsal",
+        "device_bytes": 18 * 2**30,
+        "expected_device_bytes": 20 * 2**30,
+        "host_bytes": 0,
+        "expected_host_bytes": 2**30,
+        "seconds": 31.0,
+        "without_optimizer": None,
+    }
+    assert fold(Progress(), [record]).notes == ("rehearsed in 31 s: GPU 18.0 GiB of 20.0 GiB planned",)
+    assert rehearsal_note({**record, "without_optimizer": "its states lie in swap files"}).endswith(
+        "; without the optimizer: its states lie in swap files"
+    )
