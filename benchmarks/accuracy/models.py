@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from functools import cache
 
-from accuracy.other_models import OTHER_MODELS
+from accuracy.other_models import ALIASES, OTHER_MODELS
 from tunekit.model_shape import catalogue
 from tunekit.model_shape.config_json import shape_from_config
 from tunekit.model_shape.shape import ModelShape, ParameterTensor
@@ -67,7 +67,8 @@ def _candidates(name: str, billions: float | None) -> list[str]:
 @cache
 def _known() -> dict[str, str]:
     names = [*catalogue.names(), *OTHER_MODELS]
-    return {_key(name): name for name in reversed(names)}
+    aliases = {_key(alias): name for alias, name in ALIASES.items()}
+    return aliases | {_key(name): name for name in reversed(names)}
 
 
 def _key(name: str) -> str:

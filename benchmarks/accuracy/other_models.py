@@ -41,12 +41,16 @@ OTHER_MODELS: Mapping[str, Mapping[str, Any]] = {
     "THUDM/ChatGLM-6B": _config("llama", 28, 4096, 32, 16384, 130528, tied=True, no_gate=True, fused_qkv=True),
     "THUDM/GLM-4-9B": _config("qwen2", 40, 4096, 32, 13696, 151552, **_GLM),
     "ZhipuAI/GLM-4-9B-0414": _config("qwen2", 40, 4096, 32, 13696, 151552, **_GLM),
+    "baichuan-inc/Baichuan-7B": _config("llama", 32, 4096, 32, 11008, 64000, fused_qkv=True),
+    "Skywork/Skywork-13B": _config("llama", 52, 4608, 36, 12288, 65519),
     "baichuan-inc/Baichuan2-7B": _config("llama", 32, 4096, 32, 11008, 125696, fused_qkv=True),
     "baichuan-inc/Baichuan2-13B": _config("llama", 40, 5120, 40, 13696, 125696, fused_qkv=True),
     "internlm/internlm-7b": _config("llama", 32, 4096, 32, 11008, 103168),
     "internlm/internlm-20b": _config("llama", 60, 5120, 40, 13824, 103168),
+    "internlm/internlm2-20b": _config("llama", 48, 6144, 48, 16384, 92544, kv_heads=8, fused_qkv=True),
     "internlm/internlm2-7b": _config("llama", 32, 4096, 32, 14336, 92544, kv_heads=8, fused_qkv=True),
     "xverse/XVERSE-7B": _config("llama", 32, 4096, 32, 10928, 100534),
+    "xverse/XVERSE-65B": _config("llama", 80, 8192, 64, 22016, 100534),
     "xverse/XVERSE-13B": _config("llama", 40, 5120, 40, 13824, 100534),
     "HuggingFaceH4/zephyr-7b": _config("mistral", 32, 4096, 32, 14336, 32000, kv_heads=8),
     "HuggingFaceTB/SmolLM3-3B": _config("llama", 36, 2048, 16, 11008, 128256, kv_heads=4, tied=True),
@@ -134,3 +138,12 @@ OTHER_MODELS: Mapping[str, Mapping[str, Any]] = {
     "LLaMA-7B": _config("llama", 32, 4096, 32, 11008, 32000),
     "7B Llama-class": _config("llama", 32, 4096, 32, 11008, 32000),
 }
+
+ALIASES: Mapping[str, str] = {
+    "mixtral-moe-7b": "mistralai/Mixtral-8x7B-v0.1",
+    "deepseek-7b": "deepseek-ai/deepseek-llm-7b-base",
+    "deepseek-67b": "deepseek-ai/deepseek-llm-67b-base",
+    "phi2-3b": "microsoft/phi-2",
+    "codefuse-codellama-34b": "codellama/CodeLlama-34b-hf",
+}
+"""What ms-swift calls models of the catalogue."""

@@ -106,6 +106,11 @@ def test_no_cell_breaks_the_mapping(key: str, cell: str):
     assert isinstance(map_row(Row(cells=ROW | {key: cell})), (Setting, Unmapped))
 
 
+def test_models_by_the_names_that_other_programs_have_for_them():
+    for name, layers in (("deepseek-67b-chat", 95), ("mixtral-moe-7b", 32), ("internlm2-20b", 48), ("phi2-3b", 32)):
+        assert mapped(model=name, method="full", quant="").shape.num_layers == layers
+
+
 def test_missing_columns_are_empty_cells():
     assert isinstance(map_row(Row(cells={"row_id": "X-1"})), Unmapped)
 
