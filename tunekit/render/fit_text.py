@@ -26,7 +26,7 @@ from tunekit.render.fit_parts import (
     truth,
 )
 from tunekit.render.plain import without_trailing_spaces
-from tunekit.render.plan_text import STYLES, fixes_table, section
+from tunekit.render.plan_text import STYLES, fixes_table, section, warnings_list
 from tunekit.units import GIB
 
 _MARK = ">"
@@ -58,6 +58,8 @@ def _parts(found: SearchResult) -> Iterator[RenderableType]:
         yield from section(
             "What is given up", _lines(tuple((loss, MEANING[loss]) for loss in MEANING if loss in losses))
         )
+    if found.plan is not None and found.plan.warnings:
+        yield from section("Warnings", warnings_list(found.plan.warnings))
     yield Text(f"\n{count_line(found)}", style="dim")
     yield Text(truth(found), style="dim")
 

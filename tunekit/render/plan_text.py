@@ -64,7 +64,7 @@ def _parts(plan: Plan, console: Console, *, explain: bool, before: MeasuredBefor
         decisions = _decisions_in_full(plan) if explain else _decisions(plan)
         yield from section("Decided for you (write the key to overrule)", decisions)
     if plan.warnings:
-        yield from section("Warnings", _list(plan.warnings))
+        yield from section("Warnings", warnings_list(plan.warnings))
     if plan.fixes:
         yield from section(_fixes_title(plan), fixes_table(plan.fixes))
     elif plan.verdict == "rejected":
@@ -213,7 +213,8 @@ def _decisions_in_full(plan: Plan) -> Table:
     return table
 
 
-def _list(lines: tuple[str, ...]) -> Table:
+def warnings_list(lines: tuple[str, ...]) -> Table:
+    """Lines with a mark before each."""
     grid = Table.grid(padding=(0, 1, 0, 0))
     grid.add_column(style="yellow")
     grid.add_column(overflow="fold")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from planning import LLAMA_8B
@@ -51,3 +52,11 @@ def test_no_line_is_wider_than_asked_and_pipes_get_plain_text(width: int) -> Non
         assert max(map(len, shown.splitlines())) <= width
         assert shown.isascii()
         assert not re.search(r"[ \t]+$", shown, flags=re.MULTILINE)
+
+
+def test_what_is_wrong_with_the_machine_is_told_of_the_recommended_plan() -> None:
+    found = searched(LLAMA_8B, "lora")
+    assert found.plan is not None
+    assert "Warnings" not in text(replace(found, plan=replace(found.plan, warnings=())))
+    warned = replace(found, plan=replace(found.plan, warnings=("The supply gives 1,000 W.",)))
+    assert "! The supply gives 1,000 W." in text(warned)

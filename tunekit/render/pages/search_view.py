@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from tunekit.planner.fit_recipe import recipe_text
 from tunekit.planner.search_result import Candidate, SearchResult
@@ -56,7 +57,9 @@ def _sections(found: SearchResult, priced: tuple[Section, ...]) -> Iterator[Sect
         known = tuple(cells(label, text) for label, text in recommended_lines(found, best) if label != "Keys")
         yield Section(title="Recommended", parts=(Table(caption="The recommended plan", rows=known),))
     if found.fixes and found.plan is not None:
-        yield fixes_section(found.plan)
+        yield fixes_section(replace(found.plan, fixes=found.fixes))
+    if best is not None and found.plan is not None and found.plan.warnings:
+        yield Section(title="Warnings", parts=(Lines(lines=found.plan.warnings, listed=True),))
     if picture is not None:
         yield Section(title="What fits: memory against speed", parts=(picture,))
         yield Section(title="The frontier", parts=tuple(_frontier(found)))

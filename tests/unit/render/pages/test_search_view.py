@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from planning import CODELLAMA_34B, LLAMA_8B
 from searching import searched
 
@@ -46,3 +48,12 @@ def test_where_nothing_fits_it_shows_what_would() -> None:
     assert "What to change" in titles(view)
     assert "The frontier" not in titles(view)
     assert "Recipe" not in titles(view)
+
+
+def test_all_ways_out_and_all_warnings_stand_on_the_page() -> None:
+    nothing = searched("meta-llama/Llama-2-70b-hf", "lora")
+    assert "zero.nvme_path=" in str(search_view(nothing).sections)
+    found = searched(LLAMA_8B, "lora")
+    assert found.plan is not None
+    warned = replace(found, plan=replace(found.plan, warnings=("The supply gives 1,000 W.",)))
+    assert "The supply gives 1,000 W." in str(search_view(warned).sections)
