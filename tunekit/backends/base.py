@@ -21,7 +21,7 @@ class Process(Protocol):
         """None while the attempt runs; afterwards what was seen, with no process left. Does not block."""
 
     def stop(self, *, grace: float = STOP_GRACE) -> None:
-        """Ask the ranks to save where a checkpoint is due and to end; kill what lives `grace` seconds, or a save, later."""
+        """Ask the ranks to save where a checkpoint is due and to end; kill what lives `grace` seconds later."""
 
     def kill(self) -> None:
         """End every process now; returns when none is left."""
