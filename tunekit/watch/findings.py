@@ -73,7 +73,7 @@ def follow(noted: Noted, found: Iterable[Finding]) -> tuple[Noted, tuple[tuple[C
 
 
 def sentence(event: Mapping[str, Any]) -> str:
-    """One line for people: what it is, and what to type."""
+    """One line for people, read from an event: what it is, and what to type."""
     text, todo = str(event.get("text", "")), str(event.get("todo", ""))
     if event.get("change") == "ended":
         return f"over: {text}"

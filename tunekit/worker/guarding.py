@@ -9,7 +9,7 @@ from transformers import TrainerCallback
 from tunekit.launcher.stop_request import StopAsked, ask_to_stop
 from tunekit.planner.plan import Plan
 from tunekit.watch.findings import EVENT, Finding
-from tunekit.watch.loss import LossState, follow_loss, loss_text, must_stop
+from tunekit.watch.loss import WINDOW, LossState, follow_loss, loss_text, must_stop
 from tunekit.worker.journal import Journal
 from tunekit.worker.keeping import drop_old, set_aside
 from tunekit.worker.stopping import StopRequest
@@ -34,8 +34,9 @@ class GuardCallback(TrainerCallback):
         self.unproven = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Checkpoints before the one that training goes on from have proven themselves in an earlier attempt."""
-        self.state = LossState(sound_step=state.global_step)
+        """What was usual in an earlier attempt still is; checkpoints before the present one have proven themselves."""
+        losses = [log["loss"] for log in state.log_history if "loss" in log]
+        self.state = LossState(sound=tuple(losses[-WINDOW:]), sound_step=state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         """No checkpoint is saved of a step whose loss nobody has seen."""
