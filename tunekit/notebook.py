@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tunekit.model_shape.shape import ModelShape
     from tunekit.planner.search_result import Goal, SearchResult
     from tunekit.recipe.schema import MethodKind
-    from tunekit.run import Run
+    from tunekit.run import OnOom, Run
 
 Source: TypeAlias = str | Path | Mapping[str, Any] | Recipe | LoadedRecipe
 """A recipe file, the name of a shipped recipe, a mapping, or a recipe that was loaded before."""
@@ -54,9 +54,11 @@ def launch(
     trust: Trust = "both",
     wait: bool = True,
     quiet: bool = False,
+    on_oom: OnOom = "stop",
 ) -> Run:
     """Plan a recipe and run it here, in processes of their own; with `wait`, watch it to its end and print the result.
 
+    `on_oom` "retry": a run that is out of memory goes on with the smallest change that is known to fit.
     DoesNotFit: the plan was rejected. UsageError, MissingError: it cannot be started here. RunFailed: it failed.
     """
     from rich.console import Console
@@ -67,7 +69,7 @@ def launch(
     loaded = read_source(source, overrides, on)
     made = plan_loaded(loaded, on=on, trust=trust)
     console = Console(highlight=False, quiet=quiet, force_jupyter=False)
-    run = start(order(made, loaded), wait=wait, console=console)
+    run = start(order(made, loaded), wait=wait, console=console, on_oom=on_oom)
     if wait:
         run.show_result(console)
     return run

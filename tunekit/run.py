@@ -32,7 +32,7 @@ from tunekit.launcher.state import RunStatus, is_run, read_plan, read_status
 from tunekit.oversight import Oversight, cards_of
 from tunekit.planner.plan import Plan
 from tunekit.probes.gpus import GpuReport, read_gpus, visible_gpus, visible_here
-from tunekit.render.diagnosis_text import Explanation, explain_result, explanation_text
+from tunekit.render.diagnosis_text import Explanation, explain_result, explain_state, explanation_text
 from tunekit.render.live import LiveView
 from tunekit.render.plan_parts import rejection_text
 from tunekit.render.run_report import RunReport, build_report, ending_of
@@ -152,7 +152,7 @@ class Run:
         status = self.status()
         ending = ending_of(self.dir, self.plan, status)
         if ending is None:
-            return Explanation(failed=False, known=True, source=f"{self.path} ({status.state})", phase=status.phase)
+            return explain_state(status, self.dir)
         return self._explained(ending)
 
     def _explained(self, ending: RunResult) -> Explanation:

@@ -31,7 +31,7 @@ def started(monkeypatch, tmp_path):
     (tmp_path / "rows.jsonl").write_text('{"text": "words"}\n')
     calls = []
 
-    def start(order, *, wait, console):
+    def start(order, *, wait, console, on_oom):
         calls.append((order, wait, console))
         return FakeRun()
 

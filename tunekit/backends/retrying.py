@@ -62,11 +62,12 @@ class Retry:
 
 
 def next_try(run_dir: RunDir, result: RunResult, caller: Caller, *, tried: Sequence[Job]) -> Retry | None:
-    """What to try after an attempt that ran out of memory; None where it was something else, or nothing surely fits.
+    """What to try after an attempt that ran out of memory, or was stopped before it did.
 
+    None where it was something else, or nothing surely fits.
     `tried`: the jobs that were tried before, which are not tried again.
     """
-    if result.state != "failed" or result.fault is None or len(tried) > MOST_RETRIES:
+    if result.state == "done" or result.fault is None or len(tried) > MOST_RETRIES:
         return None
     before = read_plan(run_dir)
     seen = Seen(place="device" if result.fault == "GPU memory" else "host", bytes=result.seen_bytes)

@@ -272,7 +272,7 @@ def explain(
         list[str],
         typer.Argument(
             help="A run, or the logs of any deepspeed, accelerate or torchrun job; - for standard input.",
-            metavar="RUN | LOG...",
+            metavar="RUN|LOG",
         ),
     ],
     json: JsonOption = False,

@@ -19,11 +19,13 @@ from tunekit.launcher.exit_codes import STOPPED, read_exit_code, signal_of, sign
 from tunekit.launcher.json_lines import read_lines, read_record
 from tunekit.launcher.logs import tail
 from tunekit.launcher.run_dir import RunDir
+from tunekit.launcher.stop_request import read_stop_request
 from tunekit.launcher.told import launchers_words, told_by
 from tunekit.planner.mending import Mend
 from tunekit.planner.plan import Plan
 from tunekit.secrecy import redact
 from tunekit.units import MIB, format_bytes
+from tunekit.watch import rules
 
 FULL_BYTES = 16 * MIB
 """A drive with less free is full: no checkpoint and no log fits on it."""
@@ -87,9 +89,7 @@ def read_result(run_dir: RunDir, plan: Plan, *, attempt: int, observed: Observed
     if marker is not None:
         return RunResult(state="done", attempt=attempt, exit_code=observed.exit_code, success=marker, measured=measured)
     if run_dir.stop_request.exists() and not _failed_before_stop(run_dir):
-        return RunResult(
-            state="stopped", attempt=attempt, exit_code=STOPPED, phase=last_phase(run_dir), measured=measured
-        )
+        return _stopped(run_dir, attempt, measured)
     return _failed(run_dir, plan, attempt, observed)
 
 
@@ -161,6 +161,23 @@ def _failed_before_stop(run_dir: RunDir) -> bool:
     return run_dir.failure.stat().st_mtime <= run_dir.stop_request.stat().st_mtime
 
 
+def _stopped(run_dir: RunDir, attempt: int, measured: Mapping[str, Any]) -> RunResult:
+    """Ended on request: a person's, or the watcher's, before the host's memory was full."""
+    asked, events = read_stop_request(run_dir), read_lines(run_dir.events)
+    full = bool(asked.reason) and any((event.get("rule"), event.get("stops")) == (rules.RAM, True) for event in events)
+    return RunResult(
+        state="stopped",
+        attempt=attempt,
+        exit_code=STOPPED,
+        phase=last_phase(run_dir),
+        said=asked.reason,
+        fault="host memory" if full else None,
+        seen_bytes=_most(run_dir, "host_bytes") if full else 0,
+        advice=asked.todo,
+        measured=measured,
+    )
+
+
 def _failed(run_dir: RunDir, plan: Plan, attempt: int, observed: Observed) -> RunResult:
     world_size = plan.job.batch.world_size
     cause = find_cause(
@@ -197,15 +214,19 @@ def evidence_of(
     run_dir: RunDir, cause: Cause, reading: str, *, signal: int | None, oom_kills: int | None = None
 ) -> Evidence:
     """What is known of a failure: the words around it, and the most memory that was seen."""
-    metrics = read_lines(run_dir.metrics)
     at_the_end = (read_record(run_dir.failure) or {}).get("measured") or {}
     return Evidence(
         text="\n".join([*cause.lines, reading, *tail(run_dir.launcher_log, 20)]),
         signal=signal,
         oom_kills=oom_kills,
-        host_bytes=max((record.get("host_bytes", 0) for record in metrics), default=0),
-        gpu_bytes=max([at_the_end.get("device_bytes", 0), *(record.get("gpu_bytes", 0) for record in metrics)]),
+        host_bytes=_most(run_dir, "host_bytes"),
+        gpu_bytes=max(at_the_end.get("device_bytes", 0), _most(run_dir, "gpu_bytes")),
     )
+
+
+def _most(run_dir: RunDir, field: str) -> int:
+    """The largest value of a field of the metrics; 0 where none has it."""
+    return max((int(record.get(field, 0)) for record in read_lines(run_dir.metrics)), default=0)
 
 
 def _signal(observed: Observed, cause: Cause) -> int | None:

@@ -20,6 +20,8 @@ from tunekit.launcher.json_lines import read_record
 from tunekit.launcher.outcome import RunResult
 from tunekit.launcher.resuming import refuse_changes
 from tunekit.launcher.run_dir import RunDir
+from tunekit.launcher.state import RunStatus
+from tunekit.launcher.stop_request import StopAsked, read_stop_request
 from tunekit.planner.mending import Mend
 from tunekit.planner.plan import Plan
 from tunekit.render.live import PHASE_WORDS
@@ -78,6 +80,19 @@ def explain_result(result: RunResult, run_dir: RunDir, plan: Plan, *, resumable_
         cure="" if result.mends else result.advice,
         mends=result.mends,
         next=tuple(_commands(result, run_dir, resumable_step)),
+    )
+
+
+def explain_state(status: RunStatus, run_dir: RunDir) -> Explanation:
+    """A run that has not failed: who stopped it, if anybody did."""
+    asked = read_stop_request(run_dir) if status.state == "stopped" else StopAsked()
+    return Explanation(
+        failed=False,
+        known=True,
+        source=f"{short_path(run_dir.path)} ({status.state})",
+        phase=status.phase,
+        also=(f"it was stopped: {asked.reason}",) if asked.reason else (),
+        cure=asked.todo,
     )
 
 
@@ -157,6 +172,7 @@ def _healthy(told: Explanation) -> Iterator[str]:
     far = "" if told.phase is None else f"; the last that it tells of is {PHASE_WORDS.get(told.phase, told.phase)}"
     yield f"Nothing in {told.source} says that the job failed{far}."
     yield from (f"Also:   {line}" for line in told.also)
+    yield from ((f"Try:    {told.cure}",) if told.cure else ())
 
 
 def _memory(run_dir: RunDir, plan: Plan) -> Iterator[str]:

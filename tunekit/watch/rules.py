@@ -12,6 +12,8 @@ from tunekit.watch.findings import Finding
 from tunekit.watch.sample import DriveSample, GpuSample, Sample
 from tunekit.watch.throttling import ALWAYS_TROUBLE, POWER_CAP, cooler_watts, cure, reasons, set_limit
 
+RAM = "ram"
+"""The rule of a host whose memory is about to run out."""
 BUSY_PERCENT = 50
 """A card that computes less than this is not under load: its link and its clocks rest."""
 MARGIN_BYTES = 64 * MIB
@@ -123,7 +125,7 @@ def _memory(sample: Sample, limits: Limits) -> Iterator[Finding]:
     if left < least * GIB:
         where = "the cgroup" if host.cgroup_limit_bytes is not None else "this machine"
         yield Finding(
-            rule="ram",
+            rule=RAM,
             place="host",
             text=f"{format_bytes(left)} of RAM and swap left in {where} of {format_bytes(host.total_bytes)} "
             f"(watch.ram_free_gib is {least:g}): the kernel would kill the run",

@@ -81,7 +81,7 @@ def test_never_the_same_plan_twice_and_not_for_ever(run_dir, caller, plan):
     "result",
     [
         replace(FULL, fault=None),
-        replace(FULL, state="stopped"),
+        replace(FULL, state="stopped", fault=None),
         replace(FULL, state="done"),
         replace(FULL, seen_bytes=10**15),
     ],
@@ -104,3 +104,8 @@ def test_a_folder_that_is_gone_ends_it(run_dir, caller, plan):
 def test_only_what_a_resumed_run_may_change_is_changed():
     assert all(key in CHANGEABLE or key.partition(".")[0] in CHANGEABLE for key in KEPT)
     assert retrying.MOST_RETRIES >= 1
+
+
+def test_a_stop_before_the_host_was_full_is_tried_again_too(run_dir, caller, plan):
+    stopped = RunResult(state="stopped", attempt=1, exit_code=130, fault="host memory", said="0.4 GiB of RAM are left")
+    assert next_try(run_dir, stopped, caller, tried=[plan.job]) is not None

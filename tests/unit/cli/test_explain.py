@@ -122,3 +122,11 @@ def test_a_run_that_has_not_failed_says_so(tmp_path, capsys):
     assert code == 0
     assert text.startswith("Nothing in ")
     assert "(done) says that the job failed" in text
+
+
+def test_a_run_that_was_stopped_says_why(tmp_path, capsys):
+    run_dir = write_run(tmp_path / "runs" / "a", make_plan())
+    write_json(run_dir.stop_request, {"reason": "0.4 GiB of host RAM are left", "todo": "close other programs"})
+    code, text = told(capsys, "a")
+    assert code == 0
+    assert "Also:   it was stopped: 0.4 GiB of host RAM are left\nTry:    close other programs\n" in text

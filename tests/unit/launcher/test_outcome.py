@@ -10,8 +10,9 @@ import pytest
 
 from tests.plans import make_plan
 from tests.runs import TRACEBACK, steps, write_json, write_lines, write_run
-from tunekit.launcher.outcome import Observed, read_result, success_marker, write_result
+from tunekit.launcher.outcome import Observed, read_result, recorded_result, success_marker, write_result
 from tunekit.units import GIB
+from tunekit.watch import rules
 
 FAILURE = {"rank": 1, "phase": "model", "type": "ValueError", "message": "no", "traceback": TRACEBACK, "time": 0.0}
 
@@ -181,3 +182,31 @@ def test_the_result_is_kept(run_dir):
     write_result(run_dir, judge(run_dir, 1))
     kept = json.loads(run_dir.result.read_text())
     assert (kept["state"], kept["failing_rank"], kept["exit_code"]) == ("failed", 1, 1)
+
+
+def test_a_stop_for_want_of_host_memory_is_known_as_that(run_dir):
+    write_json(run_dir.stop_request, {"reason": "0.4 GiB of host RAM are left", "todo": "close other programs"})
+    write_lines(run_dir.metrics, steps(3.0, host_bytes=2 * GIB))
+    person = judge(run_dir, 130)
+    assert (person.state, person.fault, person.said) == ("stopped", None, "0.4 GiB of host RAM are left")
+    write_lines(run_dir.events, [{"event": "watch", "rule": rules.RAM, "stops": True, "change": "began"}])
+    watcher = judge(run_dir, 130)
+    assert (watcher.fault, watcher.seen_bytes, watcher.advice) == ("host memory", 2 * GIB, "close other programs")
+
+
+def test_a_recorded_result_is_read_as_it_was_written(run_dir):
+    write_json(run_dir.failure, {**FAILURE, "traceback": "OutOfMemoryError: no", "measured": {"device_bytes": GIB}})
+    result = judge(run_dir, 1)
+    assert (result.signature, result.fault, result.seen_bytes) == ("GPU out of memory", "GPU memory", GIB)
+    write_result(run_dir, result)
+    kept = recorded_result(run_dir)
+    assert (kept.signature, kept.fault, kept.said, kept.mends) == (
+        result.signature,
+        result.fault,
+        result.said,
+        result.mends,
+    )
+    write_json(run_dir.result, {"state": "failed", "mends": [{"set": "a=1"}]})
+    assert recorded_result(run_dir) is None, "another program's"
+    run_dir.result.unlink()
+    assert recorded_result(run_dir) is None
