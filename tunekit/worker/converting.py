@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from argparse import Namespace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,8 @@ def optimizer_state(common: dict[str, Any], job: Job) -> dict[str, Any]:
     groups = [{"lr": group["lr"], "params": []} for group in common["param_groups"]]
     told = {name: value for name, value in common.items() if name not in ("step", "param_groups")}
     if job.zero.stage != 3:
-        return {"clip_grad": 0.0, **told, "param_groups": groups}
+        # Stage 3 does not say which DeepSpeed wrote it, stages 1 and 2 want to know.
+        return {"ds_version": version("deepspeed"), **told, "param_groups": groups}
     return {**told, OPTIMIZER: {"state": {0: {"step": step_of(common["step"], job)}}, "param_groups": groups}}
 
 

@@ -40,10 +40,13 @@ def load_tokenizer(plan: Plan, folder: Path) -> Tokenizer:
     return tokenizer
 
 
-def load_model(plan: Plan, folder: Path, world: World) -> PreTrainedModel:
-    """The base model in the engine's dtype; under ZeRO-3 each rank keeps its part of an unquantised one."""
+def load_model(plan: Plan, folder: Path, world: World, *, weights: Path | None = None) -> PreTrainedModel:
+    """The base model in the engine's dtype; under ZeRO-3 each rank keeps its part of an unquantised one.
+
+    `weights`: the folder of a checkpoint of the whole model, read instead of `folder`.
+    """
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-        folder,
+        weights or folder,
         dtype=engine_dtype(plan.job),
         attn_implementation=plan.job.attention,
         trust_remote_code=plan.recipe.model.trust_remote_code,

@@ -131,7 +131,7 @@ def build_trainer(
     data = load_data(plan, tokenizer, journal, world)
 
     journal.enter("model")
-    model = load_model(plan, folder if saved is None or plan.job.adapter is not None else saved, world)
+    model = load_model(plan, folder, world, weights=saved if plan.job.adapter is None else None)
     journal.derived("parameters", sum(map(numel, model.parameters())))
 
     journal.enter("adapters" if plan.job.adapter is not None else "trainer")

@@ -71,6 +71,8 @@ def test_the_optimizers_of_both_dialects_say_the_same(tmp_path: Path) -> None:
     torch.save({"optimizer_state_dict": states, "clip_grad": 1.0}, three / "optimizer_state.pt")
     expected = {"clip_grad": 1.0, "step": 7, "param_groups": groups}
     assert read_optimizer_state(tmp_path / "two") == read_optimizer_state(tmp_path / "three") == expected
+    assert "clip_grad" not in optimizer_state({"step": 1, "param_groups": []}, job()), "the plan's stays"
+    assert optimizer_state(expected, job())["ds_version"]
     assert optimizer_state(expected, job())["param_groups"] == [{"lr": 0.5, "params": []}] * 2, "decay stays each one's"
     written = optimizer_state(expected, job(stage=3))["optimizer_state_dict"]
     assert (float(written["state"][0]["step"]), len(written["param_groups"])) == (7.0, 2)
