@@ -42,6 +42,11 @@ class TwoProcesses:
 @pytest.fixture
 def parse(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], tuple[Any, set[str]]]:
     """`parse(config)`: DeepSpeed's own reading of it in a world of two, and the keys of the top level it asked for."""
+    return reader(monkeypatch)
+
+
+def reader(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], tuple[Any, set[str]]]:
+    """What the fixture `parse` gives."""
     pytest.importorskip("deepspeed", reason="needs the train extra")
     monkeypatch.setenv("DS_ACCELERATOR", "cpu")
     from deepspeed.runtime import config as library
