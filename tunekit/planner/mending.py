@@ -47,14 +47,16 @@ class Seen:
 class Mend:
     """A change that was planned: `set` is what to type, several `key=value` with spaces between.
 
-    `planned_bytes` is the estimate of the place that was full, `evident_bytes` the same scaled by what failed.
+    `planned_bytes` is the estimate of the place that was full, `failed_bytes` that of the plan that failed;
+    `measured_bytes` is the estimate scaled by what was measured, where that was more than is usable, else 0.
     """
 
     set: str
     verdict: Verdict
     place: FullPlace
     planned_bytes: int
-    evident_bytes: int
+    failed_bytes: int
+    measured_bytes: int
     usable_bytes: int
     tokens_per_second: float | None
 
@@ -64,9 +66,10 @@ class Mend:
         return tuple(shlex.split(self.set))
 
     def __str__(self) -> str:
-        """`train.micro_batch_size=1 (GPU 12.1 GiB planned, 15.0 GiB by what failed, of 22.5 GiB; 663 tokens/s)`."""
-        sizes = [format_bytes(count) for count in (self.planned_bytes, self.evident_bytes, self.usable_bytes)]
-        text = f"{PLACE_NAMES[self.place]} {sizes[0]} planned, {sizes[1]} by what failed, of {sizes[2]} usable"
+        """`train.micro_batch_size=1 (GPU 12.1 GiB planned instead of 20.2, of 22.5 GiB usable; 663 tokens/s)`."""
+        now, before, usable = map(format_bytes, (self.planned_bytes, self.failed_bytes, self.usable_bytes))
+        scaled = f" ({format_bytes(self.measured_bytes)} by what was measured)" if self.measured_bytes else ""
+        text = f"{PLACE_NAMES[self.place]} {now}{scaled} planned instead of {before}, of {usable} usable"
         speed = "" if self.tokens_per_second is None else f"; {self.tokens_per_second:,.0f} tokens/s"
         return f"{self.set} ({text}{speed})"
 
@@ -75,13 +78,13 @@ def find_mends(plan: Plan, seen: Seen, *, keys: Collection[str] | None = None, m
     """The changes that are enough, best first; with `keys`, those that set no other key. () where nothing is."""
     try:
         first = resolve(mended_recipe(plan), plan.model_shape, plan.hardware, plan.trust)
-        place = _place(plan, seen)
-        factor = evidence_factor(first, replace(seen, place=place))
+        seen = replace(seen, place="host") if plan.job.accelerator == "cpu" else seen  # which holds all there
+        factor = evidence_factor(first, seen)
         if factor is None:
             return ()
         # What was measured says something of the model's estimate, nothing of the table's.
-        found = resolve(mended_recipe(plan), plan.model_shape, shrunk(plan.hardware, place, factor), "model")
-        tried = (_mend(plan, found, typed, place, factor) for typed in _once(_candidates(found, keys)))
+        found = resolve(mended_recipe(plan), plan.model_shape, shrunk(plan.hardware, seen.place, factor), "model")
+        tried = (_mend(plan, found, typed, seen) for typed in _once(_candidates(found, keys)))
         return tuple(islice((mend for mend in tried if mend is not None), most))
     except UsageError:  # the plan is of another version, or its files are gone
         return ()
@@ -107,11 +110,6 @@ def shrunk(hardware: Hardware, place: FullPlace, factor: float) -> Hardware:
         return replace(hardware, host=replace(hardware.host, usable_ram_bytes=usable))
     gpus = tuple(replace(gpu, usable_bytes=int(gpu.usable_bytes / factor)) for gpu in hardware.gpus)
     return replace(hardware, gpus=gpus)
-
-
-def _place(plan: Plan, seen: Seen) -> FullPlace:
-    """Without cards the host holds what they would."""
-    return "host" if plan.job.accelerator == "cpu" else seen.place
 
 
 def _candidates(found: Resolved, keys: Collection[str] | None) -> Iterator[str]:
@@ -153,7 +151,7 @@ def _within(typed: str, keys: Collection[str] | None) -> bool:
     return keys is None or all(word.partition("=")[0] in keys for word in shlex.split(typed))
 
 
-def _mend(plan: Plan, found: Resolved, typed: str, place: FullPlace, factor: float) -> Mend | None:
+def _mend(plan: Plan, found: Resolved, typed: str, seen: Seen) -> Mend | None:
     """The change, planned on the machine as it is and as it has proved to be; None where either says no."""
     try:
         recipe = mended_recipe(plan, shlex.split(typed))
@@ -163,14 +161,17 @@ def _mend(plan: Plan, found: Resolved, typed: str, place: FullPlace, factor: flo
         return None
     if "rejected" in (proved.judgement.verdict, planned.judgement.verdict):
         return None
-    expected = getattr(planned.memory, place).expected_bytes
+    place: PlaceEstimate = getattr(planned.memory, seen.place)
+    failed = getattr(found.trial.memory, seen.place).expected_bytes
+    measured = seen.bytes > place.usable_bytes
     speed = estimate_speed(planned.job, plan.model_shape, plan.hardware)
     return Mend(
         set=typed,
         verdict=proved.judgement.verdict,
-        place=place,
-        planned_bytes=expected,
-        evident_bytes=round(expected * factor),
-        usable_bytes=getattr(planned.memory, place).usable_bytes,
+        place=seen.place,
+        planned_bytes=place.expected_bytes,
+        failed_bytes=failed,
+        measured_bytes=round(place.expected_bytes * seen.bytes / failed) if measured else 0,
+        usable_bytes=place.usable_bytes,
         tokens_per_second=None if speed is None else speed.tokens_per_second.expected,
     )

@@ -25,7 +25,7 @@ from tunekit.launcher.stop_request import StopAsked, read_stop_request
 from tunekit.planner.mending import Mend
 from tunekit.planner.plan import Plan
 from tunekit.render.live import PHASE_WORDS
-from tunekit.render.summary import seen_peaks, short_path
+from tunekit.render.summary import seen_peaks, short_path, told_of
 from tunekit.units import format_bytes
 
 _CHECK = "`tunekit plan RECIPE` counts such a job's memory before it starts, and tries changes: key=value"
@@ -84,14 +84,14 @@ def explain_result(result: RunResult, run_dir: RunDir, plan: Plan, *, resumable_
 
 
 def explain_state(status: RunStatus, run_dir: RunDir) -> Explanation:
-    """A run that has not failed: who stopped it, if anybody did."""
+    """A run that has not failed: who stopped it, if anybody did, and how earlier attempts ended."""
     asked = read_stop_request(run_dir) if status.state == "stopped" else StopAsked()
     return Explanation(
         failed=False,
         known=True,
         source=f"{short_path(run_dir.path)} ({status.state})",
-        phase=status.phase,
-        also=(f"it was stopped: {asked.reason}",) if asked.reason else (),
+        phase=status.phase if status.state != "done" else None,
+        also=(*((f"it was stopped: {asked.reason}",) if asked.reason else ()), *map(str, told_of(run_dir))),
         cure=asked.todo,
     )
 

@@ -101,7 +101,8 @@ def test_what_fits_when_planned_again_is_what_to_try(monkeypatch):
         verdict="fits",
         place="device",
         planned_bytes=10 * GIB,
-        evident_bytes=15 * GIB,
+        failed_bytes=20 * GIB,
+        measured_bytes=15 * GIB,
         usable_bytes=23 * GIB,
         tokens_per_second=1020.4,
     )
@@ -112,8 +113,8 @@ def test_what_fits_when_planned_again_is_what_to_try(monkeypatch):
     assert asked == [Seen(place="device", bytes=23 * GIB)]
     assert (found.fault, found.name, found.mends) == ("GPU memory", "GPU out of memory", (mend,))
     assert found.text.endswith(
-        "try train.micro_batch_size=1 (GPU 10.0 GiB planned, 15.0 GiB by what failed, of 23.0 GiB usable; "
-        "1,020 tokens/s)"
+        "try train.micro_batch_size=1 (GPU 10.0 GiB (15.0 GiB by what was measured) planned instead of 20.0 GiB, "
+        "of 23.0 GiB usable; 1,020 tokens/s)"
     )
     assert "it would have needed 23.0 GiB or more" in found.said
 

@@ -30,9 +30,11 @@ def test_every_mend_is_planned_again_and_fits_by_what_failed(plan):
         again = make_plan(mended_recipe(plan, mend.overrides), plan.model_shape, plan.hardware)
         assert again.verdict != "rejected"
         assert again.memory.device.expected_bytes == mend.planned_bytes < plan.memory.device.expected_bytes
-        assert mend.planned_bytes < mend.evident_bytes <= mend.usable_bytes
+        assert mend.failed_bytes == plan.memory.device.expected_bytes
+        assert mend.planned_bytes < mend.measured_bytes <= mend.usable_bytes
         assert mend.tokens_per_second
         assert str(mend).startswith(f"{mend.set} (GPU ")
+        assert " by what was measured) planned instead of " in str(mend)
 
 
 def test_the_more_was_seen_the_more_a_mend_must_save(plan):
@@ -90,7 +92,7 @@ def test_without_cards_the_host_is_what_was_full():
     plan = make_plan(recipe, shape_of(SMOLLM), hardware)
     mends = find_mends(plan, Seen(place="device"), keys=KEPT)
     assert mends
-    assert {mend.place for mend in mends} == {"host"}
+    assert {(mend.place, mend.measured_bytes) for mend in mends} == {("host", 0)}
     assert all(mend.tokens_per_second is None for mend in mends)
 
 

@@ -26,7 +26,8 @@ MEND = Mend(
     verdict="fits",
     place="host",
     planned_bytes=2 * GIB,
-    evident_bytes=3 * GIB,
+    failed_bytes=5 * GIB,
+    measured_bytes=0,
     usable_bytes=4 * GIB,
     tokens_per_second=None,
 )
@@ -35,7 +36,8 @@ OTHER = Mend(
     verdict="tight",
     place="host",
     planned_bytes=GIB,
-    evident_bytes=2 * GIB,
+    failed_bytes=5 * GIB,
+    measured_bytes=2 * GIB,
     usable_bytes=4 * GIB,
     tokens_per_second=12.0,
 )
@@ -108,8 +110,9 @@ def test_what_memory_was_seen_and_planned_and_what_mends_it(run_dir):
         "Cause:  the card ran out of memory",
         "Memory: host RAM 6.0 GiB seen, 4.0 GiB planned (at most 4.4 GiB), 20.0 GiB usable",
         "Also:   rank 0: DistBackendError: Connection reset by peer (only a consequence)",
-        "Try:    train.micro_batch_size=1 (host RAM 2.0 GiB planned, 3.0 GiB by what failed, of 4.0 GiB usable)",
-        "Or:     method.kind=qlora (host RAM 1.0 GiB planned, 2.0 GiB by what failed, of 4.0 GiB usable; 12 tokens/s)",
+        "Try:    train.micro_batch_size=1 (host RAM 2.0 GiB planned instead of 5.0 GiB, of 4.0 GiB usable)",
+        "Or:     method.kind=qlora (host RAM 1.0 GiB (2.0 GiB by what was measured) planned instead of 5.0 GiB, "
+        "of 4.0 GiB usable; 12 tokens/s)",
         "Logs:   runs/a/logs",
         "Go on:  tunekit resume runs/a train.micro_batch_size=1 (from step 4)",
     ]
