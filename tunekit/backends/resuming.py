@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from contextlib import chdir
 from dataclasses import dataclass, replace
@@ -12,7 +13,8 @@ from tunekit.backends.processes import is_alive
 from tunekit.backends.session import Start
 from tunekit.errors import UsageError
 from tunekit.launcher.caller import Caller
-from tunekit.launcher.checkpoints import Checkpoint, list_checkpoints, newest_complete, passed_over
+from tunekit.launcher.checkpoint_files import bytes_fault
+from tunekit.launcher.checkpoints import DOUBT, Checkpoint, list_checkpoints, newest_complete, passed_over
 from tunekit.launcher.json_lines import read_record
 from tunekit.launcher.resuming import check_same_training, how_to_read, refuse_changes, reopened, what_is_lost
 from tunekit.launcher.run_dir import RunDir
@@ -103,9 +105,11 @@ def text_with(run_dir: RunDir, overrides: Sequence[str]) -> str:
 
 
 def _checkpoint_to_resume(run_dir: RunDir, plan: Plan) -> Checkpoint:
-    complete = newest_complete(run_dir.checkpoints)
-    if complete is not None:
-        return complete
+    while (complete := newest_complete(run_dir.checkpoints)) is not None:
+        damage = bytes_fault(complete.path)
+        if damage is None:
+            return complete
+        (complete.path / DOUBT).write_text(json.dumps({"reason": damage}) + "\n")
     broken = [f"  {found.path.name}: {found.fault}" for found in list_checkpoints(run_dir.checkpoints)]
     again = command_anew(run_dir)
     saving = "" if plan.recipe.output.save_steps else " output.save_steps=50"

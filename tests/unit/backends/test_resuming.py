@@ -69,6 +69,17 @@ def test_resume_takes_the_newest_complete_checkpoint(stopped, caller, plan, tmp_
     assert not stopped.stop_request.exists()
 
 
+def test_a_checkpoint_with_a_damaged_file_is_passed_over_for_good(stopped, caller):
+    newer = write_checkpoint(stopped.checkpoints, 7)
+    states = next(newer.glob("global_step7/*optim_states.pt"))
+    states.write_bytes(states.read_bytes().replace(b"xxx", b"xyx", 1))
+    for _ in range(2):
+        found = resumable(stopped, caller)
+        assert found.start.resume_from == stopped.checkpoints / "checkpoint-5"
+        assert [broken.step for broken in found.passed_over] == [10, 7]
+        assert "is damaged" in (found.passed_over[1].fault or "")
+
+
 def test_resume_sees_the_recipes_paths_from_where_it_was_started(caller, model_dir, tmp_path, monkeypatch):
     (tmp_path / "rows.jsonl").write_text('{"text": "words to learn"}\n')
     model = str(model_dir.relative_to(tmp_path))
