@@ -23,6 +23,7 @@ from tests.faults.matrix import FAULTS, find
 from tests.faults.place import commit, make_place, slug
 from tests.faults.playing import suffer
 from tests.faults.report import told, written_into
+from tests.faults.together import went_on
 
 PAGE = Path(__file__).parent.parent / "README.md"
 LIMIT_SECONDS = 300
@@ -32,8 +33,11 @@ def main(argv: Sequence[str]) -> int:
     """0: every fault that was played was held; 1: some were lost."""
     options = read_options(argv)
     if options.play is not None:
-        outcome = suffer(find(options.play), make_place(options.place))
-        result_path(options.place, outcome.name).write_text(json.dumps(asdict(outcome)))
+        keep(suffer(find(options.play), make_place(options.place), together=options.together), options.place)
+        return 0
+    if options.finish:
+        for outcome in went_on(outcomes_of(options), make_place(options.place)):
+            keep(outcome, options.place)
         return 0
     if options.list:
         print("\n".join(f"{fault.group:12s}{fault.name}" for fault in FAULTS))
@@ -45,12 +49,14 @@ def main(argv: Sequence[str]) -> int:
 
 def play_all(options: argparse.Namespace) -> int:
     """Play what was asked for; write the table when all was."""
-    chosen = [fault for fault in FAULTS if options.only in f"{fault.group}: {fault.name}"]
     results = options.place / "results"
     results.mkdir(parents=True, exist_ok=True)
     make_place(options.place)
     with ThreadPoolExecutor(options.lanes) as lanes:
-        outcomes = list(lanes.map(lambda fault: played(fault, options), chosen))
+        outcomes = list(lanes.map(lambda fault: played(fault, options), chosen(options)))
+    if options.together:
+        subprocess.run([*shlex.split(options.through), *this_command(options), "--finish"], check=False)
+        outcomes = outcomes_of(options)
     if not options.only:
         PAGE.write_text(written_into(PAGE.read_text(), outcomes))
     lost = [outcome for outcome in outcomes if outcome.problems]
@@ -63,8 +69,9 @@ def played(fault: Fault, options: argparse.Namespace) -> Outcome:
     path = result_path(options.place, fault.name)
     if not (options.resume and path.exists()):
         path.unlink(missing_ok=True)
-        argv = [sys.executable, "-m", "tests.faults", "--place", str(options.place), "--play", fault.name]
-        subprocess.run([*shlex.split(options.through), *argv], check=False, timeout=None)
+        together = ["--together"] if options.together else []
+        argv = [*this_command(options), "--play", fault.name, *together]
+        subprocess.run([*shlex.split(options.through), *argv], check=False)
     outcome = read_outcome(path) if path.exists() else never(fault)
     print(
         f"{'LOST' if outcome.problems else 'held'} {outcome.seconds:5.0f} s  {outcome.name}: {outcome.seen}", flush=True
@@ -72,6 +79,27 @@ def played(fault: Fault, options: argparse.Namespace) -> Outcome:
     if outcome.problems:
         print(f"     {told(outcome)}", flush=True)
     return outcome
+
+
+def this_command(options: argparse.Namespace) -> list[str]:
+    """This program, on the same place."""
+    return [sys.executable, "-m", "tests.faults", "--place", str(options.place), "--only", options.only]
+
+
+def keep(outcome: Outcome, place: Path) -> None:
+    """Write an outcome where it is read again."""
+    result_path(place, outcome.name).write_text(json.dumps(asdict(outcome)))
+
+
+def chosen(options: argparse.Namespace) -> list[Fault]:
+    """What was asked for."""
+    return [fault for fault in FAULTS if options.only in f"{fault.group}: {fault.name}: {fault.after}"]
+
+
+def outcomes_of(options: argparse.Namespace) -> list[Outcome]:
+    """What became of them, as it was kept."""
+    paths = ((fault, result_path(options.place, fault.name)) for fault in chosen(options))
+    return [read_outcome(path) if path.exists() else never(fault) for fault, path in paths]
 
 
 def never(fault: Fault) -> Outcome:
@@ -85,6 +113,7 @@ def never(fault: Fault) -> Outcome:
         problems=("the play broke",),
         seconds=0,
         commit=commit(),
+        run="",
     )
 
 
@@ -103,13 +132,15 @@ def result_path(place: Path, name: str) -> Path:
 def read_options(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--only", default="", help="part of a fault's `group: name`")
+    parser.add_argument("--only", default="", help="part of a fault's `group: name: then`")
     parser.add_argument("--lanes", type=int, default=1, help="faults that are played at the same time")
     parser.add_argument("--through", default="", help="command in front of each play")
     parser.add_argument("--place", type=Path, help="folder to work in and to keep; without it a temporary one")
     parser.add_argument("--resume", action="store_true", help="do not play again what --place has results of")
+    parser.add_argument("--together", action="store_true", help="let most runs go on in one launch at the end")
     parser.add_argument("--list", action="store_true", help="print the faults and play none")
     parser.add_argument("--play", help=argparse.SUPPRESS)
+    parser.add_argument("--finish", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 
 

@@ -25,7 +25,8 @@ class Fault:
     says: str
     after: After
     suite: bool = False
-    """Whether it is played in the normal suite too."""
+    """Whether it is played in the normal suite too; with --together its run goes on by the user's command all the same.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,5 +41,9 @@ class Outcome:
     problems: tuple[str, ...]
     seconds: float
     commit: str
+    run: str
+    """The folder of the run."""
+    waits: bool = False
+    """Whether the run has yet to go on, together with others."""
     rows: tuple[tuple[str, ...], ...] = ()
     """Of a fault that is many: one row each."""

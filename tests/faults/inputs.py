@@ -35,7 +35,7 @@ def data_gone(phase: str) -> Play:
     def play(scene: Scene) -> Command:
         data = own(scene, DATA)
         kept = data.with_suffix(".kept")
-        scene.undo.append(lambda: kept.rename(data))
+        scene.undo.append(lambda: kept.rename(data) if kept.exists() else None)
         gate = (
             scene.gate_at("step")
             if phase == "step"
@@ -282,7 +282,7 @@ FAULTS: tuple[Fault, ...] = (
     fault(
         "a weight that is not a number",
         spoilt_weights,
-        codes=(1,),
+        codes=(1, 130),
         says="[Nn]a[Nn]|not a number|diverged",
         after="stays so",
     ),

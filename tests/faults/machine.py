@@ -294,7 +294,7 @@ FAULTS: tuple[Fault, ...] = (
         "a compiler that fails",
         broken_compiler,
         codes=(1, 4),
-        says="cannot be built|preparing the run failed",
+        says="cannot compile|cannot be built|preparing the run failed",
         after="was refused",
     ),
     fault(

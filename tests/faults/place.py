@@ -105,6 +105,6 @@ def is_root() -> bool:
 
 
 def commit() -> str:
-    """The commit that is tried."""
-    argv = ["git", "rev-parse", "--short", "HEAD"]
+    """The commit that is tried; a plus where its files were changed."""
+    argv = ["git", "describe", "--always", "--exclude=*", "--dirty=+"]
     return subprocess.run(argv, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout.strip()

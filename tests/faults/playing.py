@@ -12,8 +12,12 @@ from tests.faults.place import Place, commit
 from tests.faults.scene import Command, Hung, Scene
 
 
-def suffer(fault: Fault, place: Place) -> Outcome:
-    """Play the fault, look at what is left, go on as the user would, and compare the end."""
+def suffer(fault: Fault, place: Place, *, together: bool = False) -> Outcome:
+    """Play the fault, look at what is left, go on as the user would, and compare the end.
+
+    `together`: a run that must go on waits for others, see `tests.faults.together`.
+    """
+    waits = together and not fault.suite and fault.after in ("resumes", "starts anew")
     began, problems, seen = time.monotonic(), [], "(nothing)"
     scene = Scene(place=place, name=fault.name)
     command: Command | None = None
@@ -23,7 +27,8 @@ def suffer(fault: Fault, place: Place) -> Outcome:
         seen = last_message(command, place)
         problems += judged(fault, scene, command)
         scene.mend()
-        problems += [*scene.problems, *going_on(fault, scene)]
+        waits = waits and scene.home is None  # what lies on a drive of its own is gone when the scene closes
+        problems += [*scene.problems, *(() if waits else going_on(fault, scene))]
     except Hung as hung:
         problems.append(str(hung))
     finally:
@@ -38,6 +43,8 @@ def suffer(fault: Fault, place: Place) -> Outcome:
         seconds=round(time.monotonic() - began, 1),
         rows=tuple(scene.rows),
         commit=commit(),
+        run=str(scene.run.path),
+        waits=waits and not problems,
     )
 
 
