@@ -22,6 +22,7 @@ from tunekit.launcher.ops import write_stamp
 from tunekit.launcher.outcome import Observed
 from tunekit.launcher.run_dir import RunDir
 from tunekit.planner.plan import Fix
+from tunekit.recipe.schema import WatchSection
 from tunekit.render import watch as watching
 from tunekit.run import Run, find_run, resume, runs_in, start, this_machine
 
@@ -83,6 +84,22 @@ def test_without_waiting_the_run_is_handed_back(first):
     run = start(first, wait=False, on=RecordingBackend(DONE))
     assert run.status().step is None
     assert run.wait().ok
+
+
+def test_a_run_that_nobody_waits_for_is_looked_after(first, monkeypatch):
+    monkeypatch.setattr("tunekit.run.FOLLOW_SECONDS", 0.01)
+    run = start(first, wait=False, on=RecordingBackend(DONE))
+    assert until(run.dir.result.exists)
+    assert run.wait().ok
+
+
+def test_an_address_that_is_none_is_refused_before_anything_is_started(first):
+    recipe = first.plan.recipe.model_copy(update={"watch": WatchSection(notify_url="$NO_SUCH_VARIABLE")})
+    backend = RecordingBackend()
+    with pytest.raises(UsageError, match="NO_SUCH_VARIABLE holds no address"):
+        start(replace(first, plan=replace(first.plan, recipe=recipe)), on=backend)
+    assert backend.requests == []
+    assert not first.run_dir.path.exists()
 
 
 def test_exit_0_without_the_marker_is_raised_as_a_failure(first):

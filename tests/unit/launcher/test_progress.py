@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from tests.runs import steps
 from tunekit.launcher.progress import CURVE, Progress, fold, rehearsal_note
+from tunekit.watch.sample import Sample
 
 
 def test_steps_are_folded():
@@ -96,3 +97,20 @@ def test_a_rehearsal_is_told_with_what_was_planned():
     assert rehearsal_note({**record, "without_optimizer": "its states lie in swap files"}).endswith(
         "; without the optimizer: its states lie in swap files"
     )
+
+
+def test_findings_of_the_watch_are_notes_with_what_to_type():
+    hot = {"event": "watch", "text": "GPU 0 is at 90 °C", "todo": "cool it", "change": "began", "stops": False}
+    short = {"event": "watch", "text": "500 MiB of RAM left", "change": "began", "stops": True}
+    progress = fold(Progress(), [hot, short, {**hot, "change": "ended"}])
+    assert progress.notes == (
+        "warning: GPU 0 is at 90 °C; cool it",
+        "stopping: 500 MiB of RAM left",
+        "watch: over: GPU 0 is at 90 °C",
+    )
+
+
+def test_the_newest_sample_is_kept_and_is_no_step():
+    progress = fold(Progress(), [*steps(3.0), Sample(time=1.0).record(), Sample(time=2.0).record()])
+    assert progress.sample == Sample(time=2.0)
+    assert (progress.step, progress.losses) == (1, (3.0,))

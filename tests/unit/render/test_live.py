@@ -10,6 +10,7 @@ from tests.runs import steps, write_lines, write_run
 from tunekit.launcher.progress import Progress, fold
 from tunekit.render.live import PHASE_WORDS, LiveView, sparkline, step_line, training_frame, waiting_frame
 from tunekit.units import GIB
+from tunekit.watch.sample import HostSample, Sample
 
 
 class Clock:
@@ -131,6 +132,21 @@ def test_on_a_narrow_terminal_the_bar_gives_way_and_nothing_wraps():
     assert len(narrow(training_frame(progress, make_plan())).splitlines()) == 2
     assert len(narrow(waiting_frame("compiling all the ops of DeepSpeed, one by one", 9.0)).splitlines()) == 1
     assert "2/20000 steps 5 h 33 min left" in narrow(training_frame(progress, make_plan()))
+
+
+def test_the_machine_stands_below_the_bar_beside_the_plan():
+    host = HostSample(total_bytes=64 * GIB, available_bytes=60 * GIB)
+    progress = fold(Progress(), [*steps(3.0, 2.0), Sample(time=1.0, host=host).record()])
+    text = rendered(training_frame(progress, make_plan()))
+    assert "RAM plan 4.0 GiB | now 4.0 GiB of 64.0 GiB in use" in text
+    assert len(narrow(training_frame(progress, make_plan())).splitlines()) == 3
+
+
+def test_a_finding_of_the_watch_is_said(shown):
+    view, run_dir, _, lines = shown
+    write_lines(run_dir.events, [{"event": "watch", "text": "GPU 0 is hot", "todo": "cool it", "change": "began"}])
+    view.update()
+    assert lines() == ["warning: GPU 0 is hot; cool it"]
 
 
 def narrow(renderable):
