@@ -29,7 +29,7 @@ def show_doctor(
 ) -> None:
     """Examine, print, and exit with 4 where something blocks. UsageError: the recipe itself is wrong."""
     started, console = time.monotonic(), _console(json=json)
-    loaded = None if recipe is None else read_source(recipe, overrides)
+    loaded = None if recipe is None else read_source(recipe, overrides, on)
     words = shlex.join((recipe or "", *overrides, *(("--on", on) if on else ())))
     asked = Asked(loaded=loaded, typed=words, on=on, trust=trust)
     with progress(console, quiet=json) as report:

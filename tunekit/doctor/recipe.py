@@ -34,6 +34,11 @@ def steps(case: Case) -> Seen:
         said, cures = zip(*late, strict=True)
         return warning(f"{count:,} steps; {'; '.join(said)}", "; ".join(cures))
     warm = math.ceil(count * case.plan.recipe.train.warmup_ratio)
+    if warm >= count:
+        found = f"all {count:,} steps warm up: the learning rate hardly leaves 0"
+        # The worker takes an adapter that is still zero for a failure, and it is: nothing was learned.
+        learns_nothing = count == 1 and case.plan.job.adapter is not None
+        return (blocks if learns_nothing else warning)(found, "train.warmup_ratio=0")
     return ok(f"{count:,} optimizer steps, {warm:,} of them warm up")
 
 

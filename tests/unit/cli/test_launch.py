@@ -143,6 +143,29 @@ def test_a_run_that_is_done_is_shown(ended, capsys):
     assert orders[0].run_dir.path == Path.cwd() / "runs" / "smollm2_135m_lora"
 
 
+def test_doubts_of_the_doctor_are_said_before_the_start(ended, capsys, monkeypatch):
+    ended("done")
+    monkeypatch.setenv("DEEPSPEED_TIMEOUT", "5")
+    launch("smollm2_135m_lora", on="dual_rtx4090")
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first.startswith("smollm2_135m_lora: fits. ")
+    (said,) = (line for line in rest if line.startswith("Warning: variables: "))
+    assert said.startswith("Warning: variables: DEEPSPEED_TIMEOUT=5 minutes end a run")
+    assert rest[-1] == "shown: done"
+    launch("smollm2_135m_lora", on="dual_rtx4090", json=True)
+    assert "Warning" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_where_something_is_missing_the_doctor_is_named(dry, capsys, monkeypatch):
+    monkeypatch.setattr(facts, "missing_modules", lambda: ("trl",))
+    with pytest.raises(MissingError) as caught:
+        launch("smollm2_135m_lora", "train.seed=3", dry=dry, on="local")
+    assert str(caught.value).splitlines()[-1] == (
+        "`tunekit doctor smollm2_135m_lora train.seed=3 --on local` tells all, with what to type."
+    )
+
+
 def test_a_folder_with_brackets_is_named_as_it_is(ended, capsys):
     ended("done")
     launch("smollm2_135m_lora", "output.dir=runs/a[bold]", on="dual_rtx4090")

@@ -58,6 +58,16 @@ def test_what_is_never_reached(section, key):
     assert f"{section}.{key}=100 is never reached" in seen.found
 
 
+def test_steps_that_only_warm_up():
+    one = steps(with_recipe(train={"max_steps": 1}))
+    assert (one.state, one.cure) == ("blocks", "train.warmup_ratio=0")
+    assert steps(with_recipe(train={"max_steps": 1, "warmup_ratio": 0.0})).state == "ok"
+    few = healthy(job={"recipe": make_recipe(train={"max_steps": 3, "warmup_ratio": 0.9})})
+    assert (steps(few).state, "all 3 steps warm up" in steps(few).found) == ("warning", True)
+    whole = healthy(job={"recipe": make_recipe(train={"max_steps": 1}), "adapter": None})
+    assert steps(whole).state == "warning"
+
+
 def test_the_batch():
     assert batch(healthy()).found == "4 rows a step = 1 micro x 2 accumulation x 2 ranks; no auto is left"
 
