@@ -19,7 +19,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from tests.faults.fault import Fault, Outcome
-from tests.faults.matrix import FAULTS, find
+from tests.faults.matrix import FAULTS, TYPED, find
 from tests.faults.place import commit, make_place, slug
 from tests.faults.playing import suffer
 from tests.faults.report import told, written_into
@@ -33,7 +33,9 @@ def main(argv: Sequence[str]) -> int:
     """0: every fault that was played was held; 1: some were lost."""
     options = read_options(argv)
     if options.play is not None:
-        keep(suffer(find(options.play), make_place(options.place), together=options.together), options.place)
+        fault = find(options.play)
+        waits = options.together and fault.name not in TYPED
+        keep(suffer(fault, make_place(options.place), waits=waits), options.place)
         return 0
     if options.finish:
         for outcome in went_on(outcomes_of(options), make_place(options.place)):

@@ -146,7 +146,6 @@ FAULTS: tuple[Fault, ...] = (
             codes=(0,),
             says="checkpoint-2|step 2",
             after="is done",
-            suite=kind == FALLS_BACK[0],
         )
         for kind in FALLS_BACK
     ),

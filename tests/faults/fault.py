@@ -24,9 +24,6 @@ class Fault:
     codes: tuple[int, ...]
     says: str
     after: After
-    suite: bool = False
-    """Whether it is played in the normal suite too; with --together its run goes on by the user's command all the same.
-    """
 
 
 @dataclass(frozen=True, kw_only=True)

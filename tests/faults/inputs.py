@@ -238,9 +238,9 @@ def clock(seconds: int) -> Play:
     return play
 
 
-def fault(name: str, play: Play, *, codes: tuple[int, ...], says: str, after: After, suite: bool = False) -> Fault:
+def fault(name: str, play: Play, *, codes: tuple[int, ...], says: str, after: After) -> Fault:
     """A row of this group."""
-    return Fault(name=name, group="inputs", play=play, codes=codes, says=says, after=after, suite=suite)
+    return Fault(name=name, group="inputs", play=play, codes=codes, says=says, after=after)
 
 
 ROW = {"instruction": "What?", "input": "", "output": "That."}

@@ -237,9 +237,9 @@ def preparing(number: int) -> Play:
     return play
 
 
-def fault(name: str, play: Play, *, codes: tuple[int, ...], says: str, after: After, suite: bool = False) -> Fault:
+def fault(name: str, play: Play, *, codes: tuple[int, ...], says: str, after: After) -> Fault:
     """A row of this group."""
-    return Fault(name=name, group="machine", play=play, codes=codes, says=says, after=after, suite=suite)
+    return Fault(name=name, group="machine", play=play, codes=codes, says=says, after=after)
 
 
 FULL = r"No space left on device.*the disk is full|drive of .* free"
@@ -249,7 +249,7 @@ FAULTS: tuple[Fault, ...] = (
     fault("a drive that is too small", small_disk, codes=(4, 3), says="the drive of", after="was refused"),
     fault("the disk is full while loading", full_disk("load"), codes=(1,), says=FULL, after="starts anew"),
     fault("the disk is full in a step", full_disk("step"), codes=(1,), says=FULL, after="resumes"),
-    fault("the disk is full in a save", full_disk("save"), codes=(1,), says=FULL, after="resumes", suite=True),
+    fault("the disk is full in a save", full_disk("save"), codes=(1,), says=FULL, after="resumes"),
     fault("the disk is full when the result is written", full_disk("result"), codes=(1,), says=FULL, after="resumes"),
     fault(
         "an output folder on a read-only drive",

@@ -105,6 +105,11 @@ def is_root() -> bool:
 
 
 def commit() -> str:
-    """The commit that is tried; a plus where its files were changed."""
-    argv = ["git", "describe", "--always", "--exclude=*", "--dirty=+"]
-    return subprocess.run(argv, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout.strip()
+    """The last commit that changed the product; a plus where files of it have changed since."""
+    last = _git("log", "-1", "--format=%h", "--", "tunekit")
+    return last + "+" * bool(_git("status", "--porcelain", "--", "tunekit"))
+
+
+def _git(*words: str) -> str:
+    root = Path(__file__).parents[2]
+    return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True).stdout.strip()

@@ -12,12 +12,12 @@ from tests.faults.place import Place, commit
 from tests.faults.scene import Command, Hung, Scene
 
 
-def suffer(fault: Fault, place: Place, *, together: bool = False) -> Outcome:
+def suffer(fault: Fault, place: Place, *, waits: bool = False) -> Outcome:
     """Play the fault, look at what is left, go on as the user would, and compare the end.
 
-    `together`: a run that must go on waits for others, see `tests.faults.together`.
+    `waits`: a run that must go on waits for others, see `tests.faults.together`.
     """
-    waits = together and not fault.suite and fault.after in ("resumes", "starts anew")
+    waits = waits and fault.after in ("resumes", "starts anew")
     began, problems, seen = time.monotonic(), [], "(nothing)"
     scene = Scene(place=place, name=fault.name)
     command: Command | None = None

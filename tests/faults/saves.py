@@ -107,11 +107,11 @@ def files_of(run: RunDir) -> dict[str, int]:
     return {str(path.relative_to(run.path)): path.stat().st_size for path in paths}
 
 
-def killed(name: str, pattern: str, *, rank: int = 0, number: int = 1, suite: bool = False) -> Fault:
+def killed(name: str, pattern: str, *, rank: int = 0, number: int = 1) -> Fault:
     """A row of this group."""
     play = at(pattern, rank=rank, number=number)
     whole = f"SIGKILL to all before {name}"
-    return Fault(name=whole, group="saves", play=play, codes=(0,), says=INTERRUPTED, after="resumes", suite=suite)
+    return Fault(name=whole, group="saves", play=play, codes=(0,), says=INTERRUPTED, after="resumes")
 
 
 FAULTS: tuple[Fault, ...] = (
@@ -120,7 +120,7 @@ FAULTS: tuple[Fault, ...] = (
     killed("rank 1's optimizer file", "open *checkpoint-4*optim_states*", rank=1),
     killed("trainer_state.json", "open *checkpoint-4*trainer_state*"),
     killed("the seal of a checkpoint", "*checkpoint-4*complete.json*"),
-    killed("an old checkpoint goes", "unlink *checkpoint-2*", number=3, suite=True),
+    killed("an old checkpoint goes", "unlink *checkpoint-2*", number=3),
     killed("the first file of the result", "open */final*"),
     killed("the success marker", "*success.json*"),
     Fault(

@@ -107,26 +107,25 @@ def fault(
     says: str,
     after: After,
     but: str = "",
-    suite: bool = False,
 ) -> Fault:
     """A row of this group."""
     whole = name(number, target, phase) + but
-    return Fault(name=whole, group="signals", play=play, codes=codes, says=says, after=after, suite=suite)
+    return Fault(name=whole, group="signals", play=play, codes=codes, says=says, after=after)
 
 
-def killed(target: Target, phase: str, *, suite: bool = False) -> Fault:
+def killed(target: Target, phase: str) -> Fault:
     """SIGKILL to something inside the run: the run has failed, and goes on from its checkpoint if it has one."""
     after: After = "starts anew" if phase == "load" else "resumes"
     says = {"rank 0": "rank 0.*SIGKILL", "rank 1": "rank 1.*SIGKILL"}.get(target, "failed")
     play = struck(SIGKILL, target, phase)
-    return fault(SIGKILL, target, phase, play, codes=(1,), says=says, after=after, suite=suite)
+    return fault(SIGKILL, target, phase, play, codes=(1,), says=says, after=after)
 
 
-def asked(number: signal.Signals, target: Target, phase: str, *, suite: bool = False) -> Fault:
+def asked(number: signal.Signals, target: Target, phase: str) -> Fault:
     """A request to end: the ranks save together and end."""
     after: After = "starts anew" if phase == "load" else "resumes"
     play = struck(number, target, phase)
-    return fault(number, target, phase, play, codes=(130,), says=STOPPED, after=after, suite=suite)
+    return fault(number, target, phase, play, codes=(130,), says=STOPPED, after=after)
 
 
 def launcher_ended(number: signal.Signals, target: Target) -> Fault:
@@ -139,7 +138,7 @@ ALONE = orphaned(SIGKILL, "tunekit", "step")
 ALL = orphaned(SIGKILL, "all", "step")
 
 FAULTS: tuple[Fault, ...] = (
-    *(killed(target, "step", suite=target == "rank 1") for target in TARGETS[:4]),
+    *(killed(target, "step") for target in TARGETS[:4]),
     fault(SIGKILL, "tunekit", "step", ALONE, codes=(0,), says="done", after="is done"),
     fault(SIGKILL, "all", "step", ALL, codes=(0,), says="lost|failed|interrupted", after="resumes"),
     *(asked(number, target, "step") for number in (SIGTERM, SIGINT) for target in ("rank 0", "rank 1")),
