@@ -78,7 +78,7 @@ def _is_needed(trial: Trial, case: Case) -> bool:
     quantised = plan is not None and (plan.job.quantization is not None or plan.job.optimizer.endswith("8bit"))
     return {
         "cuda": cards,
-        "ops": any(op in case.readings.ops.built for op in case.ops),
+        "ops": any(_loadable(case)),
         "four_bit": quantised or (plan is None and cards),
         "flash_attention": plan is not None and plan.job.attention == "flash_attention_2",
         "rows": plan is not None,
@@ -123,7 +123,7 @@ def _run(each: Try, case: Case, folder: Path, waiting: partial[None]) -> Outcome
 def _options(each: Try, case: Case, folder: Path) -> Options:
     hardware, plan = case.hardware, case.plan
     cache = extensions_dir(case.caller)
-    built = [str(cache / op / f"{op}.so") for op in case.ops if op in case.readings.ops.built]
+    built = [str(cache / op / f"{op}.so") for op in _loadable(case)]
     options = Options(
         seconds=each.seconds,
         cores=hardware.host.cores,
@@ -141,6 +141,12 @@ def _options(each: Try, case: Case, folder: Path) -> Options:
         path.write_text(json.dumps(plan_to_json(plan)), encoding="utf-8")
         return replace(options, plan=path)
     return options
+
+
+def _loadable(case: Case) -> Iterator[str]:
+    """The ops that are needed and built, in the order they are loaded; async_io rests on pin_memory."""
+    built = case.readings.ops.built
+    return (op for op in case.ops if op in built and (op != "async_io" or "pin_memory" in built))
 
 
 def _environment(each: Try, case: Case, folder: Path) -> Iterator[tuple[str, str]]:

@@ -53,9 +53,14 @@ class Case:
         return self.plan is not None or self.refusal is not None
 
     @property
+    def wants_cards(self) -> bool:
+        """Whether the plan is for cards, be they here or not."""
+        return self.plan is not None and self.plan.job.accelerator == "cuda"
+
+    @property
     def on_cards(self) -> bool:
-        """Whether cards train: those of the plan, without one those of the machine."""
-        return self.plan.job.accelerator == "cuda" if self.plan else bool(self.readings.cards.shown)
+        """Whether cards train here: with a plan where it wants them, without one wherever there are any."""
+        return bool(self.readings.cards.shown) and (self.plan is None or self.wants_cards)
 
     @property
     def ranks(self) -> int:

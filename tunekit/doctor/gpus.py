@@ -45,9 +45,9 @@ def driver(case: Case) -> Seen:
     """A driver that answers, is new enough for torch's CUDA, and lets several RTX 40 cards talk."""
     cards = case.readings.cards
     if cards.driver is None:
-        if cards.on_the_bus and (case.plan is None or case.on_cards):
+        if cards.on_the_bus and (case.plan is None or case.wants_cards):
             found = f"{cards.on_the_bus} NVIDIA cards on the bus, but {cards.missing or 'no driver answers'}"
-            return (blocks if case.on_cards else warning)(found, "install NVIDIA's driver, then reboot")
+            return (blocks if case.wants_cards else warning)(found, "install NVIDIA's driver, then reboot")
         return not_needed(NO_GPU)
     least = DRIVER_OF_CUDA.get(major_of(case.readings.torch_cuda) or 0)
     if least and is_older(cards.driver, least) and case.on_cards:
@@ -67,7 +67,7 @@ def gpu_memory(case: Case) -> Seen:
     """What is free now, and who holds the rest."""
     refused = case.refused("gpu_memory")
     cards = case.readings.cards.shown
-    if refused is None and (not cards or not case.on_cards):
+    if refused is None and not case.on_cards:
         return not_needed(NO_GPU)
     held = [f"GPU {card.index}: {holder.pid} {holder.name}" for card in cards for holder in card.holders]
     orphans = [str(holder.pid) for card in cards for holder in card.holders if holder.orphan]
@@ -92,7 +92,7 @@ def _orphans(cards: tuple[Card, ...]) -> Iterator[str]:
 def gpu_models(case: Case) -> Seen:
     """Cards of one kind, with bf16."""
     cards = case.readings.cards.shown
-    if not cards or not case.on_cards:
+    if not case.on_cards:
         return not_needed(NO_GPU)
     kinds = sorted({f"{card.name} ({format_bytes(card.total_bytes)})" for card in cards})
     weakest = min(card.compute_capability for card in cards)
@@ -106,7 +106,7 @@ def gpu_models(case: Case) -> Seen:
 def power(case: Case) -> Seen:
     """Limits against the supply, temperatures, and what the kernel has logged of the cards."""
     cards = case.readings.cards.shown
-    if not cards or not case.on_cards:
+    if not case.on_cards:
         return not_needed(NO_GPU)
     xids = case.readings.surroundings.xids
     if xids:

@@ -117,7 +117,7 @@ def combinations(case: Case) -> Seen:
     if case.plan is None:
         return unknown(NO_PLAN)
     if case.plan.warnings:
-        return warning("; ".join(case.plan.warnings), "go on if it is meant")
+        return warning("\n".join(case.plan.warnings), "go on if it is meant")
     return ok("no setting works against another")
 
 
@@ -136,7 +136,7 @@ def rehearsal(case: Case) -> Seen:
     if case.plan is None:
         return unknown(NO_PLAN)
     wanted = case.plan.recipe.train.rehearsal
-    if wanted == "always" or (wanted == "gpu" and case.on_cards):
+    if wanted == "always" or (wanted == "gpu" and case.wants_cards):
         tokens = case.plan.job.max_seq_length
         return ok(f"the launch tries a step of {tokens:,} tokens a row and a save first")
     return not_needed(f"train.rehearsal={wanted}: no step is tried before the first")

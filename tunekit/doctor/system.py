@@ -30,7 +30,7 @@ def accelerator(case: Case) -> Seen:
     if refused is not None:
         return refused
     torch, cards = case.caller.versions.get("torch"), case.readings.cards.shown
-    if cards and case.on_cards:
+    if case.on_cards:
         if torch and case.readings.torch_cuda is None:
             return blocks(f"{len(cards)} GPUs, but torch {torch} is built without CUDA", "pip install torch")
         return ok(f"{len(cards)} x {cards[0].name}")

@@ -65,6 +65,16 @@ def test_a_machine_without_cards_tries_ops_and_data_only(steps: Steps) -> None:
     assert steps.calls["ops"][0].ops.endswith("/cpu_adam/cpu_adam.so")
 
 
+def test_an_op_that_rests_on_another_is_not_loaded_alone(steps: Steps) -> None:
+    nvme = {"offload_optimizer": "nvme", "nvme_path": "/nvme"}
+    tried(healthy(cards=False, job={"zero": nvme}))
+    names = [Path(path).stem for path in steps.calls["ops"][0].ops.split(",")]
+    assert names == ["deepspeed_shm_comm", "cpu_adam", "pin_memory", "async_io"]
+    case = healthy(cards=False, job={"zero": nvme})
+    tried(with_readings(case, ops=replace(READINGS.ops, built=("cpu_adam", "async_io"))))
+    assert [Path(path).stem for path in steps.calls["ops"][0].ops.split(",")] == ["cpu_adam"]
+
+
 def test_cards_are_tried_the_exchange_last(steps: Steps) -> None:
     found = tried(healthy())
     assert found == ["cuda", "rows", "copies", "collectives"]

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from tests.examining import healthy, with_environ, with_readings
 from tunekit.doctor.case import Refusal
+from tunekit.doctor.readings import Cards
 from tunekit.launcher.preflight import Fault
 
 
@@ -16,6 +17,8 @@ def test_a_recipe_that_was_refused_is_a_recipe_too():
 def test_who_trains():
     assert (healthy().on_cards, healthy(cards=False).on_cards) == (True, False)
     assert (healthy(plan=False).on_cards, healthy(plan=False, cards=False).on_cards) == (True, False)
+    elsewhere = with_readings(healthy(), cards=Cards())
+    assert (elsewhere.on_cards, elsewhere.wants_cards, healthy(plan=False).wants_cards) == (False, True, False)
     assert (healthy().ranks, healthy(plan=False).ranks) == (2, 2)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import module_from_spec, spec_from_loader
@@ -24,4 +25,6 @@ def load_library(path: Path) -> Any:
     assert spec is not None
     op = module_from_spec(spec)
     loader.exec_module(op)
+    # async_io finds its page-locked tensors in the library of pin_memory (DeepSpeed's own way, 0.19.8).
+    ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
     return op
