@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from pathlib import Path
 from random import Random
 
 import pytest
 from fuzz.judging import LIMIT_SECONDS, Found, TooLong, judged, load, plan, within
-from fuzz.mutating import Case, shipped_texts, tame, wild
+from fuzz.mutating import ODD_TEXTS, Case, shipped_texts, tame, wild
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tunekit.backends.output import output_fault
+from tunekit.ds_config.user_file import load_user_config
 from tunekit.errors import RecipeError
+from tunekit.hardware.profiles import load_profile
+from tunekit.hub import check_data_path, local_model_dir
+from tunekit.launcher.run_dir import RunDir
+from tunekit.recipe.finding import find_recipe
 
 QUIETLY = [HealthCheck.too_slow, HealthCheck.large_base_example, HealthCheck.data_too_large]
+# A recipe holds no NUL: the schema refuses it.
+PATHS = (st.sampled_from(ODD_TEXTS) | st.text(max_size=60) | st.text(st.sampled_from("~/.a"), max_size=400)).filter(
+    lambda text: "\0" not in text
+)
 seeds = st.integers(0, 2**64 - 1).map(Random)
 
 
@@ -57,3 +70,19 @@ def test_what_is_neither_an_answer_nor_in_time_is_found() -> None:
 def _never_ends() -> None:
     while True:
         pass
+
+
+@given(PATHS)
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_any_text_may_be_typed_where_a_path_is_meant(text: str) -> None:
+    looks: tuple[Callable[[], object], ...] = (
+        lambda: find_recipe(text),
+        lambda: local_model_dir(text),
+        lambda: check_data_path(text),
+        lambda: load_profile(text, Path("no/such/folder")),
+        lambda: load_user_config(text),
+        lambda: output_fault(RunDir(Path(os.path.expanduser(text)).absolute())),
+    )
+    for look in looks:
+        with judged(Case(text=text)):
+            look()

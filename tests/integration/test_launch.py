@@ -74,7 +74,32 @@ def tunekit(place: Path) -> Iterator[object]:
 
 def environment() -> dict[str, str]:
     """A shell with leftovers of another launcher in it."""
-    return {**os.environ, "HF_HUB_OFFLINE": "1", "RANK": "7", "WORLD_SIZE": "9", "MASTER_PORT": "1"}
+    return {**os.environ, "HF_HUB_OFFLINE": "1", "RANK": "7", "WORLD_SIZE": "9", "MASTER_PORT": "1", **PLANTED}
+
+
+PLANTED = {
+    "HF_TOKEN": "planted-hf-token-value",
+    "WANDB_API_KEY": "0123456789abcdef0123456789planted",
+    "AWS_SECRET_ACCESS_KEY": "planted/aws+secret",
+    "MY_WEBHOOK_URL": "https://example.org/planted/hook",
+}
+TELL_TALE = """\
+import os, subprocess
+if "TUNEKIT_RUN" in os.environ:
+    print({"HF_TOKEN": os.environ["HF_TOKEN"], "said": os.environ["MY_WEBHOOK_URL"]}, flush=True)
+    subprocess.run(["sh", "-c", "echo child says $WANDB_API_KEY $AWS_SECRET_ACCESS_KEY"])
+"""
+"""What a careless library does in every process of a run, before tunekit has begun."""
+
+
+def assert_no_secret(run: RunDir, *said: str) -> None:
+    """None of what was planted stands in any file of the run, nor in what the commands said."""
+    files = {path: path.read_bytes().decode(errors="replace") for path in run.path.rglob("*") if path.is_file()}
+    texts = {**files, **{Path(f"output {number}"): text for number, text in enumerate(said)}}
+    leaks = [(str(path), name) for path, text in texts.items() for name, value in PLANTED.items() if value in text]
+    assert leaks == []
+    assert not any("hf_" + "p" * 30 in text for text in texts.values())
+    assert "child says [hidden] [hidden]" in run.rank_log(0).read_text()
 
 
 def ended(command: subprocess.Popen[str], *, timeout: float = 500) -> tuple[int, str, str]:
@@ -110,9 +135,16 @@ def no_process(run: RunDir) -> bool:
     return True
 
 
-def test_a_recipe_becomes_a_result(tunekit, place):  # type: ignore[no-untyped-def]
+def test_a_recipe_becomes_a_result(tunekit, place, monkeypatch):  # type: ignore[no-untyped-def]
+    (place / "careless").mkdir()
+    (place / "careless" / "sitecustomize.py").write_text(TELL_TALE)
+    monkeypatch.setenv("PYTHONPATH", str(place / "careless"))
+    with (place / "short.yaml").open("a") as file:
+        file.write("# hf_" + "p" * 30 + "\n")
     code, output, errors = ended(tunekit("launch", "short.yaml", "train.max_steps=5"))
     assert code == 0, errors
+    assert_no_secret(RunDir(place / "runs" / "short"), output, errors)
+    monkeypatch.undo()
     run = RunDir(place / "runs" / "short")
     success = json.loads(run.success.read_text())
     assert success["steps"] == 5

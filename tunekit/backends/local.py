@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from tunekit.backends.base import STOP_GRACE
@@ -23,7 +24,7 @@ from tunekit.backends.processes import (
 from tunekit.errors import MissingError
 from tunekit.launcher.environment import ATTEMPT_VARIABLE
 from tunekit.launcher.exit_codes import STOPPED, read_exit_code
-from tunekit.launcher.logs import end_of, name_rank_logs
+from tunekit.launcher.logs import end_of, hide_secrets, name_rank_logs
 from tunekit.launcher.metrics import has_steps
 from tunekit.launcher.outcome import Observed
 from tunekit.launcher.request import LaunchRequest
@@ -130,6 +131,8 @@ class LocalProcess:
         self._popen.wait()
         _free_shared_memory(self._port)
         name_rank_logs(self._run_dir)
+        with suppress(OSError):  # on a full disk
+            hide_secrets(self._run_dir)
         failing, code = first_to_fail(self._gone)
         self._observed = Observed(
             exit_code=STOPPED if ended is None else ended,  # not the signal of our own kill

@@ -80,6 +80,8 @@ def command_anew(run_dir: RunDir) -> str:
 def free_name(path: Path) -> Path:
     """The folder's name with the first number behind it that nothing has, as a person would type it."""
     number = 2
+    # The root of the file system has no name to put a number behind.
+    path = path if path.name else Path("runs/run").absolute()
     while os.path.lexists(candidate := path.with_name(f"{path.name}-{number}")):
         number += 1
     return candidate.relative_to(Path.cwd()) if candidate.is_relative_to(Path.cwd()) else candidate

@@ -83,7 +83,7 @@ class Before:
 
 def order(plan: Plan, loaded: LoadedRecipe, *, wanted_port: int | None = None) -> Start:
     """The first start of a recipe, into the run directory that it names."""
-    run_dir = RunDir(Path(plan.recipe.output.dir).expanduser().absolute())
+    run_dir = RunDir(Path(os.path.expanduser(plan.recipe.output.dir)).absolute())
     return Start(plan=plan, recipe_text=recipe_text(loaded), run_dir=run_dir, wanted_port=wanted_port)
 
 

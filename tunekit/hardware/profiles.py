@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -33,15 +34,15 @@ def load_profile(name_or_path: str, folder: Path | None = None) -> Hardware:
     in the file, with its line.
     """
     own = folder / f"{name_or_path}.yaml" if folder is not None else None
-    is_own = own is not None and "/" not in name_or_path and own.is_file()
+    is_own = own is not None and "/" not in name_or_path and os.path.isfile(own)
     if name_or_path in profile_names():
         if is_own:
             raise UsageError(f"hardware: {name_or_path} is shipped and {own} has the same name; rename that file.")
         return _shipped(name_or_path)
     if own is not None and is_own:
         return _from_file(own, str(own))
-    path = Path(name_or_path).expanduser()
-    if path.is_file():
+    path = Path(os.path.expanduser(name_or_path))
+    if os.path.isfile(path):
         return _from_file(path, name_or_path)
     raise UsageError(_no_such(name_or_path, own_names(folder) if folder is not None else ()))
 

@@ -46,11 +46,11 @@ def snapshot(hub: Hub, repo: str, revision: str | None, kind: Kind = "model") ->
     """
     folder = hub.cache / f"{kind}s--{repo.replace('/', '--')}"
     reference = folder / "refs" / (revision or "main")
-    commit = reference.read_text().strip() if reference.is_file() else revision
-    if not commit:
+    commit = reference.read_text().strip() if os.path.isfile(reference) else revision
+    if not commit or ".." in Path(commit).parts:
         return None
     found = folder / "snapshots" / commit
-    return found if found.is_dir() else None
+    return found if os.path.isdir(found) else None
 
 
 def converted_gguf_dir(gguf: Path) -> Path:

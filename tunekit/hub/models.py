@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -111,8 +112,8 @@ def check_access(path: str, revision: str | None = None) -> None:
 
 def _local(path: str) -> Path | None:
     """`path` as a file or folder here; None where it must be a hub id. Raises UsageError where it is neither."""
-    here = Path(path).expanduser()
-    if here.exists():
+    here = Path(os.path.expanduser(path))
+    if os.path.exists(here):
         return here
     if looks_local(path):
         raise missing_path(path, key=_KEY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from difflib import get_close_matches
 from pathlib import Path
@@ -33,8 +34,8 @@ def check_hub_id(path: str, *, key: str) -> None:
 
 def missing_path(path: str, *, key: str) -> UsageError:
     """The error for a path that is not there, with the nearest names beside it."""
-    folder = Path(path).expanduser().parent
-    if not folder.is_dir():
+    folder = Path(os.path.expanduser(path)).parent
+    if not os.path.isdir(folder):
         return UsageError(f"{key}: {path} does not exist, nor does the folder {folder} (seen from {Path.cwd()}).")
     names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
     near = get_close_matches(Path(path).name, names, n=3) or names[:_NAMES_SHOWN]

@@ -8,11 +8,14 @@ from pathlib import Path
 
 from tunekit.diagnosis.tracebacks import FATAL, LONGEST, TRACEBACK, first_traceback
 from tunekit.launcher.run_dir import RunDir
+from tunekit.secrecy import redact
 
 _DEEPSPEED_NAME = re.compile(r"^\d+_rank(\d+)\.log$")
 _LINE_BEFORE = 1 << 9
 """Above a destructor's traceback Python says that it is one."""
 _TAIL_BYTES = 1 << 16
+_LARGEST_LOG = 1 << 26
+"""Of those that are read whole."""
 
 
 def name_rank_logs(run_dir: RunDir) -> None:
@@ -20,6 +23,16 @@ def name_rank_logs(run_dir: RunDir) -> None:
     for path in sorted(run_dir.logs.glob("*_rank*.log")):
         if match := _DEEPSPEED_NAME.match(path.name):
             path.replace(run_dir.rank_log(int(match[1])))
+
+
+def hide_secrets(run_dir: RunDir) -> None:
+    """Take secrets out of the logs: native code and child processes write past the streams that hide them."""
+    for path in run_dir.logs.glob("*.log"):
+        if path.stat().st_size <= _LARGEST_LOG:
+            text = path.read_text(encoding="utf-8", errors="surrogateescape")
+            hidden = redact(text)
+            if hidden != text:
+                path.write_text(hidden, encoding="utf-8", errors="surrogateescape")
 
 
 def find_rank_log(run_dir: RunDir, rank: int) -> Path | None:

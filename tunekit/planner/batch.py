@@ -12,7 +12,7 @@ from tunekit.errors import Problem
 from tunekit.planner.answer import decide
 from tunekit.planner.plan import Decision
 from tunekit.recipe.job import Batch
-from tunekit.recipe.schema import TrainSection
+from tunekit.recipe.schema import LARGEST, TrainSection
 
 DEFAULT_GLOBAL_BATCH = 16
 """Rows per optimizer step when nobody says: what eight of eleven peer launchers use or come to."""
@@ -44,12 +44,20 @@ class BatchWish:
 
 def check_batch(wish: BatchWish) -> tuple[Problem, ...]:
     """The fault in the three sizes on this many processes, with the nearest values that work; empty when they agree."""
+    unit = (wish.micro or 1) * (wish.accumulation or 1) * wish.world_size
+    if unit > LARGEST:
+        return (_too_large(wish, unit),)
     if wish.total is None:
         return ()
-    unit = (wish.micro or 1) * (wish.accumulation or 1) * wish.world_size
     if wish.micro and wish.accumulation:
         return () if unit == wish.total else (_disagree(wish, unit),)
     return () if wish.total % unit == 0 else (_indivisible(wish, unit),)
+
+
+def _too_large(wish: BatchWish, product: int) -> Problem:
+    key = "train.micro_batch_size" if wish.micro else "train.gradient_accumulation_steps"
+    found = f"{product:,} rows per optimizer step on {wish.world_size} processes"
+    return Problem(key=key, found=found, allowed=f"at most {LARGEST:,}", hint="write a smaller number")
 
 
 def _disagree(wish: BatchWish, product: int) -> Problem:

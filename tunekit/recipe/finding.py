@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,8 +68,8 @@ def unknown_name(name: str) -> UsageError:
 
 
 def _base_file(entry: str, beside: Path | None) -> RecipeFile | None:
-    near = (beside.parent if beside else Path()) / Path(entry).expanduser()
-    if near.is_file():
+    near = (beside.parent if beside else Path()) / os.path.expanduser(entry)
+    if os.path.isfile(near):
         return _read(near, name=str(near))
     shipped = shipped_path(f"recipes/{entry}.yaml") or shipped_path(entry)
     return _read(shipped, name=entry) if shipped is not None and shipped.is_file() else None

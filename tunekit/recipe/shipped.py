@@ -33,6 +33,6 @@ def shipped_names(folder: Literal["recipes", "ds_configs"]) -> tuple[str, ...]:
 
 def existing_path(path: str) -> Path | None:
     """What `path` names: a file or folder seen from here, else one that is shipped, else None."""
-    here = Path(path).expanduser()
-    # Unlike Path.exists, no error for a text too long for a file name or a folder that may not be read.
+    # Unlike Path's, no error for a text too long for a file name, an unknown ~user or a folder that may not be read.
+    here = Path(os.path.expanduser(path))
     return here if os.path.exists(here) else shipped_path(path)

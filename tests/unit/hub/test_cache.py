@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tunekit.hub.cache import converted_gguf_dir, hub_of, snapshot
+from tunekit.hub.cache import Hub, converted_gguf_dir, hub_of, snapshot
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,11 @@ def test_another_content_has_another_folder(tmp_path: Path) -> None:
     before = converted_gguf_dir(gguf)
     gguf.write_bytes(bytes(3 * 2**20 - 1) + b"x")
     assert converted_gguf_dir(gguf) != before
+
+
+def test_a_revision_that_leaves_the_cache_is_none(tmp_path: Path) -> None:
+    (tmp_path / "models--a--b" / "snapshots").mkdir(parents=True)
+    (tmp_path / "outside").mkdir()
+    hub = Hub(endpoint="https://x", cache=tmp_path)
+    assert snapshot(hub, "a/b", "../../outside") is None
+    assert snapshot(hub, "a/b", "x" * 300) is None

@@ -180,3 +180,42 @@ def test_preparation_is_one_process():
     assert prepare_argv(RUN, make_caller()) == (
         *("/venv/bin/python", "-u", "-m", "tunekit.worker.prepare", "--plan", "/work/runs/tiny/plan.json"),
     )
+
+
+HOSTILE = "a 'b' \"c\" $(touch pwned) `touch pwned`; touch pwned & | > x \\ !! * ~ -rf"
+
+
+def test_nothing_that_a_user_names_reaches_a_shell_unquoted(tmp_path):
+    """The script is run for real: every word arrives as it was, and nothing in it is a command."""
+    stub = '#!/bin/sh\nprintf \'%s\\n\' "$@" >> "$ARRIVED"\nenv > "$ARRIVED.env"\n'
+    home = tmp_path / HOSTILE
+    (home / "bin").mkdir(parents=True)
+    for name in ("deepspeed", "python"):
+        (home / "bin" / name).write_text(stub)
+        (home / "bin" / name).chmod(0o755)
+    run = RunDir(home / "-rf $(touch pwned)\nline")
+    caller = make_caller(
+        executable=str(home / "bin" / "python"),
+        prefix=str(home),
+        cwd=str(home),
+        environ={"PATH": "/usr/bin:/bin", "ACCELERATE_$(touch pwned)": "x", "FSDP_X": "y"},
+    )
+    plan = make_plan(recipe=make_recipe(tracking=["wandb"], output={"dir": HOSTILE}))
+    made = build_request(plan, recipe_text="", run_dir=run, caller=caller, attempt=FIRST)
+    script = tmp_path / "launch.sh"
+    script.write_text(made.files[str(run.launch_script)])
+    arrived = tmp_path / "arrived"
+    subprocess.run(["bash", script], env={"PATH": "/usr/bin:/bin", "ARRIVED": str(arrived)}, cwd=tmp_path, check=True)
+    assert arrived.read_text() == "\n".join([*guard_argv(run, caller)[1:], *made.argv[1:]]) + "\n"
+    assert f"TUNEKIT_RUN={run.path}" in (tmp_path / "arrived.env").read_text()
+    assert not list(tmp_path.rglob("pwned"))
+
+
+def test_a_word_of_several_lines_stays_a_comment():
+    loaded = LoadedRecipe(
+        recipe=make_recipe(), text="a: 1", path=None, overrides=("data.name=x\nmodel: {path: evil}\u2028b: 2\rc: 3",)
+    )
+    lines = recipe_text(loaded).splitlines()
+    assert lines[0] == "a: 1"
+    assert all(line.startswith("#") for line in lines[2:])
+    assert "#   model: {path: evil}" in lines

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 
 from tests.runs import TRACEBACK
-from tunekit.launcher.logs import end_of, find_rank_log, name_rank_logs, tail, traceback_in
+from tunekit.launcher.logs import end_of, find_rank_log, hide_secrets, name_rank_logs, tail, traceback_in
 from tunekit.launcher.run_dir import RunDir
 
 
@@ -52,3 +52,15 @@ def test_tail_shows_the_present_state_of_a_progress_bar(tmp_path):
     assert tail(path, 1) == ["Loading: 99%"]
     assert tail(path, 5) == ["first", "Loading: 99%"]
     assert tail(tmp_path / "none", 1) == []
+
+
+def test_secrets_that_native_code_wrote_are_taken_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "planted-in-the-environment")
+    run_dir = RunDir(tmp_path)
+    run_dir.logs.mkdir()
+    run_dir.rank_log(0).write_bytes(b"loss 1.0\nplanted-in-the-environment \xff\n")
+    run_dir.rank_log(1).write_bytes(b"loss 1.0 \xff\n")
+    untouched = run_dir.rank_log(1).stat().st_mtime_ns
+    hide_secrets(run_dir)
+    assert run_dir.rank_log(0).read_bytes() == b"loss 1.0\n[hidden] \xff\n"
+    assert run_dir.rank_log(1).stat().st_mtime_ns == untouched

@@ -106,3 +106,10 @@ def test_the_usual_size_and_a_given_accumulation_have_their_own_reasons() -> Non
     usual, given = wish(), wish(accumulation=5)
     assert batch_decisions(usual, solve_batch(usual, 1), micro_reason="")[2].reason.startswith("the usual size")
     assert batch_decisions(given, solve_batch(given, 1), micro_reason="")[1].reason == "1 x 5 x 2 processes"
+
+
+def test_more_rows_than_can_be_counted_are_refused() -> None:
+    wish = BatchWish(micro=10**12, accumulation=None, total=None, world_size=2)
+    (problem,) = check_batch(wish)
+    assert problem.key == "train.micro_batch_size"
+    assert problem.found == "2,000,000,000,000 rows per optimizer step on 2 processes"
