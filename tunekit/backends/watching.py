@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping
@@ -141,11 +143,20 @@ class Watcher:
         """Ask first: on a full drive the words may not fit any more."""
         try:
             if finding.stops and change == "began":
-                ask_to_stop(self._run_dir, StopAsked(reason=finding.text, todo=finding.todo, save=finding.saves))
+                self._ask_to_stop(finding)
         finally:
             if change == "began":
                 self._say(finding, self._progress)
             append(self._run_dir.events, {"event": EVENT, **finding.event(change), "time": round(time.time(), 3)})
+
+    def _ask_to_stop(self, finding: Finding) -> None:
+        """Steps look at the request; while data or model are loaded only a signal is heard."""
+        try:
+            ask_to_stop(self._run_dir, StopAsked(reason=finding.text, todo=finding.todo, save=finding.saves))
+        finally:
+            for pid in self._pids().values():
+                with suppress(OSError):
+                    os.kill(pid, signal.SIGTERM)
 
     def _listen(self) -> None:
         now = self._clock()

@@ -271,7 +271,7 @@ class WatchSection(Section):
         90, description="A busy card is named when its link is below this share of the planned one.", ge=1, le=100
     )
     ram_free_gib: Off[float] = Field(
-        1.0,
+        0.5,  # a plan leaves 1 GiB free (tunekit.probes.local): one that fits exactly must not be stopped
         description="GiB of RAM and swap, of the machine or its cgroup, below which a checkpoint is saved and the run "
         "stops, before the kernel kills it.",
         gt=0,

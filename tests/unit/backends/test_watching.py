@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
 from typing import Any
 
 import pytest
@@ -22,7 +23,9 @@ from tunekit.watch.sample import GpuSample, HostSample, Sample
 from tunekit.watch.stacks import Frame, RankStack
 
 ROOMY = HostSample(total_bytes=64 * GIB, available_bytes=40 * GIB)
-CRAMPED = HostSample(total_bytes=64 * GIB, available_bytes=GIB // 2)
+CRAMPED = HostSample(total_bytes=64 * GIB, available_bytes=GIB // 4)
+NOBODY = 2**22 + 10
+"""Beyond the largest process id."""
 HOT = GpuSample(index=0, used_bytes=GIB, total_bytes=24 * GIB, celsius=95)
 
 
@@ -74,7 +77,7 @@ class Place:
             self.plan,
             self.run_dir,
             self.eyes,
-            pids=lambda: {0: 10, 1: 11},
+            pids=lambda: {0: NOBODY, 1: NOBODY + 1},
             say=lambda finding, progress: self.said.append(f"{finding.rule} at step {progress.step}"),
             board=self.board,
             clock=lambda: self.now,
@@ -143,9 +146,21 @@ def test_ram_is_looked_at_between_two_looks_and_asks_for_a_stop_with_a_checkpoin
     assert place.eyes.looks == 0
     asked = read_stop_request(place.run_dir)
     assert asked.save
-    assert "512 MiB of RAM and swap left" in asked.reason
+    assert "256 MiB of RAM and swap left" in asked.reason
     place.after(1.1)
     assert place.events() == [("ram", "began")]
+
+
+def test_the_ranks_are_signalled_too_for_the_phases_in_which_no_step_looks_at_the_request(place, monkeypatch):
+    signalled = []
+    monkeypatch.setattr(watching.os, "kill", lambda pid, number: signalled.append((pid, number)))
+    place.eyes.gpus = (HOT,)
+    place.after(6)
+    place.after(6)
+    assert signalled == []
+    place.eyes.host = CRAMPED
+    place.after(1.1)
+    assert signalled == [(NOBODY, signal.SIGTERM), (NOBODY + 1, signal.SIGTERM)]
 
 
 def test_on_a_full_drive_the_stop_is_asked_for_first(place, monkeypatch):
@@ -203,7 +218,7 @@ def test_silence_is_said_once_with_the_silent_rank(place, asked):
     write_lines(place.run_dir.events, [{"event": "phase", "phase": "train", "time": 1.0}])
     for _ in range(40):
         place.after(6)
-    assert asked == [{0: 10, 1: 11}]
+    assert asked == [{0: NOBODY, 1: NOBODY + 1}]
     assert place.events() == [("silence", "began")]
     (event,) = [event for event in read_lines(place.run_dir.events) if event["event"] == "watch"]
     assert event["text"].startswith("no sign of life for 1 min 0")
