@@ -12,6 +12,7 @@ from tunekit.backends.output import command_anew
 from tunekit.backends.processes import is_alive
 from tunekit.backends.session import Start
 from tunekit.errors import UsageError
+from tunekit.launcher.build import deals_round
 from tunekit.launcher.caller import Caller
 from tunekit.launcher.checkpoint_files import bytes_fault
 from tunekit.launcher.checkpoints import DOUBT, Checkpoint, list_checkpoints, newest_complete, passed_over
@@ -53,7 +54,7 @@ def resumable(
     there = replace(caller, cwd=folder_of_start(run_dir, caller))
     with chdir(there.cwd):
         plan = _replanned(before, overrides, planning) if overrides and planning is not None else before
-    transfer = how_to_read(checkpoint, before.job, plan.job)
+    transfer = how_to_read(checkpoint, before.job, plan.job, round_robin=deals_round(plan))
     start = Start(
         plan=plan,
         recipe_text=text_with(run_dir, overrides),

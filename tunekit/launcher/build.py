@@ -25,6 +25,7 @@ from tunekit.recipe.loading import LoadedRecipe
 WORKER_MODULE = "tunekit.worker"
 PREPARE_MODULE = "tunekit.worker.prepare"
 GUARD_MODULE = "tunekit.backends.by_hand"
+ROUND_ROBIN = "round_robin_gradients"
 NO_HOSTFILE = "/dev/null"
 """DeepSpeed reads /job/hostfile when it is there and then wants ssh; this one never names hosts."""
 
@@ -59,7 +60,7 @@ def build_request(plan: Plan, *, recipe_text: str, run_dir: RunDir, caller: Call
         run_dir.recipe: recipe_text,
         run_dir.resolved_recipe: answered_yaml(plan),
         run_dir.plan: _json_text(plan_to_json(plan)),
-        run_dir.ds_config: _json_text({**checked_ds_config(plan), **_reading(attempt)}),
+        run_dir.ds_config: _json_text(_reading(checked_ds_config(plan), attempt)),
         run_dir.launch: _json_text(_launch_record(argv, env, unset, caller, attempt)),
         run_dir.launch_script: launch_script(argv, env, unset, caller.cwd, guard=guard_argv(run_dir, caller)),
     }
@@ -162,8 +163,18 @@ def _which_devices(plan: Plan, attempt: Attempt) -> tuple[str, str]:
     return "--num_gpus", str(plan.job.batch.world_size)
 
 
-def _reading(attempt: Attempt) -> dict[str, Any]:
-    return {"checkpoint": {"load_universal": True}} if attempt.transfer == "universal" else {}
+def deals_round(plan: Plan) -> bool:
+    """Whether DeepSpeed deals parameters out to the ranks in turn, which its universal format does not know."""
+    return bool(checked_ds_config(plan)["zero_optimization"].get(ROUND_ROBIN))
+
+
+def _reading(config: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
+    """The configuration with what a universal checkpoint needs, where one is read."""
+    if attempt.transfer != "universal":
+        return config
+    zero = config["zero_optimization"]
+    straight = {**zero, ROUND_ROBIN: False} if zero.get(ROUND_ROBIN) else zero
+    return {**config, "zero_optimization": straight, "checkpoint": {"load_universal": True}}
 
 
 def _launch_record(

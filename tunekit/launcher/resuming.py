@@ -101,12 +101,15 @@ def check_same_training(before: Job, after: Job) -> None:
         raise RecipeError(problems, source="the resumed run")
 
 
-def how_to_read(checkpoint: Checkpoint, before: Job, after: Job) -> Transfer | None:
+def how_to_read(checkpoint: Checkpoint, before: Job, after: Job, *, round_robin: bool = False) -> Transfer | None:
     """How the ranks of `after` come to what was saved, `before` being the plan so far; None: each reads its own files.
+
+    `round_robin`: DeepSpeed would deal parameters out to the ranks in turn (`round_robin_gradients`).
 
     DeepSpeed's converter knows Adam's two averages, in files of ZeRO 1 to 3; neither swap files nor 8-bit states.
     """
-    wrote, reads = stepping(before) | dict(checkpoint.stepping), stepping(after)
+    reads = stepping(after) | {"round_robin": round_robin}
+    wrote = stepping(before) | {"round_robin": round_robin} | dict(checkpoint.stepping)
     spread = SPREADS[after.zero.stage]
     same = checkpoint.spread == spread and wrote == reads
     if same and checkpoint.world_size == after.batch.world_size:

@@ -16,15 +16,18 @@ from typing import Any
 
 import torch
 
-from tunekit.launcher.checkpoints import states_folder
+from tunekit.launcher.checkpoints import SEAL, states_folder
+from tunekit.launcher.json_lines import read_record
 from tunekit.planner.plan import Plan
 from tunekit.recipe.job import Job
 from tunekit.worker.journal import write_json
+from tunekit.worker.straightening import check_weights, straighten
 
-STATE, OPTIMIZER, PARAMETER = "trainer_state.json", "optimizer_state_dict", "param"
+STATE, SCHEDULE, OPTIMIZER, PARAMETER = "trainer_state.json", "scheduler.pt", "optimizer_state_dict", "param"
 TENSORS = ("fp32", "exp_avg", "exp_avg_sq")
 """The whole tensors of a parameter: its master copy and Adam's two averages."""
 COMMON = ("loss_scaler", "dynamic_loss_scale", "overflow", "clip_grad", "ds_version")
+STRAIGHT = "straight"
 LATEST, SUFFIX = "latest_universal", "_universal"
 
 
@@ -48,8 +51,8 @@ def copy_trainer_files(source: Path, target: Path, job: Job) -> None:
     """The trainer's own state, the schedule, and random numbers for every rank: those of a rank that was there."""
     state = json.loads((source / STATE).read_text())
     write_json(target / STATE, {**state, "train_batch_size": job.batch.micro_batch_size})
-    if (source / "scheduler.pt").is_file():
-        link(source / "scheduler.pt", target / "scheduler.pt")
+    if (source / SCHEDULE).is_file():
+        link(source / SCHEDULE, target / SCHEDULE)
     states = sorted(source.glob("rng_state*.pth"), key=lambda path: (len(path.name), path.name))
     ranks = job.batch.world_size
     for rank in range(ranks):
@@ -63,6 +66,8 @@ def write_universal(source: Path, target: Path, job: Job) -> None:
 
     states = states_folder(source)
     folder = target / f"{states.name}{SUFFIX}"
+    if deals_round(source):
+        states = straighten(states, target / STRAIGHT)
     ds_to_universal.main(
         Namespace(
             input_folder=str(states),
@@ -75,13 +80,21 @@ def write_universal(source: Path, target: Path, job: Job) -> None:
             inject_missing_state=True,
         )
     )
+    check_weights(folder, source)
+    shutil.rmtree(target / STRAIGHT, ignore_errors=True)
     common = read_optimizer_state(folder)
     for parameter in sorted(path.parent for path in folder.glob("zero/*/exp_avg.pt")):
         rewrite_parameter(parameter, common["step"], job)
     torch.save(optimizer_state(common, job), folder / "zero" / "optimizer_state.pt")
-    rewrite_model_states(folder, job)
+    rewrite_model_states(folder, job, target / SCHEDULE)
     # transformers looks for a folder of this name before it asks DeepSpeed to load.
     (target / LATEST).write_text(folder.name)
+
+
+def deals_round(source: Path) -> bool:
+    """Whether the checkpoint says that its parameters are dealt out to the ranks in turn."""
+    stepping = (read_record(source / SEAL) or {}).get("stepping")
+    return isinstance(stepping, dict) and stepping.get("round_robin") is True
 
 
 def read_optimizer_state(folder: Path) -> dict[str, Any]:
@@ -129,11 +142,18 @@ def rewrite_parameter(folder: Path, step: int, job: Job) -> None:
         torch.save(step_of(step, job), folder / "step.pt")
 
 
-def rewrite_model_states(folder: Path, job: Job) -> None:
-    """One small file under the name that the stage looks for: counters, not weights, which lie in zero/."""
+def rewrite_model_states(folder: Path, job: Job, schedule: Path) -> None:
+    """One small file under the name that the stage looks for: counters, not weights, which lie in zero/.
+
+    The schedule lies in it where DeepSpeed owns the optimizer, else in a file of its own: here in both.
+    """
     files = sorted(folder.glob("*model_states.pt"))
     states = torch.load(files[0], map_location="cpu", weights_only=False)
     states["module"] = {}
+    if schedule.is_file():
+        states["lr_scheduler"] = torch.load(schedule, map_location="cpu", weights_only=True)
+    elif states.get("lr_scheduler") is not None:
+        torch.save(states["lr_scheduler"], schedule)
     for path in files:
         path.unlink()
     name = "zero_pp_rank_0_mp_rank_00_model_states.pt" if job.zero.stage == 3 else "mp_rank_00_model_states.pt"

@@ -143,7 +143,9 @@ class WorkerTrainer(SFTTrainer):
             # Not SFTTrainer's, which writes a model card into every checkpoint.
             Trainer._save_checkpoint(self, model, trial)
             folder = checkpoint_folder(self.args.output_dir, self.state.global_step)
-            keep, how = self.plan.recipe.output.keep_checkpoints, stepping(self.plan.job)
+            keep = self.plan.recipe.output.keep_checkpoints
+            deals = bool(getattr(self.deepspeed.optimizer, "round_robin_gradients", False))
+            how = {**stepping(self.plan.job), "round_robin": deals}
             seal_checkpoint(folder, self.world, stepping=how)
             if self.world.is_first:
                 drop_old(folder.parent, keep=keep, proven_below=self.proven_below)

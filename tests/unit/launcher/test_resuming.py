@@ -162,3 +162,13 @@ def test_the_rest_must_be_the_same_training():
         check_same_training(job(), replace(job(), batch=replace(JOB.batch, micro_batch_size=64)))
     with pytest.raises(RecipeError, match="max_seq_length"):
         check_same_training(job(), replace(job(), max_seq_length=8))
+
+
+def test_another_order_of_the_parameters_is_converted(sharded):
+    """DeepSpeed would load the one as the other without an error."""
+    dealt = replace(sharded, stepping={**stepping(job()), "round_robin": True})
+    straight = replace(sharded, stepping={**stepping(job()), "round_robin": False})
+    assert how_to_read(dealt, job(), job(), round_robin=True) is None
+    assert how_to_read(straight, job(), job(), round_robin=True) == "universal"
+    assert how_to_read(dealt, job(), job(), round_robin=False) == "universal"
+    assert how_to_read(sharded, job(), job(), round_robin=True) is None

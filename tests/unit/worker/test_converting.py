@@ -110,6 +110,16 @@ def test_counters_are_kept_under_the_name_that_is_looked_for(tmp_path: Path, sta
     for rank in range(2):
         states = {"module": {"w": torch.ones(2)}, "global_steps": 4}
         torch.save(states, tmp_path / f"zero_pp_rank_{rank}_mp_rank_00_model_states.pt")
-    rewrite_model_states(tmp_path, job(stage=stage))
+    rewrite_model_states(tmp_path, job(stage=stage), tmp_path / "none")
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert torch.load(tmp_path / name) == {"module": {}, "global_steps": 4}
+
+
+def test_the_schedule_is_found_by_whoever_owns_the_optimizer(tmp_path: Path) -> None:
+    schedule, theirs = tmp_path / "scheduler.pt", tmp_path / "mp_rank_00_model_states.pt"
+    torch.save({"module": {}, "lr_scheduler": {"last_epoch": 4}}, theirs)
+    rewrite_model_states(tmp_path, job(), schedule)
+    assert torch.load(schedule) == {"last_epoch": 4}
+    torch.save({"module": {}, "lr_scheduler": None}, theirs)
+    rewrite_model_states(tmp_path, job(), schedule)
+    assert torch.load(theirs)["lr_scheduler"] == {"last_epoch": 4}
