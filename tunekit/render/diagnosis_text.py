@@ -14,6 +14,7 @@ from rich.text import Text
 from tunekit.backends.output import command_anew
 from tunekit.diagnosis.diagnose import Diagnosis
 from tunekit.diagnosis.phases import moment_of
+from tunekit.diagnosis.signatures.table import recognise
 from tunekit.errors import RecipeError
 from tunekit.launcher.attempts import all_metrics
 from tunekit.launcher.json_lines import read_record
@@ -63,21 +64,22 @@ def explain_result(result: RunResult, run_dir: RunDir, plan: Plan, *, resumable_
     """A failed run of tunekit, told from its directory."""
     record = read_record(run_dir.failure) or {}
     moment = moment_of(str(record.get("traceback", ""))) if record.get("rank") == result.failing_rank else None
+    hit = None if result.signature else recognise("\n".join(result.cause))  # a preparation that failed is not judged
     return Explanation(
         failed=True,
-        known=bool(result.signature),
+        known=bool(result.signature or hit),
         source=short_path(run_dir.path),
-        signature=result.signature,
+        signature=hit.signature.name if hit else result.signature,
         rank=result.failing_rank,
         phase=result.phase,
-        moment=moment.words if moment is not None and result.phase == "train" else "",
+        moment=moment.words if moment is not None and result.phase in ("train", "rehearsal") else "",
         lines=tuple(result.cause),
         reading=result.reading,
-        cause=result.said,
+        cause=hit.cause if hit else result.said,
         memory=tuple(_memory(run_dir, plan)) if result.fault or result.signal else (),
         also=tuple(_consequence(record)),
         logs=tuple(_logs(result, run_dir, plan.job.batch.world_size)),
-        cure="" if result.mends else result.advice,
+        cure="" if result.mends else result.advice or (hit.cure if hit else ""),
         mends=result.mends,
         next=tuple(_commands(result, run_dir, resumable_step)),
     )

@@ -50,6 +50,7 @@ KILLED = RunResult(
     phase="model",
     reading="exit code 247 = signal 9 (SIGKILL): most often the host's out-of-memory killer",
     cause=("  File x", "MemoryError"),
+    signature="killed",
     advice="close other programs",
 )
 FULL = RunResult(
@@ -96,6 +97,13 @@ def test_a_failure_tells_where_why_and_what_next(run_dir):
 def test_a_failure_that_nobody_knows_more_about(run_dir):
     result = RunResult(state="failed", attempt=1, exit_code=None)
     assert lines(result, run_dir) == ["The run failed.", "Logs:   runs/a/logs"]
+
+
+def test_a_preparation_that_failed_is_explained_too(run_dir):
+    cause = ("The preparation failed:", "x.h:12:10: fatal error: Python.h: No such file or directory")
+    told = lines(RunResult(state="failed", attempt=1, exit_code=None, phase="preparing", cause=cause), run_dir)
+    assert told[3] == "Cause:  the compiler did not find Python.h, so an op could not be built"
+    assert told[4].startswith("Try:    the package that has Python.h")
 
 
 def test_what_memory_was_seen_and_planned_and_what_mends_it(run_dir):
