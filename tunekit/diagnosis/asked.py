@@ -11,7 +11,6 @@ _SIZE = r"([\d.]+) (GiB|MiB|KiB|bytes)"
 _TRIED = re.compile(rf"Tried to allocate {_SIZE}")
 _IN_USE = re.compile(rf"this process has {_SIZE} memory in use")
 _ALLOCATED = re.compile(rf"{_SIZE} (?:is )?(?:already )?allocated")
-_CAPACITY = re.compile(rf"total capacity of {_SIZE}")
 _ON_HOST = re.compile(r"you tried to allocate (\d+) bytes")
 
 
@@ -23,11 +22,6 @@ def card_bytes(text: str) -> int:
     tried = _first(_TRIED, text)
     held = _first(_IN_USE, text) or _first(_ALLOCATED, text)
     return held + tried if tried else 0
-
-
-def card_capacity(text: str) -> int:
-    """The whole card, as torch says it; 0 where it does not."""
-    return _first(_CAPACITY, text)
 
 
 def host_bytes(text: str) -> int:

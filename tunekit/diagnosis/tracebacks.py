@@ -26,11 +26,6 @@ class Traceback:
     ignored: bool = False
     """A destructor's: Python went on."""
 
-    @property
-    def end(self) -> int:
-        """The place behind it."""
-        return self.place + len(self.text)
-
 
 def tracebacks(text: str) -> Iterator[Traceback]:
     """Every traceback in a log, in order. One that another rank's begins in, line by line, is read as one with it."""

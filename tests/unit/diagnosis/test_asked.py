@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from tests.failing_logs import sample_of
-from tunekit.diagnosis.asked import card_bytes, card_capacity, host_bytes
+from tunekit.diagnosis.asked import card_bytes, host_bytes
 from tunekit.units import GIB, MIB
 
 OLD = (
@@ -13,7 +13,6 @@ OLD = (
 def test_what_the_card_would_have_had_to_hold():
     text = sample_of("GPU out of memory").text
     assert card_bytes(text) == round(22.43 * GIB) + round(3.91 * GIB)
-    assert card_capacity(text) == round(23.64 * GIB)
     assert card_bytes(OLD) == 20 * GIB + 512 * MIB
 
 
@@ -22,4 +21,4 @@ def test_what_the_host_refused():
 
 
 def test_nobody_says():
-    assert (card_bytes("step 3"), card_capacity("step 3"), host_bytes("step 3")) == (0, 0, 0)
+    assert (card_bytes("step 3"), host_bytes("step 3")) == (0, 0)

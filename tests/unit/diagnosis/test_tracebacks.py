@@ -24,7 +24,7 @@ def test_a_destructors_is_passed_over():
 def test_places_are_those_in_the_text():
     text = f"step 1\n{TRACEBACK}step 2\n{TRACEBACK}"
     for each in tracebacks(text):
-        assert text[each.place : each.end] == each.text
+        assert text[each.place :].startswith(each.text)
 
 
 def test_two_ranks_that_write_at_once_are_one_traceback():
