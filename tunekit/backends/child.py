@@ -19,7 +19,7 @@ def run_child(
 ) -> int | None:
     """The exit code, or None where `limit` seconds were up; `waiting` is called often meanwhile.
 
-    The process leads a group of its own, which is killed in any case: no grandchild outlives this call. Where it is
+    The process leads a session of its own, which is killed in any case: no grandchild outlives this call. Where it is
     Python, a file named like a library in the user's folder is not imported in its place.
     """
     with log.open("wb") as output:
@@ -40,6 +40,15 @@ def run_child(
     finally:
         with suppress(ProcessLookupError):
             os.killpg(popen.pid, signal.SIGKILL)
+        _end_session(popen.pid)
         # A process that hangs in the kernel, on a drive that does not answer, cannot be buried yet.
         with suppress(subprocess.TimeoutExpired):
             popen.wait(_BURIAL_SECONDS)
+
+
+def _end_session(leader: int) -> None:
+    """Kill whoever is left of the session: ninja gives each compiler a process group of its own."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(ProcessLookupError, PermissionError):
+            if os.getsid(int(folder.name)) == leader:
+                os.kill(int(folder.name), signal.SIGKILL)

@@ -34,10 +34,12 @@ def test_a_file_of_the_user_is_no_library(tmp_path: Path, monkeypatch: pytest.Mo
     assert run("import colorsys", tmp_path) == (0, "")
 
 
-def test_the_time_is_up_and_its_children_end_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("group", ["", ", process_group=0"])
+def test_the_time_is_up_and_its_children_end_too(tmp_path: Path, group: str) -> None:
+    """Those with a process group of their own too, as ninja gives to each compiler."""
     code = (
         "import subprocess, sys, time\n"
-        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']{group})\n"
         "print(child.pid, flush=True)\n"
         "time.sleep(600)\n"
     )
