@@ -46,6 +46,13 @@ def test_a_plain_job_breaks_no_rule() -> None:
         (machine(), {"offload_optimizer": "cpu"}, {"optimizer": "adamw_8bit"}, "train.optimizer", "adamw_8bit"),
         (machine(), {"offload_optimizer": "cpu"}, {"optimizer": "adafactor"}, "train.optimizer", "adafactor"),
         (machine(), {"bf16_states": True}, {"optimizer": "lion"}, "train.optimizer", "bf16_states"),
+        (
+            machine(),
+            {"stage": 3, "offload_optimizer": "cpu", "offload_ratio": 0.5},
+            {"optimizer": "lion"},
+            "train.optimizer",
+            "offload_ratio 0.5",
+        ),
         (laptop(), {}, {"optimizer": "paged_adamw_8bit"}, "train.optimizer", "CPU"),
         (machine(), {"bf16_states": True}, {"precision": "fp32"}, "train.precision", "fp32"),
         (machine(), {"zenflow": True}, {}, "zero.offload_optimizer", "zenflow"),
