@@ -21,14 +21,17 @@ from tunekit.launcher.json_lines import read_record
 from tunekit.planner.plan import Plan
 from tunekit.recipe.job import Job
 from tunekit.worker.journal import write_json
+from tunekit.worker.restoring import STATE, UNIVERSAL
 from tunekit.worker.straightening import check_weights, straighten
 
-STATE, SCHEDULE, OPTIMIZER, PARAMETER = "trainer_state.json", "scheduler.pt", "optimizer_state_dict", "param"
+SCHEDULE, OPTIMIZER, PARAMETER = "scheduler.pt", "optimizer_state_dict", "param"
 TENSORS = ("fp32", "exp_avg", "exp_avg_sq")
 """The whole tensors of a parameter: its master copy and Adam's two averages."""
 COMMON = ("loss_scaler", "dynamic_loss_scale", "overflow", "clip_grad", "ds_version")
 STRAIGHT = "straight"
-LATEST, SUFFIX = "latest_universal", "_universal"
+MOST_GROUPS = 16
+"""Stages 1 and 2 read only as many groups as the file has, and stop at their own count."""
+SUFFIX = "_universal"
 
 
 def convert(source: Path, target: Path, plan: Plan, transfer: str) -> None:
@@ -86,9 +89,9 @@ def write_universal(source: Path, target: Path, job: Job) -> None:
     for parameter in sorted(path.parent for path in folder.glob("zero/*/exp_avg.pt")):
         rewrite_parameter(parameter, common["step"], job)
     torch.save(optimizer_state(common, job), folder / "zero" / "optimizer_state.pt")
-    rewrite_model_states(folder, job, target / SCHEDULE)
+    rewrite_model_states(folder, job)
     # transformers looks for a folder of this name before it asks DeepSpeed to load.
-    (target / LATEST).write_text(folder.name)
+    (target / UNIVERSAL).write_text(folder.name)
 
 
 def deals_round(source: Path) -> bool:
@@ -116,7 +119,7 @@ def optimizer_state(common: dict[str, Any], job: Job) -> dict[str, Any]:
 
     Stage 3 would give every group what the first one has, and with it weight decay to norms and biases.
     """
-    groups = [{"lr": group["lr"], "params": []} for group in common["param_groups"]]
+    groups = [{"lr": common["param_groups"][0]["lr"], "params": []} for _ in range(MOST_GROUPS)]
     told = {name: value for name, value in common.items() if name not in ("step", "param_groups")}
     if job.zero.stage != 3:
         # Stage 3 does not say which DeepSpeed wrote it, stages 1 and 2 want to know.
@@ -142,18 +145,15 @@ def rewrite_parameter(folder: Path, step: int, job: Job) -> None:
         torch.save(step_of(step, job), folder / "step.pt")
 
 
-def rewrite_model_states(folder: Path, job: Job, schedule: Path) -> None:
+def rewrite_model_states(folder: Path, job: Job) -> None:
     """One small file under the name that the stage looks for: counters, not weights, which lie in zero/.
 
-    The schedule lies in it where DeepSpeed owns the optimizer, else in a file of its own: here in both.
+    Its schedule is empty: how many groups it is for depends on who owns the optimizer, and its place follows from the
+    step (`tunekit.worker.restoring.advance_schedule`).
     """
     files = sorted(folder.glob("*model_states.pt"))
     states = torch.load(files[0], map_location="cpu", weights_only=False)
-    states["module"] = {}
-    if schedule.is_file():
-        states["lr_scheduler"] = torch.load(schedule, map_location="cpu", weights_only=True)
-    elif states.get("lr_scheduler") is not None:
-        torch.save(states["lr_scheduler"], schedule)
+    states |= {"module": {}, "lr_scheduler": {"lr_lambdas": []}}
     for path in files:
         path.unlink()
     name = "zero_pp_rank_0_mp_rank_00_model_states.pt" if job.zero.stage == 3 else "mp_rank_00_model_states.pt"

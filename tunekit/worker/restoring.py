@@ -15,7 +15,7 @@ from tunekit.worker.saving import gathered
 if TYPE_CHECKING:
     from tunekit.worker.trainer import WorkerTrainer
 
-STATE = "trainer_state.json"
+STATE, UNIVERSAL = "trainer_state.json", "latest_universal"
 
 
 def read_checkpoint(trainer: WorkerTrainer, folder: Path) -> None:
@@ -25,8 +25,11 @@ def read_checkpoint(trainer: WorkerTrainer, folder: Path) -> None:
         return
     strict = not isinstance(trainer.model, PeftModel)
     deepspeed_load_checkpoint(trainer.model_wrapped, str(folder), load_module_strict=strict)
-    trainer._load_optimizer_and_scheduler(str(folder))
-    part_steps(inner_optimizer(trainer.deepspeed))
+    if (folder / UNIVERSAL).exists():
+        advance_schedule(trainer, folder)
+        part_steps(inner_optimizer(trainer.deepspeed))
+    else:
+        trainer._load_optimizer_and_scheduler(str(folder))
 
 
 def advance_schedule(trainer: WorkerTrainer, folder: Path) -> None:

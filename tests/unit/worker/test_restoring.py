@@ -71,6 +71,9 @@ def test_weights_alone_leave_deepspeed_out(tmp_path: Path, monkeypatch: pytest.M
     )
     read_checkpoint(trainer, tmp_path)
     assert read == ["schedule", "states", "trainer's"]
+    (tmp_path / "latest_universal").touch()
+    read_checkpoint(trainer, tmp_path)
+    assert read[3:] == ["states", "schedule"], "it was written for other groups"
 
 
 def test_the_optimizer_inside_deepspeeds() -> None:
