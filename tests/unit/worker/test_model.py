@@ -102,3 +102,15 @@ def test_a_model_that_is_not_on_this_disk_is_missing(tmp_path: Path, monkeypatch
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(MissingError, match="nobody/nothing is not on this disk"):
         model_folder(make_plan(recipe=make_recipe(model={"path": "nobody/nothing"})))
+
+
+def test_weights_in_pickle_files_are_read_only_when_allowed(tiny_model: Path, plan_tiny: Any, tmp_path: Path) -> None:
+    pickled = tmp_path / "pickled"
+    pickled.mkdir()
+    model = load_model(plan_tiny(), tiny_model, CPU)
+    model.config.save_pretrained(pickled)
+    torch.save(model.state_dict(), pickled / "pytorch_model.bin")
+    with pytest.raises(OSError, match="no file named model.safetensors"):
+        load_model(plan_tiny(), pickled, CPU)
+    allowed = load_model(plan_tiny(model={"allow_pickle": True}), pickled, CPU)
+    assert torch.equal(allowed.lm_head.weight, model.lm_head.weight)
