@@ -138,6 +138,8 @@ def what_is_lost(transfer: Transfer | None, checkpoint: Checkpoint, after: Job) 
         return (
             f"{told}{kept}. Lost: the optimizer's states, which begin anew, so that the loss may rise for some steps."
         )
+    if after.zero.bf16_states and not checkpoint.stepping.get("bf16_states"):
+        return f"{told}{kept}, the optimizer's states too, rounded to bf16 with the master weights: losses will differ."
     dropout = ", but dropout draws other numbers" if after.adapter is not None and after.adapter.dropout else ""
     return f"{told}{kept}, the optimizer's states too{dropout}."
 

@@ -85,6 +85,7 @@ def test_weights_of_zero_3_lie_in_parts(tmp_path):
 def test_what_is_lost_is_said(sharded):
     assert what_is_lost(None, sharded, job()) == ""
     assert "the optimizer's states too." in what_is_lost("universal", sharded, job(ranks=1))
+    assert "rounded to bf16" in what_is_lost("universal", sharded, job(bf16_states=True, offload_optimizer="cpu"))
     text = what_is_lost("weights", sharded, job(stage=0))
     assert text.startswith("saved by 2 processes, read by 2 processes at ZeRO 0: ")
     assert "Lost: the optimizer's states" in text
