@@ -29,9 +29,7 @@ def run_dir(tmp_path, monkeypatch):
 
 def report_of(run_dir, *, alive=False, plan=None):
     plan = plan or make_plan()
-    return build_report(
-        run_dir, plan, read_status(run_dir, alive=alive), list_checkpoints(run_dir.checkpoints, world_size=2)
-    )
+    return build_report(run_dir, plan, read_status(run_dir, alive=alive), list_checkpoints(run_dir.checkpoints))
 
 
 def text_of(report, width=120):
