@@ -115,7 +115,9 @@ def _print_written(console: Console, path: Path | None) -> None:
     if path is None:
         console.print(f"Keep it: tunekit hardware probe --write {LOCAL} (plans for {LOCAL} then use it), or FILE.")
     elif path == machines_folder() / f"{LOCAL}.yaml":
-        console.print(f"Written to {path}: plans for {LOCAL} use these rates and say so.", highlight=False, markup=False)
+        console.print(
+            f"Written to {path}: plans for {LOCAL} use these rates and say so.", highlight=False, markup=False
+        )
     else:
         name = path.stem if path.parent == machines_folder() else path
         console.print(f"Written to {path}. Plan for it: tunekit plan RECIPE --on {name}", highlight=False)
