@@ -192,23 +192,37 @@ def flat_copy(case: Case) -> MemoryTerm:
 
 
 def gradients(case: Case) -> MemoryTerm:
-    """g N_t in stages 0 and 1, g n in stages 2 and 3 (g = b, or 4 where the JSON says so); none here with offload.
+    """g N_t in stages 0 and 1, g n in stages 2 and 3 (g = b, or 4 where the JSON says so).
+
+    With offload none in stages 2 and 3. Stage 1 frees only those that a rank itself has sent to RAM, and none before
+    the last micro-batch (`reduce_ready_partitions_and_remove_grads`): g (N_t - n), with accumulation g N_t.
 
     In stage 3 one flat buffer lives for ever; before, gradients are there from backward to the step, and with
     accumulation from the first micro-batch on.
     """
-    elements = case.inventory.num_trainable if case.stage < 2 else case.partition
+    elements = _kept_gradients(case)
+    divided = f"{case.inventory.num_trainable:,}{share(case) if case.stage >= 2 else ''}"
+    counted = f"{elements:,}" if case.offloads_optimizer else divided
     lasting = case.stage == 3
     early: tuple[Moment, ...] = ("loss", "backward start") if case.accumulates else ()
     return MemoryTerm(
         name="gradients",
         phases=ALWAYS if lasting else ("step", "optimizer"),
         moments=("masters",) if lasting else (*early, "backward end"),
-        device_bytes=0 if case.offloads_optimizer else case.gradient_bytes * elements,
-        formula=f"{case.gradient_bytes} B x {case.inventory.num_trainable:,}{share(case) if case.stage >= 2 else ''}",
+        device_bytes=case.gradient_bytes * elements,
+        formula=f"{case.gradient_bytes} B x {counted}",
         source=f"{stage_source(case)}; accumulated in the model's type, or in that of `data_types.grad_accum_dtype`",
         kind="exact",
     )
+
+
+def _kept_gradients(case: Case) -> int:
+    """Elements whose gradients wait on the device for the step."""
+    trained = case.inventory.num_trainable
+    if case.offloads_optimizer:
+        waiting = trained if case.accumulates else max(0, trained - case.partition)
+        return waiting if case.stage == 1 and not case.job.zero.zenflow else 0
+    return trained if case.stage < 2 else case.partition
 
 
 def master_weights(case: Case) -> MemoryTerm:

@@ -89,6 +89,15 @@ def test_offload_leaves_weights_alone_on_the_card() -> None:
         assert gone(found).device_bytes == 0
 
 
+def test_stage_1_keeps_gradients_on_the_card_also_with_offload() -> None:
+    """deepspeed 0.19.8: it reduces at the last micro-batch only, and clears a gradient only where it goes to RAM."""
+    offloaded = {"stage": 1, "offload_optimizer": "cpu"}
+    whole = 2 * case().inventory.num_trainable
+    assert states.gradients(case(zero=offloaded, accumulate=4)).device_bytes == whole
+    assert states.gradients(case(zero=offloaded)).device_bytes == whole - 2 * case(zero=offloaded).partition
+    assert states.gradients(case(zero={**offloaded, "stage": 2}, accumulate=4)).device_bytes == 0
+
+
 def test_offload_param_leaves_no_weights() -> None:
     assert states.trained_weights(case(zero={"stage": 3, "offload_param": "cpu"})).device_bytes == 0
 
