@@ -41,6 +41,9 @@ def main(argv: Sequence[str]) -> int:
         for outcome in went_on(outcomes_of(options), make_place(options.place)):
             keep(outcome, options.place)
         return 0
+    if options.table:
+        PAGE.write_text(written_into(PAGE.read_text(), outcomes_of(options)))
+        return 0
     if options.list:
         print("\n".join(f"{fault.group:12s}{fault.name}" for fault in FAULTS))
         return 0
@@ -112,7 +115,7 @@ def never(fault: Fault) -> Outcome:
         code=None,
         seen="",
         after=fault.after,
-        problems=("the play broke",),
+        problems=("not played",),
         seconds=0,
         commit=commit(),
         run="",
@@ -140,6 +143,7 @@ def read_options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--place", type=Path, help="folder to work in and to keep; without it a temporary one")
     parser.add_argument("--resume", action="store_true", help="do not play again what --place has results of")
     parser.add_argument("--together", action="store_true", help="let most runs go on in one launch at the end")
+    parser.add_argument("--table", action="store_true", help="write the tables of what --place has, and play none")
     parser.add_argument("--list", action="store_true", help="print the faults and play none")
     parser.add_argument("--play", help=argparse.SUPPRESS)
     parser.add_argument("--finish", action="store_true", help=argparse.SUPPRESS)

@@ -260,9 +260,9 @@ FAULTS: tuple[Fault, ...] = (
     fault(
         "a line of the data that is no JSON",
         rows_with('{"instruction": \n'),
-        codes=(1, 2),
+        codes=(2,),
         says="line|JSON",
-        after="stays so",
+        after="was refused",
     ),
     fault(
         "NaN where the data has a text",
@@ -286,10 +286,8 @@ FAULTS: tuple[Fault, ...] = (
         says="[Nn]a[Nn]|not a number|diverged",
         after="stays so",
     ),
-    fault(
-        "a model file cut off", torn_weights, codes=(1, 2, 4), says="model.safetensors|safetensors", after="stays so"
-    ),
-    fault("a model folder without weights", no_weights, codes=(1, 2, 4), says="safetensors|weights", after="stays so"),
+    fault("a model file cut off", torn_weights, codes=(2,), says="model.safetensors|safetensors", after="was refused"),
+    fault("a model folder without weights", no_weights, codes=(2,), says="safetensors|weights", after="was refused"),
     fault("the named port in use", port_taken, codes=(2,), says="in use", after="was refused"),
     fault(
         "the port taken after it was chosen", port_taken_late, codes=(1,), says="port was taken", after="starts anew"

@@ -66,7 +66,7 @@ def full_disk(phase: str) -> Play:
     """The drive is filled while rank 0 stands at the gate."""
 
     def play(scene: Scene) -> Command:
-        drive(scene, "400m")
+        drive(scene, "1500m")  # above watch.disk_free_gib
         return at_gate(scene, scene.gate_at(phase), lambda: fill(scene))
 
     return play
@@ -242,15 +242,17 @@ def fault(name: str, play: Play, *, codes: tuple[int, ...], says: str, after: Af
     return Fault(name=name, group="machine", play=play, codes=codes, says=says, after=after)
 
 
-FULL = r"No space left on device.*the disk is full|drive of .* free"
+FULL = r"left on the drive|No space left on device.*the disk is full|drive of .* free"
 NO_MEMORY = r"host ran out of memory|out-of-memory|SIGKILL|[Mm]emory"
 
 FAULTS: tuple[Fault, ...] = (
     fault("a drive that is too small", small_disk, codes=(4, 3), says="the drive of", after="was refused"),
-    fault("the disk is full while loading", full_disk("load"), codes=(1,), says=FULL, after="starts anew"),
-    fault("the disk is full in a step", full_disk("step"), codes=(1,), says=FULL, after="resumes"),
-    fault("the disk is full in a save", full_disk("save"), codes=(1,), says=FULL, after="resumes"),
-    fault("the disk is full when the result is written", full_disk("result"), codes=(1,), says=FULL, after="resumes"),
+    fault("the disk is full while loading", full_disk("load"), codes=(1, 130), says=FULL, after="starts anew"),
+    fault("the disk is full in a step", full_disk("step"), codes=(1, 130), says=FULL, after="resumes"),
+    fault("the disk is full in a save", full_disk("save"), codes=(1, 130), says=FULL, after="resumes"),
+    fault(
+        "the disk is full when the result is written", full_disk("result"), codes=(1, 130), says=FULL, after="resumes"
+    ),
     fault(
         "an output folder on a read-only drive",
         read_only_drive,

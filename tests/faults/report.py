@@ -32,15 +32,18 @@ def written_into(page: str, outcomes: Sequence[Outcome]) -> str:
 
 def tables(outcomes: Sequence[Outcome]) -> str:
     """A summary, a table per group, and the rows of those that are many."""
-    commits = ", ".join(dict.fromkeys(outcome.commit for outcome in outcomes))
-    lost = [outcome for outcome in outcomes if outcome.problems]
+    commits = ", ".join(dict.fromkeys(outcome.commit for outcome in outcomes if outcome.seconds))
+    played = [outcome for outcome in outcomes if outcome.seconds]
+    lost = [outcome for outcome in played if outcome.problems]
+    missing = [outcome.name for outcome in outcomes if not outcome.seconds]
     lines = [
         f"{datetime.now(UTC):%Y-%m-%d}, commit {commits}, {platform.python_version()} on {machine()}; {versions()}.",
         "",
-        f"**{len(outcomes)} faults, {len(outcomes) - len(lost)} held, {len(lost)} lost.**",
+        f"**{len(played)} faults, {len(played) - len(lost)} held, {len(lost)} lost.**",
     ]
+    lines += ["", f"Not played this time: {'; '.join(missing)}."] if missing else []
     for group, title in GROUPS.items():
-        mine = [outcome for outcome in outcomes if outcome.group == group]
+        mine = [outcome for outcome in played if outcome.group == group]
         lines += ["", f"### {title}", "", *table(mine)] if mine else []
     for outcome in outcomes:
         lines += ["", f"### {outcome.name}", "", *boundaries(outcome)] if outcome.rows else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import chdir
 from signal import SIGCONT, SIGKILL, SIGSTOP
 
 from tests.faults.fault import Fault
@@ -72,7 +73,10 @@ def going_on_from_each(copies: dict[RunDir, str], scene: Scene) -> Iterator[str]
     found_in = {copy: chosen(copy) for copy in copies}
     alive = different(list(copies))
     checkpoints = {copy.path: found.path for copy in alive if (found := found_in[copy]) is not None}
-    code = tiny.finish(tiny.start([copy.path for copy in alive if copy.path in checkpoints], checkpoints=checkpoints))
+    with chdir(scene.place.folder):
+        code = tiny.finish(
+            tiny.start([copy.path for copy in alive if copy.path in checkpoints], checkpoints=checkpoints)
+        )
     if code != 0:
         yield f"going on from the copies ended with {code}: {tiny.log_tail(alive[0].path)[-600:]}"
     for copy, call in copies.items():

@@ -116,9 +116,10 @@ def fault(
 def killed(target: Target, phase: str) -> Fault:
     """SIGKILL to something inside the run: the run has failed, and goes on from its checkpoint if it has one."""
     after: After = "starts anew" if phase == "load" else "resumes"
-    says = {"rank 0": "rank 0.*SIGKILL", "rank 1": "rank 1.*SIGKILL"}.get(target, "failed")
+    says = {"rank 0": "rank 0.*SIGKILL", "rank 1": "rank 1.*SIGKILL"}.get(target, f"failed|{STOPPED}")
+    codes = (1,) if target in ("rank 0", "rank 1") else (1, 130)  # without the launcher the ranks are asked to end
     play = struck(SIGKILL, target, phase)
-    return fault(SIGKILL, target, phase, play, codes=(1,), says=says, after=after)
+    return fault(SIGKILL, target, phase, play, codes=codes, says=says, after=after)
 
 
 def asked(number: signal.Signals, target: Target, phase: str) -> Fault:
@@ -131,7 +132,7 @@ def asked(number: signal.Signals, target: Target, phase: str) -> Fault:
 def launcher_ended(number: signal.Signals, target: Target) -> Fault:
     """deepspeed's own processes end on a signal without the ranks: those must not go on unseen."""
     play = struck(number, target, "step")
-    return fault(number, target, "step", play, codes=(1, 130), says=f"{GO_ON}|failed", after="resumes")
+    return fault(number, target, "step", play, codes=(1, 130), says=f"{GO_ON}|failed|{STOPPED}", after="resumes")
 
 
 ALONE = orphaned(SIGKILL, "tunekit", "step")

@@ -6,6 +6,7 @@ The imports of a launch take longer than the steps of a run; the command itself 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,16 +25,17 @@ def went_on(outcomes: Sequence[Outcome], place: Place) -> list[Outcome]:
     """The outcomes of those that waited, judged by their end."""
     waiting = [outcome for outcome in outcomes if outcome.waits]
     for first in range(0, len(waiting), ONE_LAUNCH):
-        go_on([RunDir(Path(outcome.run)) for outcome in waiting[first : first + ONE_LAUNCH]])
+        go_on([RunDir(Path(outcome.run)) for outcome in waiting[first : first + ONE_LAUNCH]], place)
     return [judged(outcome, place) for outcome in waiting]
 
 
-def go_on(runs: Sequence[RunDir]) -> None:
+def go_on(runs: Sequence[RunDir], place: Place) -> None:
     """Each run from its newest whole checkpoint, or from its beginning where it has none."""
     for run in runs:
         archive_attempt(run)
     checkpoints = {run.path: found.path for run in runs if (found := chosen(run)) is not None}
-    tiny.finish(tiny.start([run.path for run in runs], checkpoints=checkpoints))
+    with chdir(place.folder):  # from which the recipe's paths are seen
+        tiny.finish(tiny.start([run.path for run in runs], checkpoints=checkpoints))
 
 
 def judged(outcome: Outcome, place: Place) -> Outcome:

@@ -90,6 +90,9 @@ def read_result(run_dir: RunDir, plan: Plan, *, attempt: int, observed: Observed
         return RunResult(state="done", attempt=attempt, exit_code=observed.exit_code, success=marker, measured=measured)
     if run_dir.stop_request.exists() and not _failed_before_stop(run_dir):
         return _stopped(run_dir, attempt, measured)
+    # A signal to one rank: the ranks agreed to end, and nobody wrote a request.
+    if STOPPED in (observed.exit_code, observed.failing_code) and not run_dir.failure.exists():
+        return _stopped(run_dir, attempt, measured)
     return _failed(run_dir, plan, attempt, observed)
 
 

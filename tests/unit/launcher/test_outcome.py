@@ -164,6 +164,12 @@ def test_a_stop_is_no_failure(run_dir):
     assert (result.state, result.exit_code) == ("stopped", 130)
 
 
+def test_ranks_that_ended_together_on_a_signal_have_not_failed(run_dir):
+    assert judge(run_dir, 1, failing_rank=1, failing_code=130).state == "stopped"
+    run_dir.failure.write_text("{}")
+    assert judge(run_dir, 1, failing_rank=1, failing_code=130).state == "failed"
+
+
 def test_ranks_that_stumble_after_a_stop_have_not_failed(run_dir):
     for path, moment in ((run_dir.stop_request, 100), (run_dir.failure, 200)):
         write_json(path, FAILURE)
