@@ -12,12 +12,15 @@ from tunekit.worker.saving import sealed_checkpoints, step_of, unseal
 def drop_old(folder: Path, *, keep: int, proven_below: int | None = None) -> None:
     """Remove all complete checkpoints but the `keep` newest and the newest of a step below `proven_below`.
 
-    None: nobody asks what has proven itself. Rank 0 alone.
+    None: nobody asks what has proven itself. A doubtful one is not counted; it goes when the run has passed it. Rank 0
+    alone.
     """
     sealed = sealed_checkpoints(folder)
-    proven = [path for path in sealed if proven_below is not None and step_of(path) < proven_below]
-    for old in sealed[:-keep]:
-        if old not in proven[-1:]:
+    sound = [path for path in sealed if not (path / DOUBT).exists()]
+    proven = [path for path in sound if proven_below is not None and step_of(path) < proven_below]
+    newest = max(map(step_of, sound), default=0)
+    for old in sealed:
+        if step_of(old) < newest and old not in (*sound[-keep:], *proven[-1:]):
             unseal(old)
 
 

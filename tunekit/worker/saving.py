@@ -195,9 +195,20 @@ def to_disk(folder: Path) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.stat().st_size for path in files}
 
 
+def make_place(folder: Path, world: World) -> None:
+    """An empty place for a checkpoint. Every rank must call it.
+
+    One of the same step that was passed over would leave its doubts in the new one, its mark amid the save, and files
+    of ranks that are no more.
+    """
+    if world.is_first and folder.exists():
+        unseal(folder)
+    dist.barrier()
+
+
 def unseal(folder: Path) -> None:
     """Remove a checkpoint, its mark first: one that is half removed is never taken for complete."""
-    (folder / COMPLETE).unlink()
+    (folder / COMPLETE).unlink(missing_ok=True)
     shutil.rmtree(folder)
 
 

@@ -17,7 +17,7 @@ from tunekit.worker.keeping import drop_old
 from tunekit.worker.loss import loss_of_learned, takes_logits_to_keep
 from tunekit.worker.measuring import Meter
 from tunekit.worker.restoring import read_checkpoint
-from tunekit.worker.saving import checkpoint_folder, save_model_files, seal_checkpoint
+from tunekit.worker.saving import checkpoint_folder, make_place, save_model_files, seal_checkpoint
 from tunekit.worker.world import World
 
 
@@ -139,10 +139,11 @@ class WorkerTrainer(SFTTrainer):
         save_model_files(self, output_dir or self.args.output_dir, self.world)
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        folder = checkpoint_folder(self.args.output_dir, self.state.global_step)
         with self.meter.visiting("save"):
+            make_place(folder, self.world)
             # Not SFTTrainer's, which writes a model card into every checkpoint.
             Trainer._save_checkpoint(self, model, trial)
-            folder = checkpoint_folder(self.args.output_dir, self.state.global_step)
             keep = self.plan.recipe.output.keep_checkpoints
             deals = bool(getattr(self.deepspeed.optimizer, "round_robin_gradients", False))
             how = {**stepping(self.plan.job), "round_robin": deals}

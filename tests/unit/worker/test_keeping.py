@@ -54,6 +54,15 @@ def test_what_was_saved_when_the_run_had_gone_wrong_is_not_gone_on_from(folder: 
     assert kept(folder) == [2, 4, 6, 8]
 
 
+def test_doubtful_ones_are_not_counted_and_go_when_the_run_has_passed_them(folder: Path) -> None:
+    set_aside(folder, proven_below=5, reason="nan")
+    drop_old(folder, keep=2)
+    assert kept(folder) == [2, 4, 6, 8], "the good ones are those to keep"
+    write_checkpoint(folder, 7)
+    drop_old(folder, keep=2)
+    assert kept(folder) == [4, 7, 8]
+
+
 def test_without_a_good_one_there_is_none(folder: Path) -> None:
     assert set_aside(folder, proven_below=2, reason="nan") is None
     assert newest_complete(folder) is None

@@ -9,11 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.runs import write_checkpoint
+from tunekit.launcher.checkpoints import find_fault
 from tunekit.worker.adapters import add_adapters
 from tunekit.worker.model import load_model, load_tokenizer
 from tunekit.worker.saving import (
     adapter_state,
     files_of,
+    make_place,
     save_model_files,
     seal_checkpoint,
     sealed_checkpoints,
@@ -96,6 +99,16 @@ def test_what_was_cut_short_goes_once_a_newer_one_is_complete(tmp_path: Path, lo
         "stepping": {"zenflow": False},
         "files": {"weights": 5},
     }
+
+
+def test_a_checkpoint_of_the_same_step_makes_place_with_all_that_it_had(tmp_path: Path, lonely_world: World) -> None:
+    """It was passed over: what it says of itself, and the files of ranks that are no more, would be the new one's."""
+    doubtful, torn = write_checkpoint(tmp_path, 4, world_size=4), write_checkpoint(tmp_path, 6, world_size=4)
+    (doubtful / "doubtful.json").write_text('{"reason": "nan"}')
+    (torn / "complete.json").unlink()
+    for folder in (doubtful, torn, tmp_path / "checkpoint-8"):
+        make_place(folder, lonely_world)
+        assert find_fault(write_checkpoint(tmp_path, step_of(folder), world_size=2)) is None
 
 
 def test_the_step_stands_in_the_name() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -156,3 +157,40 @@ def test_evaluating_is_a_phase_of_its_own(make_trainer: MakeTrainer) -> None:
     assert loss == pytest.approx(expected, rel=1e-5)
     assert ours.meter.phase == "step"
     assert set(ours.meter.peaks) == {"step", "eval"}
+
+
+def test_no_step_is_taken_after_the_last(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that was killed after the checkpoint of its last step would be trained a step longer than asked."""
+    epochs: list[int] = []
+    monkeypatch.setattr(Trainer, "_run_epoch", lambda trainer, **kwargs: epochs.append(kwargs["epoch"]))
+    trainer = make_trainer()
+    trainer.state.max_steps = 8
+    trainer.state.global_step = 7
+    trainer._run_epoch(epoch=3)
+    assert (epochs, trainer.control.should_training_stop) == ([3], False)
+    trainer.state.global_step = 8
+    trainer._run_epoch(epoch=4)
+    assert (epochs, trainer.control.should_training_stop) == ([3], True)
+
+
+def test_a_checkpoint_is_saved_into_an_empty_place(
+    make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch, lonely_world: World
+) -> None:
+    """One of the same step was passed over when the run went on: its doubts and its files are not the new one's."""
+    trainer = make_trainer()
+    trainer.state.global_step = 4
+    folder = Path(trainer.args.output_dir) / "checkpoint-4"
+    folder.mkdir(parents=True)
+    for name in ("doubtful.json", "complete.json", "of_rank_3.pt"):
+        (folder / name).write_text("{}")
+    saved: list[bool] = []
+
+    def save(ours: Any, model: Any, trial: Any) -> None:
+        saved.append(folder.exists())
+        folder.mkdir()
+
+    monkeypatch.setattr(Trainer, "_save_checkpoint", save)
+    monkeypatch.setattr(trainer, "deepspeed", SimpleNamespace(optimizer=None))
+    trainer._save_checkpoint(trainer.model, None)
+    assert saved == [False]
+    assert [path.name for path in folder.iterdir()] == ["complete.json"]
