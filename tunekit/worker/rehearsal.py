@@ -126,7 +126,7 @@ def as_if_it_had_not_been(trainer: WorkerTrainer) -> Iterator[None]:
     engine, device = trainer.deepspeed, trainer.world.device
     optimizers = [inner_optimizer(engine), *_second_optimizer(engine)]
     before = [StatesBefore.of(optimizer) for optimizer in optimizers]
-    counters = [Counters.of(holder) for holder in (engine, engine.optimizer, _scaler(engine))]
+    counters = [Counters.of(holder) for holder in (engine, *_scalers(engine))]
     schedule = copy.deepcopy(engine.lr_scheduler.state_dict()) if engine.lr_scheduler is not None else None
     random, rate = random_states(device), trainer.learning_rate
     for optimizer in optimizers:
@@ -229,13 +229,15 @@ def _second_optimizer(engine: Any) -> list[Any]:
     return [] if second is None else [second]
 
 
-def _scaler(engine: Any) -> Any:
-    return getattr(engine.optimizer, "loss_scaler", None)
+def _scalers(engine: Any) -> list[Any]:
+    """What may keep the scale of the loss: ZeRO has a scaler, fp16 without ZeRO a record of its own."""
+    names = ("loss_scaler", "loss_scale_config")
+    return [engine.optimizer, *(getattr(engine.optimizer, name, None) for name in names)]
 
 
 def _scale_to_one(engine: Any) -> None:
     """No gradient overflows at scale 1: with fp16's first scale the optimizer would often be left out."""
-    for holder in (engine.optimizer, _scaler(engine)):
+    for holder in _scalers(engine):
         if hasattr(holder, "__dict__") and "cur_scale" in vars(holder):
             holder.cur_scale = 1.0
 

@@ -86,16 +86,16 @@ def test_counters_go_back() -> None:
     Counters.of(None).restore()
 
 
-@pytest.fixture
-def trainer() -> Any:
-    """An engine with an optimizer, a schedule and a loss scale, and nothing else."""
+@pytest.fixture(params=["loss_scaler", "loss_scale_config"])
+def trainer(request: pytest.FixtureRequest) -> Any:
+    """An engine with an optimizer, a schedule and a loss scale, where ZeRO and fp16 without it keep it."""
     weight = torch.nn.Parameter(torch.ones(2))
     optimizer = optimizer_of(weight)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0 / (step + 1))
     scaler = SimpleNamespace(cur_scale=65536.0, cur_iter=0)
-    outer = SimpleNamespace(optimizer=optimizer, loss_scaler=scaler, overflow=False)
+    outer = SimpleNamespace(optimizer=optimizer, overflow=False, **{request.param: scaler})
     engine = SimpleNamespace(optimizer=outer, lr_scheduler=schedule, global_steps=0)
-    return SimpleNamespace(deepspeed=engine, world=CPU, learning_rate=0.0, weight=weight)
+    return SimpleNamespace(deepspeed=engine, world=CPU, learning_rate=0.0, weight=weight, scaler=scaler)
 
 
 def test_all_is_as_if_it_had_not_been(trainer: Any) -> None:
@@ -104,19 +104,19 @@ def test_all_is_as_if_it_had_not_been(trainer: Any) -> None:
     expected = torch.rand(3)
     torch.manual_seed(1)
     with as_if_it_had_not_been(trainer):
-        assert engine.optimizer.loss_scaler.cur_scale == 1.0
+        assert trainer.scaler.cur_scale == 1.0
         torch.rand(7)
         stepped(engine.optimizer.optimizer, trainer.weight)
         engine.lr_scheduler.step()
         engine.global_steps += 1
-        engine.optimizer.loss_scaler.cur_iter += 1
+        trainer.scaler.cur_iter += 1
         trainer.learning_rate = 9.0
     assert torch.equal(torch.rand(3), expected)
     assert trainer.weight.tolist() == [1.0, 1.0]
     assert not engine.optimizer.optimizer.state
     assert (engine.global_steps, engine.lr_scheduler.last_epoch, trainer.learning_rate) == (0, 0, 0.0)
     assert engine.optimizer.optimizer.param_groups[0]["lr"] == 0.1
-    assert vars(engine.optimizer.loss_scaler) == {"cur_scale": 65536.0, "cur_iter": 0}
+    assert vars(trainer.scaler) == {"cur_scale": 65536.0, "cur_iter": 0}
 
 
 def test_it_goes_back_also_where_it_fails(trainer: Any) -> None:
