@@ -48,6 +48,7 @@ class FakeNvml:
     def __init__(self, cards: tuple[Card, ...], *, peers: bool = False, refuses: tuple[str, ...] = ()) -> None:
         self.cards = cards
         self.log: list[str] = []
+        self.missing: tuple[int, ...] = ()
         self._refuses = refuses
         self._peers = peers
 
@@ -71,6 +72,8 @@ class FakeNvml:
         return len(self.cards)
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> Card:
+        if index in self.missing:
+            raise self.NVMLError("GPU is lost")
         return self.cards[index]
 
     def nvmlDeviceGetMemoryInfo(self, card: Card) -> SimpleNamespace:

@@ -16,7 +16,7 @@ MILLI = 1000
 
 
 class Sampler:
-    """Keeps the driver's handles between looks. `drives` are folders by purpose; `cards` indices of the driver.
+    """Keeps the driver open between looks. `drives` are folders by purpose; `cards` indices of the driver.
 
     A card that stops answering is reported with the driver's words, a drive that is gone is left out.
     """
@@ -25,7 +25,7 @@ class Sampler:
         self._cards = tuple(cards)
         self._drives = dict(drives)
         self._nvml: Any = (nvml if nvml is not None else nvml_library()) if cards else None
-        self._handles: dict[int, Any] | None = None
+        self._open = False
 
     def look(self) -> Sample:
         """Everything now."""
@@ -52,29 +52,27 @@ class Sampler:
 
     def close(self) -> None:
         """Let go of the driver."""
-        if self._handles is not None:
-            self._handles = None
+        if self._open:
+            self._open = False
             with suppress(self._nvml.NVMLError):
                 self._nvml.nvmlShutdown()
 
     def _look_at_cards(self) -> tuple[tuple[GpuSample, ...], dict[int, str]]:
         found, lost = [], {}
-        for index, handle in self._open().items():
+        for index in self._cards if self._is_open() else ():
             try:
-                found.append(read_card(self._nvml, index, handle))
+                found.append(read_card(self._nvml, index, self._nvml.nvmlDeviceGetHandleByIndex(index)))
             except self._nvml.NVMLError as error:
                 lost[index] = str(error)
         return tuple(found), lost
 
-    def _open(self) -> dict[int, Any]:
-        """The handles; none where there is no driver, which is asked again at the next look."""
-        if self._handles is None and self._nvml is not None:
-            try:
+    def _is_open(self) -> bool:
+        """Whether a driver answers; one that does not is asked again at the next look."""
+        if not self._open and self._nvml is not None:
+            with suppress(self._nvml.NVMLError):
                 self._nvml.nvmlInit()
-                self._handles = {index: self._nvml.nvmlDeviceGetHandleByIndex(index) for index in self._cards}
-            except self._nvml.NVMLError:
-                return {}
-        return self._handles or {}
+                self._open = True
+        return self._open
 
     def _look_at_drives(self) -> list[DriveSample]:
         found = []

@@ -14,8 +14,10 @@ SW_HEAT = 0x20
 HW_HEAT = 0x40
 POWER_BRAKE = 0x80
 
-HEAT = SW_HEAT | HW_HEAT | HW_SLOWDOWN
-ALWAYS_TROUBLE = HEAT | POWER_BRAKE
+HEAT = SW_HEAT | HW_HEAT
+HARDWARE = HW_HEAT | POWER_BRAKE
+"""With either of them the driver sets HW_SLOWDOWN too, which alone says less."""
+ALWAYS_TROUBLE = HEAT | POWER_BRAKE | HW_SLOWDOWN
 """A card that is well runs at its power limit for hours; these it never shows."""
 
 WORDS = {
@@ -33,7 +35,8 @@ COOLER = 0.78
 
 def reasons(throttle: int) -> tuple[str, ...]:
     """The reasons that are trouble, in words."""
-    return tuple(word for bit, word in WORDS.items() if throttle & bit)
+    known = throttle & ~HW_SLOWDOWN if throttle & HARDWARE else throttle
+    return tuple(word for bit, word in WORDS.items() if known & bit)
 
 
 def cooler_watts(gpu: GpuSample) -> int:
@@ -53,6 +56,8 @@ def cure(gpu: GpuSample) -> str:
         return f"{set_limit(gpu, cooler_watts(gpu))}, more air, or more space between the cards"
     if gpu.throttle & POWER_BRAKE:
         return f"one power cable per plug and a stronger supply; until then {set_limit(gpu, cooler_watts(gpu))}"
+    if gpu.throttle & HW_SLOWDOWN:
+        return f"{set_limit(gpu, cooler_watts(gpu))}, more air, or one power cable per plug"
     if gpu.default_watts and gpu.limit_watts and gpu.limit_watts < gpu.default_watts:
         return f"{set_limit(gpu, gpu.default_watts)} gives it back the limit that it was sold with"
     return "nothing to type: it runs at the limit that it was sold with"

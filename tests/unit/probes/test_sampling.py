@@ -67,6 +67,18 @@ def test_a_lost_card_is_told_with_the_drivers_words() -> None:
     assert sample.lost == {1: "GPU is lost"}
 
 
+def test_a_card_without_a_handle_hides_no_other() -> None:
+    """One that fell off the bus before the first look has none."""
+    nvml = FakeNvml(CARDS)
+    nvml.missing = (0,)
+    sampler = Sampler((0, 1), {}, nvml)
+    for _ in range(2):
+        sample = sampler.look()
+        assert [gpu.index for gpu in sample.gpus] == [1]
+        assert sample.lost == {0: "GPU is lost"}
+    assert nvml.log == ["init"]
+
+
 def test_a_driver_that_does_not_answer_is_asked_again() -> None:
     nvml = FakeNvml(CARDS, refuses=("nvmlInit",))
     sampler = Sampler((0,), {}, nvml)

@@ -20,7 +20,8 @@ def test_an_idle_card_and_chosen_clocks_are_no_trouble():
 
 def test_every_trouble_has_its_name():
     assert reasons(SW_HEAT | POWER_CAP) == ("heat (SwThermalSlowdown)", "its power limit (SwPowerCap)")
-    assert len(reasons(SW_HEAT | HW_HEAT | HW_SLOWDOWN | POWER_BRAKE | POWER_CAP)) == 5
+    assert len(reasons(SW_HEAT | HW_HEAT | HW_SLOWDOWN | POWER_BRAKE | POWER_CAP)) == 4
+    assert reasons(HW_SLOWDOWN) == ("heat or power (HwSlowdown)",)
 
 
 def test_a_hot_4090_is_set_to_350_watts():
@@ -30,6 +31,8 @@ def test_a_hot_4090_is_set_to_350_watts():
 
 def test_the_power_brake_is_a_matter_of_cables():
     assert cure(card(POWER_BRAKE)).startswith("one power cable per plug")
+    assert cure(card(POWER_BRAKE | HW_SLOWDOWN)).startswith("one power cable per plug"), "the driver sets both"
+    assert cure(card(HW_SLOWDOWN)).endswith("more air, or one power cable per plug")
 
 
 @pytest.mark.parametrize(
