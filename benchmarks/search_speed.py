@@ -19,10 +19,10 @@ from dataclasses import dataclass
 
 from tunekit.hardware.spec import Hardware
 from tunekit.hub import find_shape
-from tunekit.notebook import find_hardware, read_source
 from tunekit.planner.explore import Explored, explore
 from tunekit.planner.fit_recipe import open_recipe
 from tunekit.planner.space import settled_for
+from tunekit.source import find_hardware, read_source
 
 MODELS = (
     "meta-llama/Llama-2-7b-hf",

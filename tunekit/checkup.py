@@ -26,7 +26,6 @@ from tunekit.launcher.environment import extensions_dir
 from tunekit.launcher.preflight import Facts, find_faults
 from tunekit.launcher.run_dir import RunDir
 from tunekit.launcher.versions import version_faults
-from tunekit.notebook import find_hardware, plan_loaded
 from tunekit.planner.plan import Plan, Trust
 from tunekit.probes.card_states import read_cards
 from tunekit.probes.model_files import read_model_files
@@ -35,6 +34,7 @@ from tunekit.probes.places import read_host_memory, read_places
 from tunekit.probes.surroundings import read_surroundings
 from tunekit.recipe.loading import LoadedRecipe
 from tunekit.run import this_machine
+from tunekit.source import find_hardware, plan_loaded
 
 Report = Callable[[str], None]
 

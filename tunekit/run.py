@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from tunekit.backends.base import STOP_GRACE, Backend, Process, backend
 from tunekit.backends.processes import end_processes, is_alive, kill_processes, read_process, reap_orphans
-from tunekit.backends.resuming import Planning, resumable
+from tunekit.backends.resuming import resumable
 from tunekit.backends.retrying import next_try
 from tunekit.backends.session import Start, start_run, used_devices
 from tunekit.errors import DoesNotFit, RunFailed, TunekitError, UsageError
@@ -32,12 +32,14 @@ from tunekit.launcher.state import RunStatus, is_run, read_plan, read_status
 from tunekit.oversight import Oversight, cards_of
 from tunekit.planner.plan import Plan
 from tunekit.probes.gpus import GpuReport, read_gpus, visible_gpus, visible_here
+from tunekit.recipe.loading import LoadedRecipe
 from tunekit.render.diagnosis_text import Explanation, explain_result, explain_state, explanation_text
 from tunekit.render.live import LiveView
 from tunekit.render.plan_parts import rejection_text
 from tunekit.render.run_report import RunReport, build_report, ending_of
 from tunekit.render.summary import print_summary, resuming_text, stopped_text
 from tunekit.render.watch import watch
+from tunekit.source import Overrides, plan_loaded, words_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -121,9 +123,13 @@ class Run:
         process.stop()
         self.conclude(process.poll() or Observed(exit_code=None))
 
-    def resume(self, *, wait: bool = True, console: Console | None = None) -> Run:
-        """Go on from the newest complete checkpoint, as a new attempt. UsageError: there is nothing to go on from."""
-        return resume(self.dir, wait=wait, console=console)
+    def resume(self, overrides: Overrides = (), *, wait: bool = True, console: Console | None = None) -> Run:
+        """Go on from the newest complete checkpoint, as a new attempt; `overrides` are what `tunekit resume` takes.
+
+        UsageError: there is nothing to go on from. RecipeError: a change would make it another training. DoesNotFit:
+        the changed plan was rejected.
+        """
+        return resume(self.dir, words_of(overrides), wait=wait, console=console)
 
     def conclude(self, observed: Observed) -> RunResult:
         """Judge the attempt whose processes have ended, and keep the result in the run directory."""
@@ -232,15 +238,18 @@ def resume(
     run_dir: RunDir,
     overrides: Sequence[str] = (),
     *,
-    planning: Planning | None = None,
     wait: bool = True,
     console: Console | None = None,
     on: Backend | None = None,
 ) -> Run:
-    """Go on with a run from its newest complete checkpoint; `overrides` change what may be, `planning` plans it.
+    """Go on with a run from its newest complete checkpoint; `overrides` change what may be, and it is planned anew.
 
     UsageError: it is done, going on, or has no checkpoint. DoesNotFit: the changed plan was rejected.
     """
+
+    def planning(loaded: LoadedRecipe) -> Plan:
+        return plan_loaded(loaded, trust=read_plan(run_dir).trust)
+
     found = resumable(run_dir, this_caller(), overrides, planning)
     order = found.start
     if order.replanned and order.plan.verdict == "rejected":

@@ -20,8 +20,8 @@ from tunekit.errors import TunekitError
 from tunekit.hardware.spec import Hardware
 from tunekit.launcher.preflight import Machine
 from tunekit.launcher.run_dir import RunDir
-from tunekit.notebook import plan_loaded, read_source
 from tunekit.render.request_text import print_request, request_json
+from tunekit.source import plan_loaded, read_source
 
 Golden = Callable[[str, str], None]
 CASES = {

@@ -12,7 +12,8 @@ from tunekit.doctor.finding import Finding
 from tunekit.errors import MissingError, UnknownFamily, UsageError
 from tunekit.hardware.probing import Outcome
 from tunekit.launcher.caller import this_caller
-from tunekit.notebook import plan, read_source
+from tunekit.notebook import plan
+from tunekit.source import read_source
 
 
 @pytest.fixture(autouse=True)

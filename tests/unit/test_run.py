@@ -17,7 +17,7 @@ from tests.waiting import until
 from tunekit.backends.processes import record_process
 from tunekit.backends.recording import RecordingBackend, Script
 from tunekit.backends.session import Start
-from tunekit.errors import DoesNotFit, MissingError, RunFailed, UsageError
+from tunekit.errors import DoesNotFit, MissingError, RecipeError, RunFailed, UsageError
 from tunekit.launcher.ops import write_stamp
 from tunekit.launcher.outcome import Observed
 from tunekit.launcher.run_dir import RunDir
@@ -146,6 +146,22 @@ def test_stop_and_resume(first):
     assert resumed.status().state == "done"
     assert resumed.status().attempt == 2
     assert len(resumed.metrics()) == 2, "the first attempt's steps are still told"
+
+
+def test_resume_with_changes_plans_anew_as_the_command_does(wide, monkeypatch):
+    monkeypatch.setattr("tunekit.hub.find_shape", lambda *asked: wide.plan.model_shape)
+    run = start(wide, wait=False, on=RecordingBackend(Script(polls=None)))
+    write_lines(run.dir.metrics, steps(3.0, 2.5))
+    run.stop()
+    write_checkpoint(run.dir.checkpoints, 2)
+    with pytest.raises(RecipeError, match=r"train\.learning_rate"):
+        run.resume("train.learning_rate=1.0")
+    again = Script(files={"success.json": json.dumps({"attempt": 2, "steps": 4})})
+    changes = ["train.micro_batch_size=1", "train.gradient_accumulation_steps=8"]
+    resumed = resume(run.dir, changes, on=RecordingBackend(again))
+    assert resumed.plan.job.batch.micro_batch_size == 1
+    assert resumed.plan.job.batch.global_batch_size == 16
+    assert resumed.report().story[-1].changes == tuple(changes)
 
 
 def shown(run):

@@ -16,8 +16,8 @@ from tunekit.cli.status_line import Report, progress
 from tunekit.doctor.case import Case
 from tunekit.doctor.examine import examine, exit_code
 from tunekit.launcher.environment import worker_environment
-from tunekit.notebook import read_source
 from tunekit.render.doctor_text import findings_json, print_findings
+from tunekit.source import read_source
 from tunekit.units import format_seconds
 
 if TYPE_CHECKING:

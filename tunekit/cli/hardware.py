@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from tunekit.hardware.checks import hardware_warnings, power_words
 from tunekit.hardware.profiles import LOCAL, own_names, profile_names
 from tunekit.hardware.spec import Disk, Hardware, Measured
-from tunekit.notebook import find_hardware
 from tunekit.probes.user_folder import machines_folder
 from tunekit.render.probe_text import measured_words
+from tunekit.source import find_hardware
 from tunekit.units import GB, GIB
 
 if TYPE_CHECKING:

@@ -20,11 +20,9 @@ from tunekit.errors import MissingError
 from tunekit.launcher.caller import this_caller
 from tunekit.launcher.exit_codes import STOPPED
 from tunekit.launcher.preflight import refuse
-from tunekit.launcher.state import read_plan
-from tunekit.notebook import plan_loaded, read_source
 from tunekit.planner.plan import Plan, Trust
-from tunekit.recipe.loading import LoadedRecipe
 from tunekit.run import OnOom, Run, check_on_oom, find_run, resume, start, this_machine
+from tunekit.source import plan_loaded, read_source
 
 REJECTED = 3
 
@@ -69,13 +67,9 @@ def launch_recipe(
 
 def resume_run(name: str, overrides: Sequence[str] = ()) -> None:
     """Go on with a run as a new attempt, to its end; under another plan where `overrides` change it."""
-    console, run_dir = _console(json=False), find_run(name)
-
-    def planning(loaded: LoadedRecipe) -> Plan:
-        return plan_loaded(loaded, trust=read_plan(run_dir).trust)
-
+    console = _console(json=False)
     with _gentle_signals():
-        run = resume(run_dir, overrides, planning=planning, console=console)
+        run = resume(find_run(name), overrides, console=console)
     _report(run, console, json=False)
 
 

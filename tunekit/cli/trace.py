@@ -14,9 +14,9 @@ from tunekit.backends.tracing import run_trace
 from tunekit.hub.models import find_config
 from tunekit.memory.case import make_case
 from tunekit.memory.tracing import Trace, TracedName, TraceRequest, formula_bytes, trace_request
-from tunekit.notebook import find_hardware, read_source
 from tunekit.planner.plan import Plan
 from tunekit.recipe.schema import ModelSection
+from tunekit.source import find_hardware, read_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,10 @@ from tests.runs import write_json, write_run
 from tunekit.cli.plan import Views, show_plan
 from tunekit.errors import UsageError
 from tunekit.hardware.calibration import Calibration
-from tunekit.notebook import find_hardware, plan
+from tunekit.notebook import plan
 from tunekit.planner.plan_json import plan_from_json, plan_to_json
 from tunekit.probes.calibration_file import calibration_path, write_calibration
+from tunekit.source import find_hardware
 from tunekit.units import GIB, MIB
 
 

@@ -13,8 +13,9 @@ from tunekit.cli.probe import busy_words, probe_machine, target_path
 from tunekit.errors import UsageError
 from tunekit.hardware.probing import Outcome
 from tunekit.hardware.profiles import load_profile
-from tunekit.notebook import find_hardware, plan
+from tunekit.notebook import plan
 from tunekit.probes.user_folder import machines_folder
+from tunekit.source import find_hardware
 
 FOUND = [
     Outcome(title="RAM", found={"ram_bandwidth": 33e9, "note": "2 threads"}),

@@ -13,8 +13,8 @@ from tunekit.hardware.probing import ASSUMED
 from tunekit.hardware.profile_text import hardware_to_yaml
 from tunekit.hardware.profiles import load_profile, own_names
 from tunekit.hardware.spec import Hardware, Measured, Power, Price
-from tunekit.notebook import find_hardware
 from tunekit.probes.user_folder import config_folder, machines_folder, read_own_notices, with_own_figures
+from tunekit.source import find_hardware
 
 HERE = replace(machine(), name="local", source=f"probed now{ASSUMED}: RAM 40 GB/s")
 KNOWN = replace(
