@@ -285,7 +285,7 @@ FAULTS: tuple[Fault, ...] = (
     fault(
         "the memory group's limit is reached while loading",
         memory_runs_out,
-        codes=(1,),
+        codes=(1, 130),
         says=NO_MEMORY,
         after="starts anew",
     ),
