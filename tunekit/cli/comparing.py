@@ -62,20 +62,19 @@ class Priced:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Elsewhere:
-    """The cheapest machine that can be rented for what does not fit here."""
+    """The machine that can be rented on which what does not fit here costs least."""
 
     side: Side
     tokens: int
     today: date
 
     @classmethod
-    def of(cls, plan: Plan, asked: Comparing | None, tokens: int) -> Self | None:
-        """Look for it. Raises UsageError for a price list that is wrong."""
+    def of(cls, priced: Priced) -> Self | None:
+        """The cheapest of a comparison for the whole job."""
         from tunekit.planner.compare import cheapest_machine
-        from tunekit.prices.loading import load_prices
 
-        side = cheapest_machine(plan, load_prices(asked.prices if asked else None), tokens=tokens)
-        return None if side is None else cls(side=side, tokens=tokens, today=date.today())
+        side = cheapest_machine(priced.found)
+        return None if side is None else cls(side=side, tokens=priced.found.tokens, today=priced.today)
 
     def tree(self) -> dict[str, Any]:
         """For JSON."""

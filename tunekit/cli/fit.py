@@ -59,8 +59,9 @@ def show_fit(
         trust=cast("Trust", asked.trust),
     )
     written = _write(found, write) if write is not None and found.recommended is not None else ""
-    priced = Priced.of(found.plan, comparing, found.tokens) if (comparing or html) and found.plan else None
-    elsewhere = Elsewhere.of(found.plan, comparing, found.tokens) if found.plan and not found.recommended else None
+    wanted = comparing or html or not found.recommended
+    priced = Priced.of(found.plan, comparing, found.tokens) if wanted and found.plan else None
+    elsewhere = Elsewhere.of(priced) if priced and not found.recommended else None
     drawn = _draw(found, html, priced) if html is not None else ""
     if json:
         from tunekit.planner.search_json import search_to_json
@@ -76,7 +77,7 @@ def show_fit(
             elsewhere.show()
         if comparing and priced:
             priced.show()
-        typer.echo(drawn + _next(found, asked, write, written))
+        typer.echo(drawn + _next(found, asked, write, written, compared=comparing is not None))
     if found.recommended is None:
         raise typer.Exit(REJECTED)
 
@@ -102,9 +103,11 @@ def _print(found: SearchResult) -> None:
     render_search(found, Console(highlight=False))
 
 
-def _next(found: SearchResult, asked: Asked, write: Path | None, written: str) -> str:
+def _next(found: SearchResult, asked: Asked, write: Path | None, written: str, *, compared: bool) -> str:
+    """What was written, and the next command; none where the comparison that it would make was printed."""
     if found.recommended is None:
-        return f"\nNothing was started. Next: {asked.typed} --compare"
+        kept = f" {write} was not written: there is no plan to keep." if write is not None else ""
+        return f"\nNothing was started.{kept}" + ("" if compared else f" Next: {asked.typed} --compare")
     if write is None:
         return f"\nNext: {asked.typed} --write my.yaml"
     return f"\n{written} Next: tunekit launch {shlex.quote(str(write))}"

@@ -106,16 +106,11 @@ def compare(plan: Plan, prices: Sequence[Offer], *, owned: Owned | None, tokens:
     )
 
 
-def cheapest_machine(plan: Plan, prices: Sequence[Offer], *, tokens: int | None = None) -> Side | None:
-    """The rentable machine with the lowest price per hour that surely runs the job of `plan`; None where none does."""
-    told = tokens or tokens_of(plan) or TOLD_TOKENS
-    own = _own_side(plan, None, told)
-    priced = [group for group in _machines(prices) if group[0].on_demand is not None]
-    for group in sorted(priced, key=lambda offers_: offers_[0].on_demand or 0.0):
-        side = _rented_side(plan, group, told, own, None)
-        if side.verdict == "fits":
-            return side
-    return None
+def cheapest_machine(found: Comparison) -> Side | None:
+    """The rentable machine on which the whole job, on demand, costs least and surely fits; None where none does."""
+    priced = [(cost, side) for side in found.fitting if (cost := side.cost(side.usd_per_hour)) is not None]
+    sure = [each for each in priced if each[1].verdict == "fits"]
+    return min(sure, key=lambda each: each[0])[1] if sure else None
 
 
 def tokens_of(plan: Plan) -> int | None:
@@ -123,7 +118,7 @@ def tokens_of(plan: Plan) -> int | None:
     speed = plan.speed
     if speed is None or speed.run is None:
         return None
-    return round(speed.run.steps * speed.tokens_per_step * speed.useful_share.expected)
+    return speed.run.steps * speed.tokens_per_step
 
 
 def movable(plan: Plan) -> Recipe:

@@ -25,6 +25,12 @@ def shown(found: Comparison) -> tuple[Side, ...]:
     return best[: SHOWN - len(twins)] + twins
 
 
+def more_line(found: Comparison) -> str:
+    """How many machines that the job fits are not told of; empty where all are."""
+    more = len(found.fitting) - len(shown(found))
+    return f"and {more} more that it fits on: --json lists all" if more else ""
+
+
 def refused(found: Comparison) -> tuple[Side, ...]:
     """Those that the job does not fit, the cheapest first."""
     return tuple(side for side in found.rented if side.verdict == "rejected")
@@ -91,13 +97,14 @@ def age_line(found: Comparison, today: date) -> str:
 
 
 def cheapest_line(side: Side, tokens: int, today: date) -> str:
-    """The cheapest machine that runs what does not fit here: money per hour and in all, time, and whose price it is."""
+    """The machine that runs what does not fit here for least: money in all and per hour, time, whose price it is."""
     count = format_count(tokens).replace(".0 ", " ")
-    time = "" if side.hours is None else f"; {count} tokens take {duration(3600 * side.hours.expected)}"
-    whole = side.cost(side.usd_per_hour)
-    cost = "" if whole is None else f" and cost {money(whole)} $ in all"
+    time = "" if side.hours is None else f" take {duration(3600 * side.hours.expected)} and"
     told = "" if side.offer is None else f" ({seen(side.offer, today)})"
-    return f"The cheapest machine that runs it: {side.name}, {money(side.usd_per_hour)} $/hour{time}{cost}{told}."
+    return (
+        f"The cheapest machine for the whole job: {side.name}; {count} tokens{time} cost "
+        f"{money(side.cost(side.usd_per_hour))} $ at {money(side.usd_per_hour)} $/hour{told}."
+    )
 
 
 def heading(found: Comparison) -> str:

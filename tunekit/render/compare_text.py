@@ -18,6 +18,7 @@ from tunekit.render.compare_parts import (
     even_line,
     figures,
     heading,
+    more_line,
     own_line,
     owned_lines,
     price_lines,
@@ -58,6 +59,8 @@ def _rows(found: Comparison, today: date) -> Table:
         table.add_row(side.name, *figures(side))
     outer = Table.grid()
     outer.add_row(table)
+    if more := more_line(found):
+        outer.add_row(Text(more, style="dim"))
     notes = [(found.own.name, own_line(found)), *_sources(found, today)]
     outer.add_row(Text())
     outer.add_row(_pairs(notes))

@@ -50,12 +50,19 @@ def test_where_nothing_fits_it_says_what_would_and_exits_with_3(tmp_path: Path) 
     assert "zero.nvme_path=" in done.stdout
     told = " ".join(done.stdout.split())
     assert re.search(
-        r"The cheapest machine that runs it: .+, [\d.]+ \$/hour; 1 M tokens take .+ and cost .+ \$ in all \(", told
+        r"The cheapest machine for the whole job: .+; 1 M tokens take .+ and cost [\d.]+ \$ at [\d.]+ \$/hour \(", told
     )
+    assert f"{tmp_path / 'no.yaml'} was not written" in told
     tree = json.loads(fit("meta-llama/Llama-2-70b-hf", *BOX, "--method", "lora", "--json").stdout)
     assert tree["cheapest_machine"]["on_demand"]["usd"] > 0
     assert done.stdout.rstrip().endswith("--compare")
     assert not (tmp_path / "no.yaml").exists()
+
+
+def test_a_comparison_that_was_printed_is_not_the_next_command() -> None:
+    done = fit("meta-llama/Llama-2-70b-hf", *BOX, "--method", "lora", "--compare")
+    assert done.stdout.rstrip().endswith("Nothing was started.")
+    assert "Own or rent" in done.stdout
 
 
 def test_keys_of_a_recipe_are_kept_and_the_data_tells_the_tokens(tmp_path: Path) -> None:

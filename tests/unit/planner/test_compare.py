@@ -101,20 +101,27 @@ def test_tokens_are_those_of_the_run_where_its_steps_are_known() -> None:
     plan = planned(steps=100)
     speed = plan.speed
     assert speed is not None
-    assert tokens_of(plan) == round(100 * speed.tokens_per_step * speed.useful_share.expected)
+    assert tokens_of(plan) == 100 * speed.tokens_per_step
     assert compare(plan, PRICES[:1], owned=owned(plan.hardware)).tokens == tokens_of(plan)
     assert compare(plan, PRICES[:1], owned=None, tokens=5).tokens == 5
 
 
-def test_the_cheapest_machine_is_that_of_the_lowest_price_per_hour_which_surely_runs_it() -> None:
+def test_the_cheapest_machine_is_that_on_which_the_whole_job_costs_least_and_surely_fits() -> None:
     plan = planned("full", "z3_offload")
     assert plan.verdict == "rejected"
-    offers = (offer("H100", 8, 20.0), offer("H200", 8, 30.0), offer("RTX 4090", 2, 0.8), offer("H200", 8, 25.0))
-    found = cheapest_machine(plan, offers, tokens=2_000_000)
-    assert found is not None
-    assert found.verdict == "fits"
-    cheaper = [each for each in compare(plan, offers, owned=None).fitting if each.verdict == "fits"]
-    assert found.usd_per_hour == min(each.usd_per_hour or 0 for each in cheaper)
-    assert found.hours is not None
-    assert found.cost(found.usd_per_hour) == pytest.approx(found.hours.expected * (found.usd_per_hour or 0))
-    assert cheapest_machine(plan, (offer("RTX 4090", 2, 0.8), offer("H100", 8, None, spot=9.0))) is None
+    # Per hour the slower machine is cheaper, by less than it is slower.
+    offers = (offer("B200", 8, 42.0), offer("H200", 8, 40.0), offer("RTX 4090", 2, 0.1))
+    found = compare(plan, offers, owned=None, tokens=2_000_000)
+    cheapest = cheapest_machine(found)
+    sure = [each for each in found.fitting if each.verdict == "fits"]
+    assert cheapest is not None
+    assert cheapest.usd_per_hour == 42.0
+    assert min(each.usd_per_hour or 0 for each in sure) == 40.0
+    assert cheapest.cost(cheapest.usd_per_hour) == min(each.cost(each.usd_per_hour) or 0 for each in sure)
+
+
+def test_where_nothing_fits_or_has_a_price_on_demand_no_machine_is_the_cheapest() -> None:
+    offers = (offer("RTX 4090", 2, 0.8), offer("H200", 8, None, spot=9.0))
+    found = compare(planned("full", "z3_offload"), offers, owned=None)
+    assert found.fitting
+    assert cheapest_machine(found) is None

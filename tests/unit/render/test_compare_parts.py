@@ -72,5 +72,12 @@ def test_what_is_not_known_of_the_own_machine_is_asked_for() -> None:
 def test_the_cheapest_machine_is_told_with_money_per_hour_and_in_all() -> None:
     side = next(each for each in compared().fitting if each.name == "1 x H100")
     line = compare_parts.cheapest_line(side, 1_000_000, TODAY)
-    assert line.startswith("The cheapest machine that runs it: 1 x H100, 1.50 $/hour; 1 M tokens take ")
-    assert f"cost {money(side.cost(1.5))} $ in all (Other, 2026-01-01, 325 days old" in line
+    assert line.startswith("The cheapest machine for the whole job: 1 x H100; 1 M tokens take ")
+    assert f"cost {money(side.cost(1.5))} $ at 1.50 $/hour (Other, 2026-01-01, 325 days old" in line
+
+
+def test_what_is_not_shown_is_counted() -> None:
+    found = compared()
+    assert compare_parts.more_line(found) == ""
+    many = replace(found, rented=tuple(replace(found.rented[0], name=f"{index}") for index in range(SHOWN + 3)))
+    assert compare_parts.more_line(many) == "and 3 more that it fits on: --json lists all"

@@ -40,3 +40,9 @@ def test_without_a_price_of_the_own_machine_there_is_no_break_even() -> None:
     printed = text(replace(compared(), owned=None, own_usd_never_idle=None))
     assert "beyond which" not in printed
     assert "no purchase price is known" in printed
+
+
+def test_machines_that_are_left_out_of_the_table_are_counted_below_it() -> None:
+    found = compared()
+    many = replace(found, rented=tuple(replace(found.rented[0], name=f"box {index}") for index in range(12)))
+    assert "and 4 more that it fits on: --json lists all" in text(many)
