@@ -13,6 +13,7 @@ from tunekit.backends.output import nearest_existing, output_fault, write_fault
 from tunekit.backends.toolchain import read_toolchain
 from tunekit.errors import MissingError, UsageError
 from tunekit.launcher.caller import Caller, missing_modules
+from tunekit.launcher.checkpoints import bytes_below
 from tunekit.launcher.devices import VARIABLE, chosen_devices
 from tunekit.launcher.environment import extensions_dir, pins_exactly
 from tunekit.launcher.ops import BUILD_BYTES, locked_ops, missing_ops, needed_ops
@@ -29,7 +30,8 @@ from tunekit.recipe.shipped import existing_path
 
 _BASE_MODEL = "base model"
 _SWAP_FILES = "swap files of NVMe offload"
-"""Names of the plan's disk terms that do not lie in the run directory."""
+_CHECKPOINTS = "checkpoints"
+"""Names of the plan's disk terms; the first two do not lie in the run directory."""
 
 
 def gather_facts(
@@ -162,7 +164,10 @@ def _missing_modules(plan: Plan) -> tuple[str, ...]:
 def _needs(plan: Plan, run_dir: RunDir, caller: Caller, model_bytes: int, build_bytes: int) -> tuple[Need, ...]:
     return (
         Need(
-            what="checkpoints and result", setting="output.dir", mount=_mount(run_dir.path), bytes=_written_bytes(plan)
+            what="checkpoints and result",
+            setting="output.dir",
+            mount=_mount(run_dir.path),
+            bytes=_written_bytes(plan) - _kept_bytes(plan, run_dir),
         ),
         Need(
             what="model download", setting="HF_HOME", mount=_mount(hub.hub_of(caller.environ).cache), bytes=model_bytes
@@ -179,6 +184,12 @@ def _written_bytes(plan: Plan) -> int:
     others = (_BASE_MODEL, _SWAP_FILES)
     written = (term for term in plan.memory.terms if term.name not in others and not set(term.phases) <= set(LATER))
     return sum(term.disk_bytes for term in written)
+
+
+def _kept_bytes(plan: Plan, run_dir: RunDir) -> int:
+    """Of that, what an earlier attempt has written: as many checkpoints as are kept, not the one more of a save."""
+    planned = sum(term.disk_bytes for term in plan.memory.terms if term.name == _CHECKPOINTS)
+    return min(bytes_below(run_dir.checkpoints), planned * plan.job.keep_checkpoints // (plan.job.keep_checkpoints + 1))
 
 
 def _swap_need(plan: Plan) -> tuple[Need, ...]:

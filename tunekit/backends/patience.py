@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-from tunekit.launcher.checkpoints import SEAL
+from tunekit.launcher.checkpoints import SEAL, bytes_below
 from tunekit.launcher.json_lines import read_lines, read_record
 from tunekit.launcher.run_dir import RunDir
 
@@ -49,11 +48,4 @@ def micro_batch_seconds(run_dir: RunDir) -> float:
 def being_saved(run_dir: RunDir) -> int:
     """Bytes in the checkpoints that are not sealed yet."""
     unsealed = (path for path in run_dir.checkpoints.glob("checkpoint-*") if not (path / SEAL).exists())
-    return sum(_size(file) for folder in unsealed for file in folder.rglob("*"))
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size if path.is_file() else 0
-    except OSError:  # a temporary file that has just gone
-        return 0
+    return sum(map(bytes_below, unsealed))

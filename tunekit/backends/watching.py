@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from tunekit.backends.base import STOP_GRACE, Process
 from tunekit.backends.stacks import dump_stacks
+from tunekit.launcher.checkpoints import SEAL, bytes_below
 from tunekit.launcher.json_lines import JsonLines
 from tunekit.launcher.outcome import Observed
 from tunekit.launcher.progress import Progress, fold
@@ -131,7 +132,9 @@ class Watcher:
         return Limits(
             watch=self._watch,
             link=self._plan.hardware.link if self._plan.hardware.gpus else None,
-            checkpoint_bytes=newest_bytes(self._run_dir.checkpoints) or self._planned_bytes,
+            checkpoint_bytes=room_for_next(
+                self._run_dir.checkpoints, planned=self._planned_bytes, keep=self._plan.job.keep_checkpoints
+            ),
         )
 
     def _judge(self, found: tuple[Finding, ...]) -> None:
@@ -240,11 +243,14 @@ def planned_checkpoint_bytes(plan: Plan) -> int:
     return planned // (plan.job.keep_checkpoints + 1)
 
 
-def newest_bytes(checkpoints: Path) -> int:
-    """Bytes of the newest checkpoint; 0 before the first."""
-    folders = {path: _age(path) for path in checkpoints.glob("checkpoint-*")}
-    newest = max(folders, key=lambda path: folders[path], default=None)
-    return sum(_age(path)[1] for path in newest.rglob("*") if path.is_file()) if newest is not None else 0
+def room_for_next(checkpoints: Path, *, planned: int, keep: int) -> int:
+    """Bytes that the next checkpoint adds; while one is written its rest, and none before the old one has gone for it.
+
+    Else a drive with room for all that a run keeps would be called full amid a save.
+    """
+    sizes = {path: bytes_below(path) for path in checkpoints.glob("checkpoint-*")}
+    whole = max((size for path, size in sizes.items() if (path / SEAL).exists()), default=planned)
+    return max(0, min(whole, (keep + 1) * whole - sum(sizes.values())))
 
 
 def _age(path: Path) -> tuple[int, int]:

@@ -72,6 +72,11 @@ def passed_over(folder: Path, chosen: Checkpoint) -> tuple[Checkpoint, ...]:
     return tuple(found for found in list_checkpoints(folder) if found.step > chosen.step)
 
 
+def bytes_below(folder: Path) -> int:
+    """Bytes of all files in a folder; 0 where there is none. One that goes meanwhile does not count."""
+    return sum(map(_bytes, folder.rglob("*")))
+
+
 def states_folder(checkpoint: Path) -> Path:
     """Where DeepSpeed's files lie: the folder that `latest` names; one that is not there when it names none."""
     latest = checkpoint / "latest"
@@ -148,6 +153,13 @@ def _file_faults(checkpoint: Path) -> str | None:
         if fault is not None:
             return f"{path.relative_to(checkpoint)} {fault}"
     return None
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:
+        return 0
 
 
 def _world_size(seal: dict[str, Any]) -> int:

@@ -173,6 +173,20 @@ def test_needs_are_told_by_what_writes_where(weighed, tmp_path):
     assert found.missing_modules == ()
 
 
+@pytest.mark.parametrize(("there", "needed"), [(0, 3), (1, 2), (9, 1)])
+def test_a_run_that_goes_on_needs_no_room_for_the_checkpoints_that_it_has(weighed, tmp_path, there, needed):
+    """Planned are 3 GiB: two of them are kept, the third is there amid a save alone."""
+    weighed = replace(weighed, job=replace(weighed.job, keep_checkpoints=2))
+    run_dir = RunDir(tmp_path / "run")
+    states = run_dir.checkpoints / "checkpoint-5" / "states.pt"
+    states.parent.mkdir(parents=True)
+    with states.open("wb") as file:
+        file.truncate(there * GIB)
+    found = gather_facts(weighed, run_dir=run_dir, caller=make_caller(), machine=Machine(hardware=CPU_BOX))
+    (need,) = [need for need in found.needs if need.what == "checkpoints and result"]
+    assert need.bytes == needed * GIB
+
+
 def test_the_machine_is_passed_through(tmp_path):
     machine = Machine(hardware=DUAL_4090, gpu_free_bytes={0: 1, 1: 2})
     found = gather_facts(make_plan(), run_dir=RunDir(tmp_path), caller=make_caller(), machine=machine)

@@ -14,7 +14,7 @@ from tests.plans import DUAL_4090, make_plan, make_recipe
 from tests.runs import steps, write_lines, write_run
 from tunekit.backends import watching
 from tunekit.backends.recording import RecordedProcess, Script
-from tunekit.backends.watching import Watched, Watcher, append, newest_bytes, planned_checkpoint_bytes
+from tunekit.backends.watching import Watched, Watcher, append, planned_checkpoint_bytes, room_for_next
 from tunekit.launcher.json_lines import read_lines
 from tunekit.launcher.stop_request import read_stop_request
 from tunekit.planner.make import make_plan as planner
@@ -283,13 +283,32 @@ def test_a_line_is_written_at_once(tmp_path):
     assert [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()] == [{"a": 1}, {"b": 2}]
 
 
-def test_bytes_of_the_newest_checkpoint(tmp_path):
-    assert newest_bytes(tmp_path) == 0
-    folder = tmp_path / "checkpoint-5"
-    (folder / "states").mkdir(parents=True)
-    (folder / "states" / "a").write_bytes(b"12345")
-    (folder / "b").write_bytes(b"123")
-    assert newest_bytes(tmp_path) == 8
+def test_room_for_the_next_checkpoint(tmp_path):
+    """A drive with room for those that are kept and one more is never called full, amid a save neither."""
+
+    def room():
+        return room_for_next(tmp_path, planned=100, keep=2)
+
+    def write(step, size):
+        (tmp_path / f"checkpoint-{step}" / "states").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"checkpoint-{step}" / "states" / "a").write_bytes(b"x" * size)
+
+    def seal(step):
+        (tmp_path / f"checkpoint-{step}" / "complete.json").touch()
+
+    assert room() == 100, "as planned, as long as there is none"
+    write(5, 8)
+    assert room() == 100
+    seal(5)
+    assert room() == 8
+    write(10, 8)
+    seal(10)
+    assert room() == 8
+    write(15, 3)
+    assert room() == 5, "the rest of the one that is being written"
+    write(15, 8)
+    seal(15)
+    assert room() == 0, "the oldest goes for it"
 
 
 def test_bytes_of_a_planned_checkpoint():

@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 
 from tests.runs import write_checkpoint, write_json, write_safetensors, write_zip
-from tunekit.launcher.checkpoints import find_fault, list_checkpoints, newest_complete, passed_over, states_folder
+from tunekit.launcher.checkpoints import (
+    bytes_below,
+    find_fault,
+    list_checkpoints,
+    newest_complete,
+    passed_over,
+    states_folder,
+)
 
 
 @pytest.fixture
@@ -123,3 +130,12 @@ def test_newer_ones_that_cannot_be_used_are_named(tmp_path):
 def test_how_the_optimizer_stored_its_states_is_told(checkpoint):
     write_json(checkpoint / "complete.json", {"step": 20, "world_size": 2, "stepping": {"offload_optimizer": "cpu"}})
     assert list_checkpoints(checkpoint.parent)[0].stepping == {"offload_optimizer": "cpu"}
+
+
+def test_bytes_below_a_folder(tmp_path):
+    assert bytes_below(tmp_path / "nothing") == 0
+    (tmp_path / "states").mkdir()
+    (tmp_path / "states" / "a").write_bytes(b"12345")
+    (tmp_path / "b").write_bytes(b"123")
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    assert bytes_below(tmp_path) == 8
