@@ -28,12 +28,19 @@ from tunekit.launcher.outcome import Observed, RunResult, read_result, write_res
 from tunekit.launcher.preflight import Machine
 from tunekit.launcher.run_dir import RUNS as RUNS
 from tunekit.launcher.run_dir import RunDir
-from tunekit.launcher.state import RunStatus, is_run, read_plan, read_status
+from tunekit.launcher.state import RunStatus, is_run, plan_of_attempt, read_plan, read_status
+from tunekit.launcher.story import story_of
 from tunekit.oversight import Oversight, cards_of
 from tunekit.planner.plan import Plan
 from tunekit.probes.gpus import GpuReport, read_gpus, visible_gpus, visible_here
 from tunekit.recipe.loading import LoadedRecipe
-from tunekit.render.diagnosis_text import Explanation, explain_result, explain_state, explanation_text
+from tunekit.render.diagnosis_text import (
+    Explanation,
+    explain_archived,
+    explain_result,
+    explain_state,
+    explanation_text,
+)
 from tunekit.render.live import LiveView
 from tunekit.render.plan_parts import rejection_text
 from tunekit.render.run_report import RunReport, build_report, ending_of
@@ -158,8 +165,26 @@ class Run:
         status = self.status()
         ending = ending_of(self.dir, self.plan, status)
         if ending is None:
-            return explain_state(status, self.dir)
+            return explain_state(status, self.dir, resumable_step=self.resumable_step())
         return self._explained(ending)
+
+    def explain_attempt(self, number: int) -> Explanation:
+        """The same of an earlier attempt, and how it went on from there. UsageError: there was no such attempt."""
+        chapters = story_of(self.dir)
+        if not 0 < number < len(chapters):
+            raise UsageError(
+                f"{self.path.name} has no earlier attempt {number}; `tunekit runs {self.path}` lists them."
+            )
+        folder, plan = RunDir(self.dir.attempt(number)), plan_of_attempt(self.dir, number)
+        status = read_status(folder, alive=False)
+        ending = ending_of(folder, plan, status)
+        told = (
+            explain_state(status, folder, resumable_step=None)
+            if ending is None
+            else explain_result(ending, folder, plan, resumable_step=None)
+        )
+        step = self.resumable_step() if self.status().state in ("failed", "stopped", "lost") else None
+        return explain_archived(told, [str(chapter) for chapter in chapters[number:]], self.path, step)
 
     def _explained(self, ending: RunResult) -> Explanation:
         return explain_result(ending, self.dir, self.plan, resumable_step=self.resumable_step())

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from planning import SMOLLM, recipe_for
 
+from tests.planning import SMOLLM, recipe_for
 from tunekit.errors import UsageError
 from tunekit.hardware.profiles import load_profile
 from tunekit.recipe.loading import load_recipe

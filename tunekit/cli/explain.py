@@ -14,7 +14,7 @@ from tunekit.diagnosis.diagnose import diagnose
 from tunekit.diagnosis.reading import Log
 from tunekit.errors import UsageError
 from tunekit.launcher.run_dir import RUNS, RunDir
-from tunekit.launcher.state import is_run
+from tunekit.launcher.state import archived_attempt, is_run
 from tunekit.render.diagnosis_text import Explanation, explain_logs, explanation_json, print_explanation
 from tunekit.run import Run
 
@@ -23,6 +23,8 @@ NOT_KNOWN = 1
 """Exit code where a failure was found and no signature names its cause."""
 _HEAD_BYTES, _TAIL_BYTES = 8 << 20, 32 << 20
 """What is read of a log that is larger: compilers fail at the beginning, ranks at the end."""
+_LOOKED_AT = 8192
+"""Characters of a log that tell whether it is text."""
 
 
 def explain(names: Sequence[str], *, json: bool) -> None:
@@ -42,12 +44,31 @@ def explain(names: Sequence[str], *, json: bool) -> None:
 def _told(names: Sequence[str]) -> Explanation:
     if len(names) == 1 and _names_a_run(names[0]):
         return Run(names[0]).explain()
-    logs = [log for name in names for log in _logs(name)]
+    if len(names) == 1 and (attempt := archived_attempt(RunDir(Path(names[0]).expanduser().absolute()))):
+        return Run(attempt[0].path).explain_attempt(attempt[1])
+    logs = _written([log for name in names for log in _logs(name)])
     return explain_logs(diagnose(logs), [log.name for log in logs])
 
 
+def _written(logs: list[Log]) -> list[Log]:
+    """Those that hold text. UsageError: none does."""
+    found = [log for log in logs if log.text.strip() and not _is_binary(log.text)]
+    if not found:
+        what = "no text" if any(log.text.strip() for log in logs) else "empty"
+        which = ", ".join(log.name for log in logs)
+        raise UsageError(f"{which}: {what}, so there is nothing to explain; give a run, or the logs of a job.")
+    return found
+
+
+def _is_binary(text: str) -> bool:
+    """Whether it is no text: a tenth of the beginning is no character."""
+    head = text[:_LOOKED_AT]
+    return sum(head.count(sign) for sign in "\0\ufffd") * 10 > len(head)
+
+
 def _names_a_run(name: str) -> bool:
-    return any(is_run(RunDir(path)) for path in (Path(name).expanduser(), RUNS / name))
+    paths = [RunDir(path) for path in (Path(name).expanduser(), RUNS / name)]
+    return any(is_run(path) and archived_attempt(RunDir(path.path.absolute())) is None for path in paths)
 
 
 def _logs(name: str) -> Iterator[Log]:

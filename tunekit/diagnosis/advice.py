@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tunekit.diagnosis.asked import card_bytes, host_bytes
 from tunekit.diagnosis.signature import Fault
 from tunekit.diagnosis.signatures.table import recognise
+from tunekit.diagnosis.unknown import cure_of
 from tunekit.planner.mending import Mend, Seen, find_mends
 from tunekit.planner.plan import Plan
 from tunekit.recipe.job import Job
@@ -55,7 +56,7 @@ def advice_for(evidence: Evidence, plan: Plan) -> Advice:
         return _after_a_kill(evidence, plan)
     hit = recognise(evidence.text)
     if hit is None:
-        return Advice(text="read the log of the failing rank: the first error in it is the cause")
+        return Advice(text=cure_of(evidence.text) or "read the log of the failing rank: the first error is the cause")
     if hit.signature.fault == "GPU memory":
         return _card_is_full(evidence, plan, name=hit.signature.name)
     if hit.signature.fault == "host memory":

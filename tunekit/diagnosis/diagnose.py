@@ -10,13 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tunekit.diagnosis.cause import Cause, find_cause, is_consequence
-from tunekit.diagnosis.phases import moment_of, phase_of
+from tunekit.diagnosis.phases import moment_of, phase_at, phase_of
 from tunekit.diagnosis.reading import Ended, Log, Voice, how_it_ended, voices
 from tunekit.diagnosis.signature import Fault, Hit
 from tunekit.diagnosis.signatures.memory import GPU_MEMORY, HOST_USE
 from tunekit.diagnosis.signatures.starting import EXIT_CODE
+from tunekit.diagnosis.signatures.stepping import NOT_A_NUMBER
 from tunekit.diagnosis.signatures.table import hits_in, recognise, recognised_as
 from tunekit.diagnosis.tracebacks import last_lines, native_crash, tracebacks
+from tunekit.diagnosis.unknown import cure_of
 
 _LAUNCHERS_OWN = ("ChildFailedError", "subprocess.CalledProcessError", "SignalException")
 """Errors that launchers raise because a rank has failed."""
@@ -146,15 +148,20 @@ def _told(cause: Cause, hit: Hit | None, said: Sequence[Said], spoken: Sequence[
         known=hit is not None,
         name=hit.signature.name if hit else "",
         rank=cause.rank,
-        phase=phase_of(before),
+        phase=phase_at(before, moment),
         moment=moment.words if moment else "",
         cause=hit.cause if hit else last,
         lines=cause.lines,
-        cure=moment.saver if full and moment else hit.cure if hit else EXIT_CODE.cure,
+        cure=moment.saver if full and moment else hit.cure if hit else _cure_of(own),
         source=hit.signature.source if hit else "",
         fault=hit.signature.fault if hit else None,
         others=tuple(_others(cause, hit, said, whole)),
     )
+
+
+def _cure_of(own: Said | None) -> str:
+    """Of a cause that is not known: where to look."""
+    return EXIT_CODE.cure if own is None else cure_of(own.text) or EXIT_CODE.cure
 
 
 def _before(own: Said | None, cause: Cause, spoken: Sequence[Voice]) -> str:
@@ -189,4 +196,5 @@ def _remarks(whole: str) -> Iterator[str]:
 def _healthy(whole: str, said: Sequence[Said]) -> Diagnosis:
     """Nothing failed; what is worth a word all the same."""
     passed = (f"a traceback that ended nothing: {each.cause.lines[-1]}" for each in said)
-    return Diagnosis(failed=False, phase=phase_of(whole), others=(*passed, *_remarks(whole)))
+    lost = (f"{hit.cause}: {hit.cure}" for hit in list(NOT_A_NUMBER.hits(whole))[:1])
+    return Diagnosis(failed=False, phase=phase_of(whole), others=(*passed, *lost, *_remarks(whole)))

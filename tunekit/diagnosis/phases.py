@@ -18,10 +18,15 @@ MARKERS: tuple[tuple[str, str], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """A part of the work that frames of a traceback tell. `saver`: what makes this moment smaller on a card."""
+    """A part of the work that frames of a traceback tell. `saver`: what makes this moment smaller on a card.
+
+    `phase` is the one it belongs to; `also` are others in which it happens too, so that only markers tell them apart.
+    """
 
     pattern: str
     words: str
+    phase: str
+    also: tuple[str, ...] = ()
     saver: str = ""
 
 
@@ -29,43 +34,55 @@ MOMENTS: tuple[Moment, ...] = (
     Moment(
         pattern=r"in prepare_model_for_kbit_training",
         words="while the 4-bit model was prepared",
+        phase="model",
         saver="leave prepare_model_for_kbit_training out under DeepSpeed in bf16",
     ),
     Moment(
         pattern=r"in _?save_checkpoint|in save_pretrained|in save_model\b|in _save\b",
         words="while saving",
+        phase="save",
         saver="fewer checkpoints, or ZeRO-3 with adapters, which gathers the adapters alone",
     ),
     Moment(
         pattern=r"in evaluation_loop|in prediction_step|in nested_concat",
         words="in evaluation",
+        phase="eval",
         saver="per_device_eval_batch_size=1 and prediction_loss_only=True (tunekit evaluates so)",
     ),
     Moment(
         pattern=r"loss_utils\.py|in cross_entropy|in ForCausalLMLoss|chunked_nll|in log_softmax",
         words="in the loss",
+        phase="train",
+        also=("eval",),
         saver="a chunked loss (train.loss=chunked; Liger, or TRL's chunked_nll), or shorter rows",
     ),
     Moment(
         pattern=r"(?:stage_1_and_2|stage3|cpu_adam|fused_adam|adamw?|optimizer)\.py\", line \d+, in "
         r"_?(?:optimizer_)?step"
-        r"|in _take_model_step|in initialize_optimizer_states",
+        r"|in _take_model_step|\boptimizer\.step\(|in initialize_optimizer_states",
         words="in the optimizer's step",
+        phase="train",
+        also=("engine",),
         saver="an optimizer in RAM (zero.preset=z2_offload), an 8-bit one, or smaller buckets (5e7)",
     ),
     Moment(
-        pattern=r"in _?backward\b|in _engine_run_backward|in unpack_hook",
+        pattern=r"in _?backward\b|in _engine_run_backward|in unpack_hook|\.backward\(",
         words="in the backward pass",
+        phase="train",
         saver="activation checkpointing, a smaller micro-batch with more accumulation, or shorter rows",
     ),
     Moment(
         pattern=r"in from_pretrained|in _load_pretrained_model|in load_state_dict|in _load_state_dict",
         words="while loading the model",
+        phase="model",
+        also=("engine", "train"),
         saver="4-bit weights, or ZeRO-3, which builds a 16-bit model in shards",
     ),
     Moment(
         pattern=r"in forward\b|in _call_impl",
         words="in the forward pass",
+        phase="train",
+        also=("eval",),
         saver="activation checkpointing, a smaller micro-batch with more accumulation, or shorter rows",
     ),
 )
@@ -76,6 +93,12 @@ def phase_of(text: str) -> str | None:
     """The phase that the last marker of a text begins."""
     found = [(match.start(), phase) for pattern, phase in MARKERS for match in re.finditer(pattern, text)]
     return max(found)[1] if found else None
+
+
+def phase_at(before: str, moment: Moment | None) -> str | None:
+    """The phase of a failure: its traceback's own frames tell it better than the last marker, which may be old."""
+    marked = phase_of(before)
+    return marked if moment is None or marked in moment.also else moment.phase
 
 
 def moment_of(traceback: str) -> Moment | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,6 +47,18 @@ def read_plan(run_dir: RunDir) -> Plan:
         raise RunFailed(gone) from error
     except UsageError as error:
         raise UsageError(f"{run_dir.plan}: {error}") from error
+
+
+def archived_attempt(folder: RunDir) -> tuple[RunDir, int] | None:
+    """The run and the number of the attempt that a folder keeps; None where it keeps none."""
+    name, parent = re.fullmatch(r"attempt_(\d+)", folder.path.name), RunDir(folder.path.parent)
+    return (parent, int(name[1])) if name and folder.path.is_dir() and is_run(parent) else None
+
+
+def plan_of_attempt(run_dir: RunDir, number: int) -> Plan:
+    """The plan of an earlier attempt: one without a plan of its own had that of the next."""
+    later = (RunDir(run_dir.attempt(each)) for each in range(number, last_attempt(run_dir)))
+    return read_plan(next((folder for folder in later if folder.plan.is_file()), run_dir))
 
 
 def read_status(run_dir: RunDir, *, alive: bool) -> RunStatus:

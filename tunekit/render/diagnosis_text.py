@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,17 +85,35 @@ def explain_result(result: RunResult, run_dir: RunDir, plan: Plan, *, resumable_
     )
 
 
-def explain_state(status: RunStatus, run_dir: RunDir) -> Explanation:
-    """A run that has not failed: who stopped it, if anybody did, and how earlier attempts ended."""
+def explain_state(status: RunStatus, run_dir: RunDir, *, resumable_step: int | None) -> Explanation:
+    """A run that has not failed: who stopped it, if anybody did, how earlier attempts ended, and how it goes on."""
+    where = short_path(run_dir.path)
     asked = read_stop_request(run_dir) if status.state == "stopped" else StopAsked()
+    doing = f" ({PHASE_WORDS.get(status.phase, status.phase)})" if status.state == "running" and status.phase else ""
+    on = status.state == "stopped" and resumable_step is not None
     return Explanation(
         failed=False,
         known=True,
-        source=f"{short_path(run_dir.path)} ({status.state})",
-        phase=status.phase if status.state != "done" else None,
-        also=(*((f"it was stopped: {asked.reason}",) if asked.reason else ()), *map(str, told_of(run_dir))),
+        source=where,
+        phase=status.phase,
+        cause=f"{where} was stopped: {asked.reason}"
+        if asked.reason
+        else f"{where} has not failed: {status.state}{doing}",
+        also=tuple(map(str, told_of(run_dir))),
         cure=asked.todo,
+        next=(f"tunekit resume {shlex.quote(where)} (from step {resumable_step})",) if on else (),
     )
+
+
+def explain_archived(told: Explanation, later: Sequence[str], parent: Path, resumable_step: int | None) -> Explanation:
+    """An attempt that another one followed: what came after it, and that the run as a whole goes on, if it can."""
+    where = shlex.quote(short_path(parent))
+    on = (
+        f"tunekit resume {where} (from step {resumable_step})"
+        if resumable_step is not None
+        else f"tunekit runs {where}"
+    )
+    return replace(told, also=(*told.also, *later), next=(on,))
 
 
 def explain_logs(diagnosis: Diagnosis, names: Sequence[str]) -> Explanation:
@@ -172,7 +190,7 @@ def _where(told: Explanation) -> str:
 
 def _healthy(told: Explanation) -> Iterator[str]:
     far = "" if told.phase is None else f"; the last that it tells of is {PHASE_WORDS.get(told.phase, told.phase)}"
-    yield f"Nothing in {told.source} says that the job failed{far}."
+    yield f"{told.cause}." if told.cause else f"Nothing in {told.source} says that the job failed{far}."
     yield from (f"Also:   {line}" for line in told.also)
     yield from ((f"Try:    {told.cure}",) if told.cure else ())
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tunekit.launcher.attempts import answers_before
-from tunekit.launcher.checkpoints import Checkpoint
+from tunekit.launcher.checkpoints import Checkpoint, list_checkpoints
 from tunekit.launcher.json_lines import read_record
 from tunekit.launcher.measured import worst_peaks
 from tunekit.launcher.outcome import RunResult
@@ -139,11 +139,13 @@ def stopped_text(run_dir: RunDir, *, resumable_step: int | None) -> str:
     """The end of a run that was stopped: why, where it was not a person, and how to go on."""
     where, asked = shlex.quote(short_path(run_dir.path)), read_stop_request(run_dir)
     head = f"Stopped: {asked.reason}" if asked.reason else "Stopped"
-    if resumable_step is None:
-        kept = f"{where} holds no complete checkpoint (output.save_steps sets when they are saved)."
-    else:
-        kept = f"the newest checkpoint is of step {resumable_step}. To go on: tunekit resume {where}"
-    return "\n".join([f"{head}; {kept}", *([f"Try:    {asked.todo}"] if asked.todo else [])])
+    todo = [f"Try:    {asked.todo}"] if asked.todo else []
+    if resumable_step is not None:
+        on = f"the newest checkpoint is of step {resumable_step}. To go on: tunekit resume {where}"
+        return "\n".join([f"{head}; {on}", *todo])
+    broken = [f"{found.path.name} cannot be used: {found.fault}." for found in list_checkpoints(run_dir.checkpoints)]
+    hint = "" if broken else " (output.save_steps sets when they are saved)"
+    return "\n".join([f"{head}; {where} holds no complete checkpoint{hint}.", *broken, *todo])
 
 
 def resuming_text(

@@ -9,11 +9,13 @@ import typer
 
 from tests.failing_logs import deepspeed_log, sample_of
 from tests.plans import make_plan
-from tests.runs import TRACEBACK, write_json, write_run
+from tests.runs import TRACEBACK, write_checkpoint, write_json, write_run
 from tunekit.cli import explain as module
 from tunekit.cli.explain import explain
 from tunekit.errors import UsageError
+from tunekit.launcher.attempts import archive_attempt
 from tunekit.launcher.outcome import Observed, read_result, write_result
+from tunekit.run import Run
 
 OOM = deepspeed_log(sample_of("GPU out of memory").text)
 
@@ -120,8 +122,7 @@ def test_a_run_that_has_not_failed_says_so(tmp_path, capsys):
     write_json(run_dir.success, {"attempt": 1, "steps": 3})
     code, text = told(capsys, "a")
     assert code == 0
-    assert text.startswith("Nothing in ")
-    assert "(done) says that the job failed" in text
+    assert text == "runs/a has not failed: done.\n"
 
 
 def test_a_run_that_was_stopped_says_why(tmp_path, capsys):
@@ -129,4 +130,38 @@ def test_a_run_that_was_stopped_says_why(tmp_path, capsys):
     write_json(run_dir.stop_request, {"reason": "0.4 GiB of host RAM are left", "todo": "close other programs"})
     code, text = told(capsys, "a")
     assert code == 0
-    assert "Also:   it was stopped: 0.4 GiB of host RAM are left\nTry:    close other programs\n" in text
+    assert text == "runs/a was stopped: 0.4 GiB of host RAM are left.\nTry:    close other programs\n"
+    write_checkpoint(run_dir.checkpoints, 20)
+    assert told(capsys, "a")[1].endswith("\nGo on:  tunekit resume runs/a (from step 20)\n")
+
+
+def test_an_earlier_attempt_leads_to_the_run_as_a_whole(tmp_path, capsys):
+    run_dir = write_run(tmp_path / "runs" / "a", make_plan())
+    write_json(run_dir.failure, {"rank": 1, "phase": "save", "traceback": TRACEBACK.replace("ValueError", "Errno 28")})
+    write_result(run_dir, read_result(run_dir, make_plan(), attempt=1, observed=Observed(exit_code=1)))
+    archive_attempt(run_dir)
+    write_json(run_dir.launch, {"attempt": 2, "cwd": str(tmp_path)})
+    run_dir.stop_request.touch()
+    write_checkpoint(run_dir.checkpoints, 20)
+    code, text = told(capsys, "runs/a/attempt_1")
+    assert code == 0
+    assert "Cause:  the disk is full" in text
+    assert "Also:   attempt 2" in text
+    assert text.endswith("Go on:  tunekit resume runs/a (from step 20)\n")
+    write_json(run_dir.success, {"attempt": 2, "steps": 3})
+    assert told(capsys, "runs/a/attempt_1")[1].endswith("Go on:  tunekit runs runs/a\n")
+    with pytest.raises(UsageError, match="no earlier attempt 2"):
+        Run("a").explain_attempt(2)
+
+
+@pytest.mark.parametrize(("content", "what"), [(b"", "empty"), (b" \n", "empty"), (bytes(range(256)) * 12, "no text")])
+def test_what_is_no_log_is_a_wrong_use(monkeypatch, content, what):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    with pytest.raises(UsageError, match=f"^standard input: {what}"):
+        explain(["-"], json=False)
+
+
+def test_of_several_logs_an_empty_one_is_passed_over(tmp_path, capsys):
+    (tmp_path / "rank_0.log").write_text("")
+    (tmp_path / "rank_1.log").write_text(OOM)
+    assert "Cause:  the card ran out of memory" in told(capsys, "rank_0.log", "rank_1.log")[1]

@@ -47,6 +47,7 @@ def test_signatures(evidence, words):
 
 def test_unknown_evidence_points_to_the_log():
     assert "read the log of the failing rank" in advice("KeyError: 3")
+    assert "look at train.py, line 3" in advice('  File "train.py", line 3, in f\nKeyError: 3')
 
 
 def test_the_kernel_counts_more_than_the_traceback():

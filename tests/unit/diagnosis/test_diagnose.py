@@ -20,6 +20,7 @@ from tunekit.diagnosis.signatures.table import named
 RANKS_OWN = [sample for sample in samples(*ABOUT) if not sample.whole]
 WHOLE = [sample for sample in samples(*ABOUT) if sample.whole and sample.name != "destructor's noise"]
 OOM = next(sample.text for sample in RANKS_OWN if sample.name == "GPU out of memory")
+TOKEN = next(sample.text for sample in RANKS_OWN if sample.name == "token beyond the vocabulary")
 FINISHED = """{'loss': 1.9213, 'grad_norm': 2.1, 'learning_rate': 9.8e-05, 'epoch': 0.02}
 {'loss': 1.1127, 'grad_norm': 0.9, 'learning_rate': 0.0, 'epoch': 1.0}
 {'train_runtime': 1200.1, 'train_samples_per_second': 3.3, 'train_loss': 1.5, 'epoch': 1.0}
@@ -153,6 +154,26 @@ def test_a_traceback_that_ended_nothing_is_no_failure():
     assert found.others == ("a traceback that ended nothing: ValueError: the loss is not a number",)
 
 
+def test_a_loss_that_is_no_number_is_told_of_a_job_that_came_to_its_end_too():
+    found = told(DEEPSPEED + "{'loss': nan, 'grad_norm': 0.1}\n" + FINISHED)
+    assert not found.failed
+    assert found.others[0].startswith("the loss became not a number")
+
+
+@pytest.mark.parametrize("line", ["step 10 loss nan", "loss: NaN", '{"loss": NaN}', "train_loss=nan", "loss is nan"])
+def test_every_spelling_of_a_loss_that_is_no_number(line):
+    assert told(f"{line}\n").name == "loss not a number"
+    assert not told("step 10 loss 2.1\nglossnany\n").failed
+
+
+def test_what_the_card_says_before_the_error_is_the_cause():
+    error = "RuntimeError: CUDA error: device-side assert triggered\n"
+    bare = told(f"{error}Assertion srcIndex < srcSelectDimSize failed\n")
+    assert bare.name == told(TOKEN).name == "token beyond the vocabulary"
+    assert "resize_token_embeddings" in bare.cure
+    assert told(error).name == "assertion on the card"
+
+
 def test_a_warning_of_a_library_is_no_failure():
     assert not told("[WARNING] CUDA_HOME does not exist, unable to compile CUDA op(s)\n{'loss': 2.1}\n").failed
 
@@ -167,6 +188,7 @@ def test_what_is_unknown_is_told_by_its_last_line():
     found = told(torchrun_log(TRACEBACK))
     assert (found.failed, found.known, found.rank) == (True, False, 1)
     assert found.cause == "ValueError: the loss is not a number"
+    assert found.cure == "look at train.py, line 3, which raised it: the line is the program's own"
 
 
 def test_progress_bars_do_not_hide_the_words():

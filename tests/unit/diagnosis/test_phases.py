@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tunekit.diagnosis.phases import MARKERS, MOMENTS, moment_of, phase_of
+from tunekit.diagnosis.phases import MARKERS, MOMENTS, moment_of, phase_at, phase_of
 from tunekit.render.live import PHASE_WORDS
 
 
@@ -34,6 +34,21 @@ def test_frames_tell_the_moment(frames, words):
     assert moment_of(frames).words == words
 
 
+@pytest.mark.parametrize(
+    ("frames", "marker", "phase"),
+    [
+        ("    loss.backward()", "Loading weights: 100%", "train"),
+        ("    optimizer.step()", "Loading weights: 100%", "train"),
+        ("in initialize_optimizer_states", "DeepSpeed info: version=0.19.8", "engine"),
+        ("in forward", "***** Running Evaluation *****", "eval"),
+        ("in backward", "***** Running Evaluation *****", "train"),
+        ("in main", "Loading weights: 100%", "model"),
+    ],
+)
+def test_frames_tell_the_phase_better_than_an_old_marker(frames, marker, phase):
+    assert phase_at(f"{marker}\n", moment_of(f'File "x.py", line 2, {frames}\n')) == phase
+
+
 def test_frames_that_tell_nothing():
     assert moment_of('File "x.py", line 2, in main') is None
-    assert all(moment.saver for moment in MOMENTS)
+    assert all(moment.saver and moment.phase in PHASE_WORDS for moment in MOMENTS)

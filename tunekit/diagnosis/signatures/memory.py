@@ -12,7 +12,9 @@ KERNEL_KILL = Signature(
     trust="kernel",
     fault="host memory",
     cause="the host, or the control group of the container, ran out of memory: the kernel killed a process",
-    cure="less host memory: a smaller zero.offload_*, train.micro_batch_size=1, or more RAM for the container",
+    cure="offload less to RAM (in DeepSpeed's JSON: no offload_param, or offload_optimizer with a ratio below 1), a "
+    "smaller micro-batch with more accumulation, fewer loader workers, more RAM or swap; a higher limit for a "
+    "container (docker run --memory)",
     source="DeepSpeed#4239, DeepSpeed#3160, dolly#166",
 )
 CGROUP_KILL = Signature(
@@ -21,7 +23,8 @@ CGROUP_KILL = Signature(
     trust="kernel",
     fault="host memory",
     cause="the control group's memory limit was reached: {0} process(es) were killed (memory.events)",
-    cure="raise the container's memory limit, or use less host memory",
+    cure="a higher limit for the container (docker run --memory), or less in RAM: offload less, a smaller micro-batch "
+    "with more accumulation, fewer loader workers",
     source="dolly#166",
 )
 SIGKILL = Signature(

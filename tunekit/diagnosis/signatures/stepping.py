@@ -71,9 +71,9 @@ SKIPPED = Signature(
 )
 NOT_A_NUMBER = Signature(
     name="loss not a number",
-    pattern=r"'loss': '?(nan)'?|'grad_norm': '?nan'?|loss is (nan)|grad_norm.{0,4}nan",
+    pattern=r"(?i:\b(?:train_)?loss['\"]?\s*(?:[:=]|is)?\s*['\"]?nan\b)|grad_norm.{0,4}nan",
     cause="the loss became not a number",
-    cure="the loss became not a number: try train.precision=bf16, a smaller train.learning_rate, or look at the data",
+    cure="bf16 in the place of fp16 (train.precision=bf16), a smaller learning rate, or look at the rows of that step",
     source="TRL#618, LLaMA-Factory#8088, qlora#117",
 )
 LOSS_ZERO = Signature(
@@ -107,7 +107,36 @@ XID = Signature(
     "the program; 48 and 63: memory",
     source="open-gpu-kernel-modules#1151, fsdp_qlora#41",
 )
+TOKEN_BEYOND = Signature(
+    name="token beyond the vocabulary",
+    pattern=r"Assertion `?srcIndex < srcSelectDimSize|vectorized gather kernel index out of bounds"
+    r"|index out of range in self",
+    cause="a token's number is beyond the model's embedding: the tokenizer knows more tokens than the model",
+    cure="use the tokenizer of this very model; where tokens were added (a pad token, say): "
+    "model.resize_token_embeddings(len(tokenizer))",
+    source="transformers#24698, Baichuan2#72, lit-llama#306",
+)
+LABEL_BEYOND = Signature(
+    name="label beyond the vocabulary",
+    pattern=r"Assertion `?t >= 0 && t < n_classes|Target -?\d+ is out of bounds",
+    cause="a label is no token of the model: neither -100 nor a number within the vocabulary",
+    cure="labels are the tokens themselves, with -100 where nothing is learned; where a pad token was added: "
+    "model.resize_token_embeddings(len(tokenizer))",
+    source="aten/src/ATen/native/cuda/Loss.cu",
+)
+DEVICE_ASSERT = Signature(
+    name="assertion on the card",
+    pattern=r"CUDA error: device-side assert triggered",
+    deeper=("token beyond the vocabulary", "label beyond the vocabulary"),
+    cause="a kernel found an index or a value that cannot be; the line with `Assertion` in the log says which",
+    cure="CUDA_LAUNCH_BLOCKING=1 in front of the command names the right line; most often a token is beyond the "
+    "vocabulary",
+    source="c10/cuda/CUDAException.cpp",
+)
 SIGNATURES = (
+    TOKEN_BEYOND,
+    LABEL_BEYOND,
+    DEVICE_ASSERT,
     PARTITIONED,
     STORAGE_TYPE,
     RECOMPUTED,
