@@ -111,7 +111,7 @@ def test_hours_energy_and_speed_agree(words: tuple[str, str, str, int]) -> None:
 
 def _agree(each: Candidate, tokens: int) -> None:
     run, rate = each.run, each.speed.tokens_per_second
-    step = each.speed.tokens_per_step * each.speed.useful_share.expected
+    step = each.speed.tokens_per_step
     assert run.steps * step >= tokens > (run.steps - 1) * step
     assert run.hours.expected == pytest.approx(run.steps * step / rate.expected / 3600)
     assert run.kwh.expected == pytest.approx(run.hours.expected * run.watts / 1000)

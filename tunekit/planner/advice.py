@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TypeAlias
 
 from tunekit.ds_config.build import owns_optimizer
 from tunekit.ds_config.remarks import config_remarks
 from tunekit.ds_config.user_file import load_user_config
 from tunekit.hardware.checks import lane_warnings, ram_warnings, supply_warnings
+from tunekit.memory.estimate import estimate_memory
+from tunekit.memory.terms import MemoryEstimate
 from tunekit.planner.answer import as_typed
 from tunekit.planner.exact import faster_place
 from tunekit.planner.pinning import pin_memory, pinned_bytes
-from tunekit.planner.plan import Trust
+from tunekit.planner.plan import Plan, Trust
 from tunekit.planner.search import Settled, Trial
 from tunekit.planner.settings import zero_settings
 from tunekit.planner.zero import why
@@ -115,13 +118,26 @@ def nvme_traffic(settled: Settled) -> tuple[int, float]:
 
 
 def _going_on(settled: Settled, trial: Trial) -> Iterator[str]:
-    needed = next((peak.host_bytes for peak in trial.memory.peaks if peak.phase == "resume"), 0)
-    usable = trial.memory.host.usable_bytes
-    if needed > usable >= trial.memory.host.expected_bytes:
-        yield (
-            f"A run that stops can hardly go on here: `tunekit resume` needs {format_bytes(needed)} of RAM, of which "
-            f"{format_bytes(usable)} are usable, as DeepSpeed reads the optimizer's states beside its buffers."
-        )
+    short = _short_of_ram(trial.memory)
+    if short:
+        yield f"A run that stops can hardly go on here: {short}."
+
+
+def _short_of_ram(memory: MemoryEstimate) -> str:
+    needed = next((peak.host_bytes for peak in memory.peaks if peak.phase == "resume"), 0)
+    usable = memory.host.usable_bytes
+    if not needed > usable >= memory.host.expected_bytes:
+        return ""
+    return (
+        f"`tunekit resume` needs {format_bytes(needed)} of RAM, of which {format_bytes(usable)} are usable, as "
+        "DeepSpeed reads the optimizer's states beside its buffers"
+    )
+
+
+def resume_shortfall(plan: Plan) -> str:
+    """Why a run of this plan that stops could not go on here, did it save checkpoints; empty where it could."""
+    saving = replace(plan.job, save_checkpoints=True)
+    return _short_of_ram(estimate_memory(saving, plan.model_shape, plan.hardware))
 
 
 def _locked_ram(settled: Settled, trial: Trial) -> Iterator[str]:

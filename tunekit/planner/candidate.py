@@ -45,4 +45,4 @@ def _amount(place: PlaceEstimate) -> Amount:
 
 def steps_for(tokens: int, speed: SpeedEstimate) -> int:
     """Optimizer steps that learn from so many tokens; padding is not learned from."""
-    return max(1, ceil(tokens / (speed.tokens_per_step * speed.useful_share.expected)))
+    return max(1, ceil(tokens / speed.tokens_per_step))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from tunekit.errors import RecipeError, UsageError
 from tunekit.hardware.spec import Hardware
 from tunekit.model_shape.shape import ModelShape
+from tunekit.planner.advice import resume_shortfall
 from tunekit.planner.candidate import TOLD_TOKENS, candidate_of
 from tunekit.planner.candidates import NVME_FOLDER
 from tunekit.planner.change import Change, Setting, applied
@@ -29,10 +30,13 @@ def find_plans(
     goal: Goal = "speed",
     tokens: int | None = None,
     tokens_said: str = "",
+    by_epochs: bool = False,
     trust: Trust = "both",
 ) -> SearchResult:
     """Search all that the recipe leaves open; all methods where it names none.
 
+    `tokens` become `train.max_steps`; with `by_epochs` they are those of the data, which is gone through
+    `train.num_epochs` times.
     UsageError: nobody knows how fast this machine is.
     RecipeError: what the recipe states cannot work on this model and machine.
     """
@@ -48,7 +52,7 @@ def find_plans(
     order = ranked([each for each in found if each.on_frontier], goal)
     best = order[0] if order else None
     other = runner_up(order) if order else None
-    settings = _settings(explored, best, with_steps=tokens is not None)
+    settings = _settings(explored, best, _length(recipe, best, tokens, by_epochs=by_epochs))
     plan = _plan(recipe, shape, hardware, trust, settings)
     return SearchResult(
         goal=goal,
@@ -62,10 +66,17 @@ def find_plans(
         runner_up=other,
         reason=_reason(best, other, explored.nearest, goal),
         plan=plan,
-        fixes=(*_from_the_drive(recipe, shape, hardware, trust), *plan.fixes) if plan and best is None else (),
+        no_resume=resume_shortfall(plan) if plan and best else "",
+        fixes=_fixes(recipe, plan, trust) if plan and best is None else (),
         plans=explored.plans,
         weighed=explored.weighed,
     )
+
+
+def _fixes(recipe: Recipe, plan: Plan, trust: Trust) -> tuple[Fix, ...]:
+    """Those of the plan that comes nearest; of what swaps to the drive only what the search of it recommends."""
+    drive = tuple(_from_the_drive(recipe, plan.model_shape, plan.hardware, trust))
+    return (*drive, *(fix for fix in plan.fixes if NVME_FOLDER not in fix.set or "method.kind" in fix.set))
 
 
 def _from_the_drive(recipe: Recipe, shape: ModelShape, hardware: Hardware, trust: Trust) -> Iterator[Fix]:
@@ -82,9 +93,18 @@ def _from_the_drive(recipe: Recipe, shape: ModelShape, hardware: Hardware, trust
         yield Fix(set=change.typed, saves_bytes=0, note=note, verdict=best.verdict, tokens_per_second=rate)
 
 
-def _settings(explored: Explored, best: Candidate | None, *, with_steps: bool) -> tuple[Setting, ...] | None:
+def _length(recipe: Recipe, best: Candidate | None, tokens: int | None, *, by_epochs: bool) -> tuple[Setting, ...]:
+    """How long the run is, where somebody said it."""
+    if best is None or tokens is None:
+        return ()
+    if not by_epochs:
+        return (("train.max_steps", best.run.steps),)
+    return (("train.num_epochs", recipe.train.num_epochs),) if recipe.train.max_steps is None else ()
+
+
+def _settings(explored: Explored, best: Candidate | None, length: tuple[Setting, ...]) -> tuple[Setting, ...] | None:
     if best is not None:
-        return (*best.settings, ("train.max_steps", best.run.steps)) if with_steps else best.settings
+        return (*best.settings, *length)
     return settings_of(explored.nearest.job) if explored.nearest else None
 
 

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from tunekit.errors import UsageError
 from tunekit.planner.search_result import Goal, SearchResult
+from tunekit.recipe.data_length import read_lengths
 from tunekit.recipe.data_size import BYTES_PER_TOKEN, estimate_tokens
 from tunekit.recipe.keys import join_words
 from tunekit.recipe.loading import as_mapping, dump_yaml
@@ -46,9 +47,15 @@ def tokens_asked(recipe: Recipe, *, tokens: int | None, data: str | None) -> tup
     if data is None:
         return None, ""
     epochs = recipe.train.num_epochs
-    once = estimate_tokens(data)
     said = f"{data} at {BYTES_PER_TOKEN} bytes a token" + (f", {epochs:g} times" if epochs != 1 else "")
-    return max(1, round(once * epochs)), said
+    return max(1, round(_once(recipe, data) * epochs)), said
+
+
+def _once(recipe: Recipe, data: str) -> int:
+    """Tokens of all samples where they can be counted; of a large file, its size tells."""
+    estimate = estimate_tokens(data)
+    lengths = read_lengths(recipe.data)
+    return lengths.total(recipe.train.max_seq_length) if lengths is not None and lengths.whole else estimate
 
 
 def recipe_text(found: SearchResult) -> str:
@@ -64,4 +71,6 @@ def recipe_text(found: SearchResult) -> str:
         f"({rate.low:,.0f} to {rate.high:,.0f}); {format_count(found.tokens)} tokens take "
         f"{best.run.hours.expected:.2g} h.\n"
     )
+    if found.no_resume:
+        header += f"# No checkpoints: a run that stops could not go on here. {found.no_resume}.\n"
     return header + dump_yaml(as_mapping(plan.recipe, written_only=True))

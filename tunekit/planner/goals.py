@@ -98,4 +98,4 @@ def _largest_difference(best: Candidate, other: Candidate) -> str | None:
 
 
 def _tokens(candidate: Candidate) -> float:
-    return candidate.speed.tokens_per_step * candidate.speed.useful_share.expected
+    return candidate.speed.tokens_per_step

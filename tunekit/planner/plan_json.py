@@ -13,10 +13,18 @@ from pydantic import TypeAdapter, ValidationError
 
 from tunekit.errors import UsageError
 from tunekit.planner.plan import FORMAT_VERSION, Plan
+from tunekit.speed.lengths import positions_per_step, tokens_per_step
 
 _COUNT = {"type": "integer", "minimum": 0}
 _SIZE = {"type": "integer", "minimum": 1}
-_BATCH = ("micro_batch_size", "gradient_accumulation_steps", "world_size", "global_batch_size", "tokens_per_step")
+_BATCH = (
+    "micro_batch_size",
+    "gradient_accumulation_steps",
+    "world_size",
+    "global_batch_size",
+    "tokens_per_step",
+    "positions_per_step",
+)
 
 
 @cache
@@ -73,6 +81,7 @@ def _batch(plan: Plan) -> dict[str, int]:
         batch.gradient_accumulation_steps,
         batch.world_size,
         batch.global_batch_size,
-        batch.global_batch_size * plan.job.max_seq_length,
+        tokens_per_step(plan.job),
+        positions_per_step(plan.job),
     )
     return dict(zip(_BATCH, sizes, strict=True))

@@ -25,7 +25,7 @@ from tunekit.planner.plan import Trust
 from tunekit.planner.rules import check_job
 from tunekit.planner.verdict import PLACE_NAMES, Judgement, judge
 from tunekit.planner.zero import Placement, Rung, build_zero, rungs
-from tunekit.recipe.job import Accelerator, Adapter, Job, Quantization, Zero
+from tunekit.recipe.job import Accelerator, Adapter, Job, Quantization, Samples, Zero
 from tunekit.recipe.schema import Attention, Optimizer, Precision, Recipe
 from tunekit.units import format_bytes
 
@@ -50,6 +50,7 @@ class Settled:
     attention: Attention
     optimizer: Optimizer
     learning_rate: float
+    samples: Samples
 
     @property
     def num_trainable(self) -> int:
@@ -212,6 +213,7 @@ def make_job(settled: Settled, zero: Zero, micro: int, *, checkpointing: bool, p
         save_checkpoints=recipe.output.save_steps is not None,
         keep_checkpoints=recipe.output.keep_checkpoints,
         num_workers=recipe.data.num_workers,
+        samples=settled.samples,
     )
 
 

@@ -96,6 +96,8 @@ class SearchResult:
     """Why the recommended plan, and why not the runner-up; or what comes nearest and what it lacks."""
     plan: Plan | None
     """The whole plan of the recommended candidate; of what comes nearest where nothing fits."""
+    no_resume: str
+    """Why a run of the recommended plan that stops could not go on here; empty where it could."""
     fixes: tuple[Fix, ...]
     """Where nothing fits: what would, the smallest change first."""
     plans: int

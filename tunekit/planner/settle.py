@@ -21,6 +21,7 @@ from tunekit.planner.defaults import (
     answer_quantization,
 )
 from tunekit.planner.plan import Decision
+from tunekit.planner.samples import samples_of
 from tunekit.planner.search import Settled, relaxed
 from tunekit.recipe.job import Adapter
 from tunekit.recipe.schema import Recipe
@@ -50,6 +51,7 @@ def settle(
         attention=attention.value,
         optimizer=optimizer.value,
         learning_rate=learning_rate.value,
+        samples=samples_of(recipe),
     )
     answers: tuple[Answer[object], ...] = (precision, attention, optimizer, learning_rate)
     return settled, (*decisions, *_made(answers)), (*faults, *clashes)

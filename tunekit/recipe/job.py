@@ -83,6 +83,17 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Samples:
+    """How long the samples are that rows are made of, or filled with when packed."""
+
+    mean_tokens: int
+    """Each cut at `max_seq_length`."""
+    source: str
+    """What it was read from, or why it is assumed."""
+    assumed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """Everything that decides bytes, seconds and the trainer's arguments."""
 
@@ -106,6 +117,8 @@ class Job:
     save_checkpoints: bool
     keep_checkpoints: int
     num_workers: int = 0
+    samples: Samples | None = None
+    """None: nobody knows, so that lengths are taken as spread evenly from none to `max_seq_length`."""
 
     @property
     def tokens_per_device(self) -> int:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tunekit.planner.fit_recipe import EXAMPLE_DATA
 from tunekit.planner.goals import ranked
+from tunekit.planner.quality import MEANING, in_order
 from tunekit.planner.search_result import Candidate, SearchResult
 from tunekit.recipe.job import Zero
-from tunekit.render.plan_parts import METHOD_NAMES
+from tunekit.render.plan_parts import METHOD_NAMES, samples_line
 from tunekit.render.speed_parts import truth_line
 from tunekit.units import GIB, format_count, format_seconds
 
 MOST_ROWS = 10
+NO_RESUME = "no resume"
+"""A run that stops is lost: reading its checkpoint would take more RAM than there is."""
 _GOALS = {"speed": "the fastest", "memory": "what leaves most room", "cost": "what takes the least energy"}
 _PLACE = {"cpu": "in RAM", "nvme": "on NVMe"}
 
@@ -97,15 +101,30 @@ def recommended_lines(found: SearchResult, best: Candidate) -> tuple[tuple[str, 
             f"{best.host.high_bytes / GIB:.1f}) of {best.host.usable_bytes / GIB:.1f} GiB",
         ),
         ("Speed", f"{rate.expected:,.0f} tokens/s ({rate.low:,.0f} to {rate.high:,.0f})"),
+        *_samples(found),
         (
             "Run",
             f"{format_count(found.tokens)} tokens ({found.tokens_said or 'of any data'}): "
             f"{format_seconds(3600 * run.hours.expected)} ({format_seconds(3600 * run.hours.low)} to "
             f"{format_seconds(3600 * run.hours.high)}), {run.kwh.expected:.2g} kWh",
         ),
-        ("Quality", gives_up(best)),
+        ("Quality", gives_up(best) + (f"; {NO_RESUME}" if found.no_resume else "")),
         ("Keys", best.typed),
     )
+
+
+def _samples(found: SearchResult) -> tuple[tuple[str, str], ...]:
+    if found.plan is None:
+        return ()
+    stands_in = found.recipe.data.path == EXAMPLE_DATA and not found.tokens_said.startswith(EXAMPLE_DATA)
+    return (("Samples", samples_line(found.plan.job) + ("; --data FILE reads yours" if stands_in else "")),)
+
+
+def given_up(found: SearchResult) -> tuple[tuple[str, str], ...]:
+    """What plans of the table give up in quality, and the recommended one in safety, with what it means."""
+    losses = {loss for row in rows(found) for loss in row.candidate.losses}
+    meant = tuple((str(loss), MEANING[loss]) for loss in in_order(frozenset(losses)))
+    return (*meant, (NO_RESUME, f"{found.no_resume}; the recipe saves no checkpoints")) if found.no_resume else meant
 
 
 def count_line(found: SearchResult) -> str:

@@ -11,11 +11,11 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tunekit.planner.quality import MEANING
 from tunekit.planner.search_result import SearchResult
 from tunekit.render.fit_parts import (
     Row,
     count_line,
+    given_up,
     gives_up,
     headline,
     hours_title,
@@ -53,11 +53,9 @@ def _parts(found: SearchResult) -> Iterator[RenderableType]:
         yield from section(
             "The runner-up", Text(f"{placement(found.runner_up)}; {passes(found.runner_up)}: {found.reason}.")
         )
-    losses = {loss: None for row in rows(found) for loss in row.candidate.losses}
-    if losses:
-        yield from section(
-            "What is given up", _lines(tuple((loss, MEANING[loss]) for loss in MEANING if loss in losses))
-        )
+    lost = given_up(found)
+    if lost:
+        yield from section("What is given up", _lines(lost))
     if found.plan is not None and found.plan.warnings:
         yield from section("Warnings", warnings_list(found.plan.warnings))
     yield Text(f"\n{count_line(found)}", style="dim")

@@ -12,7 +12,9 @@ from tunekit.memory.terms import PHASES, MemoryTerm, Phase, Place, PlaceEstimate
 from tunekit.planner.answer import as_typed
 from tunekit.planner.plan import Decision, Fix, Plan, Verdict
 from tunekit.planner.verdict import judge, terms_of
+from tunekit.recipe.job import Job
 from tunekit.render.probe_text import measured_words
+from tunekit.speed.lengths import mean_length, positions_per_step, tokens_per_step
 from tunekit.units import GIB, format_bytes, format_count
 
 METHOD_NAMES = {"full": "full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
@@ -157,14 +159,34 @@ def zero_line(plan: Plan) -> str:
 
 def batch_line(plan: Plan) -> str:
     """The batch identity with its numbers, and the tokens of a step."""
-    batch, length = plan.job.batch, plan.job.max_seq_length
+    batch = plan.job.batch
     unit = "GPU" if plan.hardware.gpus else "process"
     plural = "" if batch.world_size == 1 else "s" if unit == "GPU" else "es"
     return (
         f"{batch.global_batch_size} rows a step = {batch.micro_batch_size} micro x "
         f"{batch.gradient_accumulation_steps} accumulation x {batch.world_size} {unit}{plural}; "
-        f"{length:,} tokens a row, {batch.global_batch_size * length:,} a step"
+        f"{_step_tokens(plan.job)}"
     )
+
+
+def _step_tokens(job: Job) -> str:
+    """What a step learns from, and what it computes where rows are padded."""
+    tokens, positions = tokens_per_step(job), positions_per_step(job)
+    if job.packing or job.samples is None:
+        return f"{job.max_seq_length:,} tokens a row, {tokens:,} a step"
+    padded = f", {positions:,} with padding" if positions > tokens else ""
+    return f"about {round(mean_length(job)):,} tokens a row (at most {job.max_seq_length:,}), {tokens:,} a step{padded}"
+
+
+def samples_line(job: Job) -> str:
+    """How long samples are, and who says so: what rows that are not packed hold, and why packing pays or does not."""
+    samples = job.samples
+    if samples is None:
+        return ""
+    length = f"samples of {samples.mean_tokens:,} tokens on average"
+    if samples.assumed:
+        return f"{length} are assumed: {samples.source}; a local file as data.path tells (`fit`: --data FILE)"
+    return f"{length}: {samples.source}"
 
 
 def _train_line(plan: Plan) -> str:

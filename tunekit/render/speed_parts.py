@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from tunekit.hardware.power import load_watts
 from tunekit.launcher.history import MeasuredBefore
 from tunekit.planner.plan import Plan
+from tunekit.render.plan_parts import samples_line
 from tunekit.speed.run import run_cost
 from tunekit.speed.terms import Band, SpeedEstimate, SpeedTerm
 from tunekit.units import GB, format_seconds
@@ -27,7 +28,14 @@ def speed_lines(plan: Plan, before: MeasuredBefore | None = None) -> tuple[str, 
     if plan.speed is None:
         return (_as_measured(before) or NO_ESTIMATE,)
     speed = plan.speed
-    return (_rate_line(plan, speed), _costs_line(speed), _run_line(plan, speed), *_more(plan, speed), truth_line(plan))
+    return (
+        _rate_line(plan, speed),
+        *_more(plan, speed),
+        _costs_line(speed),
+        _run_line(plan, speed),
+        *_wear(plan, speed),
+        truth_line(plan),
+    )
 
 
 def _as_measured(before: MeasuredBefore | None) -> str:
@@ -77,11 +85,17 @@ def _duration(hours: Band) -> str:
 
 
 def _more(plan: Plan, speed: SpeedEstimate) -> Iterator[str]:
+    line = samples_line(plan.job)
+    if line:
+        yield line
     if speed.useful_share.expected < 1:
         yield (
-            f"{speed.useful_share.expected:.0%} of the positions hold tokens where lengths are spread evenly; "
-            "the rest is padding"
+            f"{speed.useful_share.expected:.0%} of a step's {speed.positions_per_step:,} positions hold its "
+            f"{speed.tokens_per_step:,} tokens where lengths are spread evenly; the rest is padding"
         )
+
+
+def _wear(plan: Plan, speed: SpeedEstimate) -> Iterator[str]:
     if speed.nvme_bytes_per_step:
         written = run_cost(speed, speed.run.steps if speed.run else 1000, plan.hardware)
         life = f", {written.nvme_life:.1%} of what the drive is rated for" if written.nvme_life else ""

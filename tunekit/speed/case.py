@@ -12,6 +12,7 @@ from tunekit.model_shape.shape import ModelShape, ParameterTensor
 from tunekit.recipe.job import Adapter, Job
 from tunekit.recipe.schema import MethodKind
 from tunekit.speed.habits import WORKER, Habits
+from tunekit.speed.lengths import row_length
 from tunekit.speed.rates import Rate, Rates
 
 
@@ -125,14 +126,6 @@ def make_case(job: Job, shape: ModelShape, rates: Rates, habits: Habits = WORKER
         world_size=job.batch.world_size,
         weight_bytes=4 if job.precision == "fp32" else 2,
     )
-
-
-def row_length(job: Job, habits: Habits = WORKER) -> int:
-    """Positions of a row: m / (m + 1) of the longest, where m rows of evenly spread lengths are padded to the same."""
-    rows = job.batch.micro_batch_size
-    if job.packing or habits.full_rows:
-        return job.max_seq_length
-    return max(1, round(job.max_seq_length * rows / (rows + 1)))
 
 
 @lru_cache(maxsize=512)

@@ -9,8 +9,9 @@ from tunekit.hardware.spec import Hardware
 from tunekit.model_shape.shape import ModelShape
 from tunekit.recipe.job import Job
 from tunekit.speed import compute, stepping, traffic
-from tunekit.speed.case import SpeedCase, make_case, row_length
+from tunekit.speed.case import SpeedCase, make_case
 from tunekit.speed.habits import WORKER, Habits
+from tunekit.speed.lengths import positions_per_step, tokens_per_step, useful_share
 from tunekit.speed.rates import Rates, rates_of
 from tunekit.speed.terms import Band, SpeedEstimate, SpeedTerm
 
@@ -54,15 +55,17 @@ def speed_of(job: Job, shape: ModelShape, rates: Rates, habits: Habits = WORKER)
         expected=sum(term.seconds for term in terms),
         high=sum(term.high for term in terms),
     )
-    tokens, share = job.batch.global_batch_size * row_length(job, habits), useful_share(job, habits)
+    tokens, positions = tokens_per_step(job, habits), positions_per_step(job, habits)
+    share = useful_share(job, habits)
     return SpeedEstimate(
         tokens_per_second=Band(
-            low=tokens * share.low / seconds.high,
-            expected=tokens * share.expected / seconds.expected,
-            high=tokens * share.high / seconds.low,
+            low=positions * share.low / seconds.high,
+            expected=tokens / seconds.expected,
+            high=positions * share.high / seconds.low,
         ),
         step_seconds=seconds,
         tokens_per_step=tokens,
+        positions_per_step=positions,
         useful_share=share,
         nvme_bytes_per_step=round(stepping.nvme_traffic(case)[1]),
         terms=terms,
@@ -87,15 +90,3 @@ def _in_stages(case: SpeedCase, term: SpeedTerm) -> SpeedTerm:
         return term
     share = (case.passes + stages - 1) / (case.passes * stages)
     return replace(term, seconds=term.seconds * share, low=term.low * share, high=term.high * share)
-
-
-def useful_share(job: Job, habits: Habits = WORKER) -> Band:
-    """1 with packed or full rows, or one row a pass. Padded to the longest of m: (m + 1) / 2m of lengths spread evenly.
-
-    From 1 / (1 + 1/2 + ... + 1/m) of lengths that are spread like waiting times, to 1 of equal ones.
-    """
-    rows = job.batch.micro_batch_size
-    if job.packing or habits.full_rows or rows == 1:
-        return Band(low=1.0, expected=1.0, high=1.0)
-    waiting = 1.0 / sum(1.0 / number for number in range(1, rows + 1))
-    return Band(low=waiting, expected=(rows + 1) / (2 * rows), high=1.0)

@@ -58,7 +58,9 @@ class SpeedEstimate:
     tokens_per_second: Band
     step_seconds: Band
     tokens_per_step: int
-    """Positions of an optimizer step over all GPUs, padding included."""
+    """Tokens of an optimizer step over all GPUs: what `tokens_per_second` counts."""
+    positions_per_step: int
+    """The same with what rows are padded with."""
     useful_share: Band
     """Share of the positions that hold a token: 1 with packed rows."""
     nvme_bytes_per_step: int = 0

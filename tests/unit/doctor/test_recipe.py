@@ -16,6 +16,7 @@ SPEED = SpeedEstimate(
     tokens_per_second=Band(low=100, expected=200, high=300),
     step_seconds=Band(low=30, expected=60, high=90),
     tokens_per_step=1000,
+    positions_per_step=1000,
     useful_share=Band(low=1, expected=1, high=1),
     terms=(),
 )

@@ -20,6 +20,6 @@ def test_a_candidate_has_the_bytes_and_the_speed_of_what_was_found() -> None:
 
 def test_steps_are_those_that_learn_from_the_tokens_without_padding() -> None:
     speed = explore((resolved(recipe_for(LLAMA_8B, "lora")).settled,)).fitting[0].speed
-    each = speed.tokens_per_step * speed.useful_share.expected
+    each = speed.tokens_per_step
     assert steps_for(round(10 * each), speed) in (10, 11)
     assert steps_for(1, speed) == 1

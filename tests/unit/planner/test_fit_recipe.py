@@ -11,7 +11,9 @@ from tunekit.planner.fit import find_plans
 from tunekit.planner.fit_recipe import check_goal, recipe_text, tokens_asked
 from tunekit.planner.fit_recipe import open_recipe as opened
 from tunekit.planner.make import make_plan
+from tunekit.planner.samples import ASSUMED_TOKENS
 from tunekit.recipe.loading import load_recipe, load_text
+from tunekit.render.fit_parts import given_up, recommended_lines
 
 
 def test_an_open_recipe_names_only_model_data_and_folder() -> None:
@@ -69,6 +71,48 @@ def test_its_first_lines_say_what_was_promised() -> None:
     assert first == f"# {LLAMA_8B}: what `tunekit fit` recommends on dual_rtx4090 for speed."
     rate = found.recommended and found.recommended.speed.tokens_per_second.expected
     assert f"{rate:,.0f} tokens/s" in second
+
+
+def test_with_data_a_recipe_goes_through_it_and_states_no_steps() -> None:
+    data = "examples/data/finetuning_qa.jsonl"
+    recipe = open_recipe(LLAMA_8B, "lora", data__path=data, train__num_epochs=2)
+    count, said = tokens_asked(recipe, tokens=None, data=data)
+    found = find_plans(recipe, shape_of(LLAMA_8B), machine(), tokens=count, tokens_said=said, by_epochs=True)
+    train = load_text(recipe_text(found)).train
+    assert (train.num_epochs, train.max_steps) == (2, None)
+    assert "num_epochs: 2" in recipe_text(found)
+    assert found.tokens == count
+    assert 15_000 < count / 2 < 60_000
+
+
+def test_stated_steps_stay_beside_data() -> None:
+    recipe = open_recipe(LLAMA_8B, "lora", train__max_steps=7)
+    found = find_plans(recipe, shape_of(LLAMA_8B), machine(), tokens=1000, by_epochs=True)
+    assert load_text(recipe_text(found)).train.max_steps == 7
+    assert "num_epochs" not in recipe_text(found)
+
+
+@pytest.mark.parametrize("packing", [True, False])
+def test_tokens_become_the_steps_that_hold_them(packing: bool) -> None:
+    recipe = open_recipe(LLAMA_8B, "lora", data__packing=packing)
+    found = find_plans(recipe, shape_of(LLAMA_8B), machine(), tokens=1_000_000)
+    assert found.plan is not None
+    batch = found.plan.job.batch
+    each = batch.global_batch_size * (2048 if packing else ASSUMED_TOKENS)
+    assert load_text(recipe_text(found)).train.max_steps == -(-1_000_000 // each)
+
+
+def test_a_run_that_could_not_go_on_is_said_beside_what_is_given_up() -> None:
+    found = searched(LLAMA_8B, "full")
+    assert "`tunekit resume` needs" in found.no_resume
+    assert found.no_resume in recipe_text(found)
+    assert ("no resume", f"{found.no_resume}; the recipe saves no checkpoints") in given_up(found)
+    assert found.recommended is not None
+    assert dict(recommended_lines(found, found.recommended))["Quality"].endswith("; no resume")
+    light = searched(LLAMA_8B, "lora")
+    assert light.no_resume == ""
+    assert all(label != "no resume" for label, _ in given_up(light))
+    assert "resume" not in recipe_text(light)
 
 
 def test_tokens_become_steps() -> None:

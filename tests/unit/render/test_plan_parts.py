@@ -28,6 +28,27 @@ def test_the_batch_line_shows_the_identity() -> None:
     )
 
 
+def test_rows_that_are_not_packed_say_what_they_hold_and_what_padding_adds() -> None:
+    keys = {"train__global_batch_size": 18, "data__packing": False}
+    end = "about 256 tokens a row (at most 2,048), 4,608 a step"
+    assert plan_parts.batch_line(planned(train__micro_batch_size=1, **keys)).endswith(end)
+    padded = planned(train__micro_batch_size=3, **keys)
+    assert padded.speed is not None
+    assert plan_parts.batch_line(padded).endswith(f"{end}, 6,912 with padding")
+    assert (padded.speed.tokens_per_step, padded.speed.positions_per_step) == (4608, 6912)
+
+
+def test_samples_say_who_measured_them() -> None:
+    line = plan_parts.samples_line(planned().job)
+    assert line == (
+        "samples of 256 tokens on average are assumed: rows.jsonl cannot be read here; "
+        "a local file as data.path tells (`fit`: --data FILE)"
+    )
+    read = plan_parts.samples_line(planned(data__path="examples/data/finetuning_qa.jsonl").job)
+    assert read.endswith("tokens on average: all 411 of examples/data/finetuning_qa.jsonl at 4 bytes a token")
+    assert plan_parts.samples_line(replace(planned().job, samples=None)) == ""
+
+
 def test_processes_and_single_cards_are_named_right() -> None:
     shape = shape_of("HuggingFaceTB/SmolLM2-135M-Instruct")
     on_cpu = make_plan(recipe_for(), shape, laptop(2))

@@ -19,7 +19,8 @@ def planned(kind: str = "lora", hardware: Hardware | None = None, **overrides: o
 def test_the_lines_say_tokens_costs_and_time():
     made = planned(train__max_steps=100)
     assert made.speed is not None
-    rate, costs, run, truth = speed_lines(made)
+    rate, samples, costs, run, truth = speed_lines(made)
+    assert samples.startswith("samples of 256 tokens on average are assumed")
     assert rate.startswith(f"{made.speed.tokens_per_second.expected:,.0f} tokens/s on all 2 GPUs (")
     assert costs.count("%") == 3
     assert made.speed.largest[0].name in costs
@@ -42,7 +43,7 @@ def test_without_an_estimate_the_same_job_tells(differs: tuple[str, ...], rate: 
 
 
 def test_without_steps_a_million_tokens_are_told():
-    assert speed_lines(planned())[2].startswith("1 M tokens: ")
+    assert speed_lines(planned())[3].startswith("1 M tokens: ")
 
 
 def test_padding_and_wear_are_said_where_there_are_any():

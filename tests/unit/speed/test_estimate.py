@@ -5,7 +5,7 @@ from memory_jobs import job, machine
 from speed_jobs import box, case, seven
 
 from tunekit.speed.compute import launching
-from tunekit.speed.estimate import BETWEEN_CARDS, COMPUTE, FROM_RAM, ONCE, collect_terms, estimate_speed, useful_share
+from tunekit.speed.estimate import BETWEEN_CARDS, COMPUTE, FROM_RAM, ONCE, collect_terms, estimate_speed
 from tunekit.speed.stepping import swapping
 
 
@@ -50,15 +50,16 @@ def test_published_runs_of_two_rtx_4090_are_near():
         found = estimate_speed(asked, seven(), x16)
         assert found is not None
         assert found.tokens_per_second.high * 1.0 > 0
-        raw = found.tokens_per_step / found.step_seconds.expected
+        raw = found.positions_per_step / found.step_seconds.expected
         assert raw == pytest.approx(measured, rel=0.15)
 
 
-def test_padding_counts_for_nothing():
-    assert useful_share(job(packing=True, micro=8)).expected == 1.0
-    assert useful_share(job(packing=False, micro=1)).expected == 1.0
-    share = useful_share(job(packing=False, micro=4))
-    assert (share.low, share.expected, share.high) == (pytest.approx(12 / 25), 0.625, 1.0)
+def test_tokens_a_second_count_no_padding():
+    found = estimate_speed(job(packing=False, micro=4), seven(), box())
+    assert found is not None
+    assert found.tokens_per_step < found.positions_per_step
+    assert found.tokens_per_second.expected == pytest.approx(found.tokens_per_step / found.step_seconds.expected)
+    assert found.tokens_per_step / found.positions_per_step == pytest.approx(found.useful_share.expected, rel=1e-3)
 
 
 def test_an_estimate_takes_less_than_200_microseconds():

@@ -1,0 +1,64 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunekit.recipe.data_check import PEEKED_ROWS
+from tunekit.recipe.data_length import MESSAGE_TOKENS, READ_BYTES, read_lengths, read_samples
+from tunekit.recipe.schema import DataSection
+
+
+def _data(file: Path, rows: list[dict[str, Any]], **keys: Any) -> DataSection:
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return DataSection.model_validate({"path": str(file), **keys})
+
+
+def test_the_mean_is_that_of_the_text_and_of_what_a_template_adds(tmp_path: Path) -> None:
+    rows = [{"prompt": "q" * 40, "completion": "a" * 60 * size, "id": "x" * 900} for size in (1, 3)]
+    data = _data(tmp_path / "x.jsonl", rows)
+    found = read_samples(data, 2048)
+    assert found is not None
+    assert found.mean_tokens == (25 + 55) // 2 + 2 * MESSAGE_TOKENS
+    assert found.source == f"all 2 of {data.path} at 4 bytes a token"
+    assert not found.assumed
+
+
+def test_samples_longer_than_a_row_are_cut(tmp_path: Path) -> None:
+    data = _data(tmp_path / "x.jsonl", [{"text": "a" * 40_000}, {"text": "a" * 400}])
+    found = read_samples(data, 1000)
+    assert found is not None
+    assert found.mean_tokens == 550
+
+
+def test_of_many_rows_the_first_tell(tmp_path: Path) -> None:
+    rows = [{"text": "a" * 80}] * PEEKED_ROWS + [{"text": "b" * 8000}]
+    found = read_lengths(_data(tmp_path / "x.jsonl", rows))
+    assert found is not None
+    assert (set(found.tokens), len(found.tokens), found.whole) == ({20}, PEEKED_ROWS, False)
+    few = read_lengths(_data(tmp_path / "x.jsonl", rows, max_rows=7))
+    assert few is not None
+    assert (len(few.tokens), few.whole) == (7, True)
+
+
+def test_no_more_text_is_looked_at_than_takes_a_moment(tmp_path: Path) -> None:
+    found = read_lengths(_data(tmp_path / "x.jsonl", [{"text": "a" * (READ_BYTES // 2)}] * 6))
+    assert found is not None
+    assert (len(found.tokens), found.whole) == (3, False)
+
+
+def test_a_folder_tells_by_its_first_file(tmp_path: Path) -> None:
+    _data(tmp_path / "train-0.jsonl", [{"text": "a" * 80}])
+    _data(tmp_path / "train-1.jsonl", [{"text": "a" * 800}])
+    found = read_lengths(DataSection.model_validate({"path": str(tmp_path)}))
+    assert found is not None
+    assert (found.tokens, found.whole) == ((20,), False)
+
+
+@pytest.mark.parametrize("text", ["", "no json", '{"what": 1}\n', '{"messages": 5}\n'])
+def test_what_cannot_be_read_tells_nothing_here(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "x.jsonl"
+    file.write_text(text)
+    assert read_samples(DataSection.model_validate({"path": str(file)}), 2048) is None
+    assert read_samples(DataSection.model_validate({"path": "owner/name"}), 2048) is None
+    assert read_samples(DataSection.model_validate({"path": str(tmp_path / "x.parquet")}), 2048) is None
