@@ -26,13 +26,18 @@ def name_rank_logs(run_dir: RunDir) -> None:
 
 
 def hide_secrets(run_dir: RunDir) -> None:
-    """Take secrets out of the logs: native code and child processes write past the streams that hide them."""
+    """Take secrets out of the logs: native code and child processes write past the streams that hide them.
+
+    In place: a log that is emptied first would be lost on a full drive, and with it why the run failed.
+    """
     for path in run_dir.logs.glob("*.log"):
         if path.stat().st_size <= _LARGEST_LOG:
             text = path.read_text(encoding="utf-8", errors="surrogateescape")
             hidden = redact(text)
             if hidden != text:
-                path.write_text(hidden, encoding="utf-8", errors="surrogateescape")
+                with path.open("r+b") as file:
+                    file.write(hidden.encode("utf-8", errors="surrogateescape"))
+                    file.truncate()
 
 
 def find_rank_log(run_dir: RunDir, rank: int) -> Path | None:

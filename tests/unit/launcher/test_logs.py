@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import os
+import resource
+
+import pytest
 
 from tests.runs import TRACEBACK
 from tunekit.launcher.logs import end_of, find_rank_log, hide_secrets, name_rank_logs, tail, traceback_in
@@ -64,3 +67,17 @@ def test_secrets_that_native_code_wrote_are_taken_out(tmp_path, monkeypatch):
     hide_secrets(run_dir)
     assert run_dir.rank_log(0).read_bytes() == b"loss 1.0\n[hidden] \xff\n"
     assert run_dir.rank_log(1).stat().st_mtime_ns == untouched
+
+
+def test_a_log_is_not_lost_where_it_cannot_be_written(tmp_path, monkeypatch):
+    """On a full drive; here it is the size of files that has a limit."""
+    monkeypatch.setenv("HF_TOKEN", "planted-in-the-environment")
+    run_dir = run_dir_with(tmp_path, rank_0="planted-in-the-environment\nKeyError: 3\n")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            hide_secrets(run_dir)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert run_dir.rank_log(0).read_text().endswith("KeyError: 3\n")
