@@ -52,9 +52,11 @@ class Advice:
 
 def advice_for(evidence: Evidence, plan: Plan) -> Advice:
     """The first advice whose signature is in the evidence; otherwise where to look."""
-    if evidence.oom_kills or evidence.signal == signals.SIGKILL:
-        return _after_a_kill(evidence, plan)
     hit = recognise(evidence.text)
+    # The kernel counts for the whole machine: what a rank says of its own error is nearer than somebody's kill.
+    told = hit is not None and hit.signature.trust == "error"
+    if evidence.signal == signals.SIGKILL or (evidence.oom_kills and not told):
+        return _after_a_kill(evidence, plan)
     if hit is None:
         return Advice(text=cure_of(evidence.text) or "read the log of the failing rank: the first error is the cause")
     if hit.signature.fault == "GPU memory":

@@ -50,8 +50,14 @@ def test_unknown_evidence_points_to_the_log():
     assert "look at train.py, line 3" in advice('  File "train.py", line 3, in f\nKeyError: 3')
 
 
-def test_the_kernel_counts_more_than_the_traceback():
-    assert advice("CUDA out of memory", oom_kills=1).startswith("the host ran out of memory")
+def test_the_kernel_counts_more_than_what_ranks_say_of_their_peers():
+    assert advice("Connection closed by peer", oom_kills=1).startswith("the host ran out of memory")
+    assert advice("CUDA out of memory", signal=9, oom_kills=1).startswith("the host ran out of memory")
+
+
+def test_a_kill_of_somebody_elses_process_is_not_the_cause_of_an_error_that_names_itself():
+    """The counter is the machine's: a browser may have been killed during a run of three days."""
+    assert advice("CUDA out of memory", oom_kills=1).startswith("the card ran out of memory")
 
 
 def test_a_kill_that_the_kernel_did_not_make_is_not_blamed_on_memory():
