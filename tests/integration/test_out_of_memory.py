@@ -28,7 +28,7 @@ from tunekit.run import Run, start
 
 pytestmark = [pytest.mark.slow, pytest.mark.train]
 
-STEPS = 8
+STEPS = 6
 WORKER = Path(__file__).parent / "short_of_memory.py"
 
 
@@ -90,7 +90,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     """One launch that is followed by another."""
     root = tmp_path_factory.mktemp("memory")
     tiny.write_model(root / "model", vocabulary=8192)
-    tiny.write_data(root / "rows.jsonl", count=600)
+    tiny.write_data(root / "rows.jsonl", count=400)
     write_straight(root)
     plan, loaded = planned(root, "short")
     said = io.StringIO()

@@ -78,9 +78,9 @@ def _after_a_kill(evidence: Evidence, plan: Plan) -> Advice:
     if evidence.oom_kills or evidence.host_bytes > NEARLY_FULL * plan.memory.host.usable_bytes:
         return _host_is_full(evidence, plan, name="killed by the kernel")
     counted = "the kernel counted no out-of-memory kill" if evidence.oom_kills == 0 else "nothing says why"
-    who = "who ended the process, `dmesg` or your batch system's log may tell"
-    said = "a process was ended from outside by signal 9 (SIGKILL)"
-    return Advice(text=f"{counted}{_seen_host(evidence, plan)}; {who}", name="killed", said=said)
+    said = f"signal 9 (SIGKILL) came from outside; {counted}{_seen_host(evidence, plan)}"
+    text = "ask `dmesg`, or your batch system's log, who ended the process"
+    return Advice(text=text, name="killed", said=said)
 
 
 def _card_is_full(evidence: Evidence, plan: Plan, *, name: str) -> Advice:

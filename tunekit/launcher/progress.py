@@ -89,7 +89,7 @@ def _note(record: Record) -> str | None:
     if record.get("event") == "warning":
         return f"warning: {record.get('text') or record.get('message') or 'see the log'}"
     if record.get("event") == EVENT:
-        return f"{_loudness(record)}: {sentence(record)}"
+        return _watch_note(record)
     if record.get("event") == "rehearsal":
         return rehearsal_note(record)
     if record.get("event") == "checkpoint":
@@ -111,10 +111,11 @@ def rehearsal_note(record: Record) -> str:
     return f"rehearsed in {format_seconds(float(record.get('seconds', 0)))}: {', '.join(seen)}{less}"
 
 
-def _loudness(record: Record) -> str:
+def _watch_note(record: Record) -> str:
+    """What the watch found; of what stops the run, what to do stands at the end of it."""
     if record.get("change") == "ended":
-        return "watch"
-    return "stopping" if record.get("stops") else "warning"
+        return f"watch: {sentence(record)}"
+    return f"stopping: {record.get('text', '')}" if record.get("stops") else f"warning: {sentence(record)}"
 
 
 def _data_note(record: Record) -> str:

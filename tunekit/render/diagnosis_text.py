@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from rich.console import Console
@@ -29,6 +30,8 @@ from tunekit.render.live import PHASE_WORDS
 from tunekit.render.summary import seen_peaks, short_path, told_of
 from tunekit.units import format_bytes
 
+CONSEQUENCE_CHARACTERS = 120
+"""Of what a rank says of another's end."""
 _CHECK = "`tunekit plan RECIPE` counts such a job's memory before it starts, and tries changes: key=value"
 _PLACES = {"GPU": "GPU", "host": "host RAM"}
 
@@ -206,7 +209,7 @@ def _memory(run_dir: RunDir, plan: Plan) -> Iterator[str]:
 def _consequence(record: dict[str, Any]) -> Iterator[str]:
     later = record.get("consequence")
     if isinstance(later, dict) and later.get("message"):
-        last = str(later["message"]).strip().splitlines()[-1]
+        last = shorten(str(later["message"]).strip().splitlines()[-1], CONSEQUENCE_CHARACTERS, placeholder=" …")
         yield f"rank {later.get('rank')}: {later.get('type')}: {last} (only a consequence)"
 
 

@@ -92,7 +92,7 @@ def test_what_is_not_tried_again(run_dir, caller, plan, result):
 
 def test_where_the_optimizers_states_would_be_lost_it_is_not_tried(run_dir, caller, plan, monkeypatch):
     saved(run_dir, 2)
-    monkeypatch.setattr("tunekit.backends.resuming.how_to_read", lambda *any: "weights")
+    monkeypatch.setattr("tunekit.backends.resuming.how_to_read", lambda *any, **more: "weights")
     assert next_try(run_dir, FULL, caller, tried=[plan.job]) is None
 
 

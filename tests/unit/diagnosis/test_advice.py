@@ -61,12 +61,14 @@ def test_a_kill_of_somebody_elses_process_is_not_the_cause_of_an_error_that_name
 
 
 def test_a_kill_that_the_kernel_did_not_make_is_not_blamed_on_memory():
-    text = advice(signal=9, oom_kills=0, host_bytes=2 * GIB)
-    assert text.startswith(
-        "the kernel counted no out-of-memory kill (host memory was seen at 2.0 GiB; 4.0 GiB planned, 20.0 GiB usable)"
+    told = advice_for(Evidence(text="", signal=9, oom_kills=0, host_bytes=2 * GIB), make_plan())
+    assert told.said == (
+        "signal 9 (SIGKILL) came from outside; the kernel counted no out-of-memory kill (host memory was seen at "
+        "2.0 GiB; 4.0 GiB planned, 20.0 GiB usable)"
     )
-    assert "=" not in text, "nothing in the recipe is at fault"
-    assert advice(signal=9).startswith("nothing says why; who ended the process")
+    assert "=" not in told.text, "nothing in the recipe is at fault"
+    assert "who ended the process" in told.text
+    assert advice_for(Evidence(text="", signal=9), make_plan()).said.endswith("; nothing says why")
 
 
 def test_a_kill_near_the_end_of_the_memory_is():

@@ -87,7 +87,7 @@ def test_a_rank_that_is_gone_without_a_word_was_killed_whatever_its_peer_says(ru
     assert result.failing_rank == 1
     assert result.reading.startswith("rank 1 was gone without a word, as after signal 9 (SIGKILL): ended from outside")
     assert result.signal == 9
-    assert result.advice.startswith("nothing says why")
+    assert result.said.endswith("nothing says why")
 
 
 def test_a_signal_that_was_seen_is_told_and_the_record_corrected(run_dir):
@@ -97,7 +97,7 @@ def test_a_signal_that_was_seen_is_told_and_the_record_corrected(run_dir):
     result = judge(run_dir, 1, failing_rank=1, failing_code=-9, oom_kills=0)
     assert (result.failing_rank, result.signal, result.cause) == (1, 9, ())
     assert result.reading.startswith("rank 1 was ended by signal 9 (SIGKILL)")
-    assert result.advice.startswith("the kernel counted no out-of-memory kill")
+    assert "the kernel counted no out-of-memory kill" in result.said
     write_result(run_dir, result)
     record = json.loads(run_dir.failure.read_text())
     assert (record["attempt"], record["rank"], record["signal"], record["phase"]) == (1, 1, 9, "train")
@@ -122,7 +122,7 @@ def test_the_record_of_the_rank_that_failed_first_is_left_as_it_is(run_dir):
 
 def test_the_most_host_memory_that_was_seen_is_evidence(run_dir):
     write_lines(run_dir.metrics, [*steps(3.0, host_bytes=2 * GIB), *steps(2.0, first=2, host_bytes=GIB)])
-    assert "seen at 2.0 GiB" in judge(run_dir, 247, failing_rank=1, oom_kills=0).advice
+    assert "seen at 2.0 GiB" in judge(run_dir, 247, failing_rank=1, oom_kills=0).said
 
 
 def test_a_full_drive_is_named_and_nobody_is_called_killed(run_dir, monkeypatch):

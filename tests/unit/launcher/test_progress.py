@@ -101,7 +101,7 @@ def test_a_rehearsal_is_told_with_what_was_planned():
 
 def test_findings_of_the_watch_are_notes_with_what_to_type():
     hot = {"event": "watch", "text": "GPU 0 is at 90 °C", "todo": "cool it", "change": "began", "stops": False}
-    short = {"event": "watch", "text": "500 MiB of RAM left", "change": "began", "stops": True}
+    short = {"event": "watch", "text": "500 MiB of RAM left", "todo": "add swap", "change": "began", "stops": True}
     progress = fold(Progress(), [hot, short, {**hot, "change": "ended"}])
     assert progress.notes == (
         "warning: GPU 0 is at 90 °C; cool it",

@@ -6,7 +6,16 @@ from tests.plans import make_plan
 from tests.runs import steps, write_json, write_lines, write_run
 from tunekit.errors import RunFailed, UsageError
 from tunekit.launcher.run_dir import RunDir
-from tunekit.launcher.state import holds_work, is_run, read_plan, read_state, read_status
+from tunekit.launcher.state import (
+    archived_attempt,
+    holds_work,
+    is_run,
+    plan_of_attempt,
+    read_plan,
+    read_state,
+    read_status,
+)
+from tunekit.planner.plan_json import plan_to_json
 
 
 @pytest.fixture
@@ -63,3 +72,14 @@ def test_what_a_run_is(tmp_path, run_dir):
     assert not holds_work(run_dir)
     run_dir.checkpoints.mkdir()
     assert holds_work(run_dir)
+
+
+def test_an_earlier_attempt_is_known_by_its_folder_and_had_the_plan_of_the_next(run_dir):
+    write_json(run_dir.launch, {"attempt": 3})
+    for number in (1, 2):
+        run_dir.attempt(number).mkdir()
+    assert archived_attempt(RunDir(run_dir.attempt(2))) == (run_dir, 2)
+    assert archived_attempt(run_dir) is archived_attempt(RunDir(run_dir.attempt(9))) is None
+    assert plan_of_attempt(run_dir, 1).job.method == "lora"
+    write_json(RunDir(run_dir.attempt(2)).plan, plan_to_json(make_plan(method="full", adapter=None)))
+    assert plan_of_attempt(run_dir, 1).job.method == "full"

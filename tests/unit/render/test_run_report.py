@@ -79,7 +79,7 @@ def test_a_failure_shows_what_the_screen_showed(run_dir):
     report = report_of(run_dir)
     text = text_of(report)
     assert "The run failed on rank 1 while training.\nrank 1 was ended by signal 9 (SIGKILL)" in text
-    assert "Try:    the kernel counted no out-of-memory kill" in text
+    assert "came from outside; the kernel counted no out-of-memory kill" in text
     assert text.endswith("Next:   tunekit resume runs/a\n")
     told = report_json(report)["ending"]
     assert (told["failing_rank"], told["signal"], told["exit_code"]) == (1, 9, 1)
