@@ -36,7 +36,7 @@ def test_every_output_in_the_readme_is_the_commands_own(block: Block) -> None:
 def test_the_readme_shows_the_plan_it_promises() -> None:
     shown = [block.command for block in blocks(README)]
     assert shown[0] == "tunekit plan recipes/codellama34b_qlora.yaml"
-    assert len(shown) == 4
+    assert len(shown) == 5
 
 
 def test_the_python_in_the_readme_runs() -> None:

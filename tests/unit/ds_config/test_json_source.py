@@ -92,7 +92,7 @@ def test_large_and_small_numbers_are_read(tmp_path: Path) -> None:
     assert source.content == {"a": 1e308, "b": 5e-324, "c": 2**63 - 1, "d": 5e8}
 
 
-@pytest.mark.parametrize("depth", [51, 900, 5000, 100_000])
+@pytest.mark.parametrize("depth", [51, 900, 5000, 18_000])
 def test_what_is_nested_too_deep_is_refused(tmp_path: Path, depth: int) -> None:
     with pytest.raises(RecipeError, match="nested too deep"):
         read(tmp_path, '{"a": ' * depth + "1" + "}" * depth)

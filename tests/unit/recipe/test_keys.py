@@ -47,7 +47,7 @@ def test_required_optional_and_auto_are_told_apart() -> None:
 def test_what_can_be_turned_off_says_so_and_has_a_default() -> None:
     key = all_keys()["watch.ram_free_gib"]
     assert (key.off, key.auto, key.nullable) == (True, False, False)
-    assert key.standard == "1.0"
+    assert key.standard == "0.5"
     assert not all_keys()["watch.diverging_steps"].off
 
 
