@@ -4,6 +4,7 @@ import pytest
 
 from tests.failing_logs import sample_of
 from tunekit.diagnosis.signatures import memory
+from tunekit.diagnosis.signatures.table import recognise
 
 
 @pytest.mark.parametrize("signature", memory.SIGNATURES, ids=lambda signature: signature.name)
@@ -29,3 +30,13 @@ def test_only_want_of_memory_is_a_fault_that_another_plan_mends():
 def test_a_host_out_of_memory_is_not_the_cards():
     assert next(memory.HOST_MEMORY.hits("torch.OutOfMemoryError: CUDA out of memory"), None) is None
     assert next(memory.CGROUP_KILL.hits("oom 3\noom_kill 0\n"), None) is None
+
+
+def test_a_data_worker_that_was_killed_is_a_matter_of_ram_not_of_shared_memory():
+    text = "RuntimeError: DataLoader worker (pid 4310) is killed by signal: Killed. "
+    hit = recognise(text)
+    assert hit is not None
+    assert hit.signature is memory.HOST_MEMORY
+    bus = recognise(text.replace("Killed", "Bus error"))
+    assert bus is not None
+    assert bus.signature is memory.SHARED_MEMORY
