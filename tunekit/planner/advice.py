@@ -22,8 +22,8 @@ from tunekit.planner.zero import why
 from tunekit.recipe.checks import remarks
 from tunekit.speed.estimate import estimate_speed
 from tunekit.speed.rates import adam_rate
-from tunekit.speed.stepping import NVME_FP32
-from tunekit.units import GB, GIB, format_bytes, format_seconds
+from tunekit.speed.run import wear_words
+from tunekit.units import GIB, format_bytes, format_seconds
 
 BF16_FAMILIES = ("llama", "mistral", "mixtral", "qwen2", "qwen3", "gemma", "gemma2", "phi3", "olmo", "olmo2")
 """Families whose weights were trained in bf16 and may overflow in fp16."""
@@ -94,27 +94,17 @@ def _wasted_boundary(settled: Settled, trial: Trial) -> Iterator[str]:
 
 
 def _swapping(settled: Settled, trial: Trial) -> Iterator[str]:
-    zero = trial.job.zero
-    if zero.offload_optimizer != "nvme" or not settled.hardware.disks:
+    speed = estimate_speed(trial.job, settled.shape, settled.hardware)
+    if speed is None or not speed.nvme_bytes_per_step:
         return
-    moved, seconds = nvme_traffic(settled)
-    said = f"Every optimizer step reads and writes {format_bytes(moved)} on NVMe, {about(seconds)}"
-    if moved >= GB:
-        # Vendors rate endurance in TB.
-        said += f"; 1,000 steps write {moved / GB:,.0f} TB: compare that with the endurance your drive is rated for"
-    yield f"{said}."
+    said = f"Swapping wears the drive: {wear_words(speed)}"
+    # Vendors rate endurance in TB.
+    yield f"{said}. Compare that with the endurance your drive is rated for."
 
 
 def about(seconds: float) -> str:
     """A duration in words, never `0 s`."""
     return f"about {format_seconds(seconds)}" if seconds >= 1 else "less than a second"
-
-
-def nvme_traffic(settled: Settled) -> tuple[int, float]:
-    """Bytes read and again written per optimizer step (16 per trained parameter), and seconds on the fastest drive."""
-    moved = NVME_FP32 * settled.num_trainable
-    disk = max(settled.hardware.disks, key=lambda disk: disk.write_rate)
-    return moved, moved / disk.read_rate + moved / disk.write_rate
 
 
 def _going_on(settled: Settled, trial: Trial) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from tunekit.planner.advice import about, nvme_traffic
+from tunekit.planner.advice import about
 from tunekit.planner.change import Change, Setting
 from tunekit.planner.resolve import Resolved
 from tunekit.planner.zero import Rung, ladder, may_hold, over_pcie
@@ -155,11 +155,14 @@ def _others(found: Resolved) -> Iterator[Rung]:
 
 
 def _preset_change(found: Resolved, preset: str) -> Change:
-    settings: tuple[Setting, ...] = (("zero.preset", preset),)
-    if preset == "z3_offload_nvme" and found.asked.zero.nvme_path is None:
-        settings += (("zero.nvme_path", NVME_FOLDER),)
     harm = BF16_STATES if preset.endswith("bf16") else 0.0
-    return Change(settings=settings, harm=harm, note=_preset_note(found, preset))
+    return Change(settings=_preset_settings(found, preset), harm=harm, note=_preset_note(found, preset))
+
+
+def _preset_settings(found: Resolved, preset: str) -> tuple[Setting, ...]:
+    """The preset, with the folder that one on the drive needs."""
+    needs_folder = preset == "z3_offload_nvme" and found.asked.zero.nvme_path is None
+    return (("zero.preset", preset), *((("zero.nvme_path", NVME_FOLDER),) if needs_folder else ()))
 
 
 def _preset_note(found: Resolved, preset: str) -> str:
@@ -180,9 +183,6 @@ def _preset_note(found: Resolved, preset: str) -> str:
 
 def _nvme_note(found: Resolved) -> str:
     note = "optimizer states and weights rest on the drive"
-    if found.settled.hardware.disks:
-        moved, seconds = nvme_traffic(found.settled)
-        note = f"{format_bytes(moved)} of optimizer states read and written per step: {about(seconds)}"
     return note if found.asked.zero.nvme_path else f"{note}; write a folder of your own for {NVME_FOLDER}"
 
 
@@ -212,13 +212,15 @@ def _to_qlora(found: Resolved) -> Iterator[Change]:
 
 def _method_changes(found: Resolved, kind: MethodKind, harm: float, note: str) -> Iterator[Change]:
     recipe = found.asked
-    for rung in ladder(kind, found.settled.hardware):
-        settings: tuple[Setting, ...] = (("method.kind", kind), ("zero.preset", rung.preset))
+    hardware = found.settled.hardware
+    drive = ("z3_offload_nvme",) if kind == "lora" and hardware.gpus and hardware.disks else ()
+    for preset in (*(rung.preset for rung in ladder(kind, hardware)), *drive):
+        settings: tuple[Setting, ...] = (("method.kind", kind), *_preset_settings(found, preset))
         if recipe.method.kind == "full" and recipe.train.learning_rate is not None:
             # What suits every weight is about ten times too small for an adapter.
             settings += (("train.learning_rate", "auto"),)
-        moved = rung.facts.stage == 3 or rung.offloads
-        whole = f"{note}; {_preset_note(found, rung.preset)}" if moved else note
+        moved = preset.startswith("z3")
+        whole = f"{note}; {_preset_note(found, preset)}" if moved else note
         yield Change(settings=settings, harm=harm, note=whole)
 
 

@@ -38,7 +38,7 @@ def joined(changes: Iterable[Change]) -> Change:
     return Change(
         settings=tuple(settings.items()),
         harm=sum(change.harm for change in every),
-        note="; ".join(dict.fromkeys(change.note for change in every)),
+        note="; ".join(dict.fromkeys(change.note for change in every if change.note)),
     )
 
 

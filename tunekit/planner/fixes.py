@@ -1,6 +1,7 @@
 """Ranked fixes for a plan that is rejected or tight: every one is planned again, for real, before it is offered.
 
-Of each family the least harmful member that is enough is taken, of several the fastest. When no single change is
+Of each family the least harmful member that is enough is taken, of several the fastest. What the search of `fit` finds
+with places and passes left open stands for all that only says them otherwise and is no faster. When no single change is
 enough, changes are joined greedily, three at most. What surely fits comes before what fits tightly; then what harms and
 slows least by the speed model; then the smallest shipped machine that runs the job as it is; last, where little is
 enough, what helps most without being enough. Changes are tried on the ladder, what is shown by the whole search.
@@ -16,17 +17,23 @@ from math import log2
 from tunekit.errors import RecipeError
 from tunekit.hardware.profiles import load_profile, profile_names
 from tunekit.hardware.spec import Hardware
-from tunekit.planner.candidates import Family, families
+from tunekit.planner.candidates import BF16_STATES, NVME_FOLDER, Family, families
 from tunekit.planner.change import Change, Setting, applied, joined
+from tunekit.planner.opening import SEARCHED, opened
 from tunekit.planner.plan import Fix, Trust, Verdict
 from tunekit.planner.resolve import Resolved, resolve
 from tunekit.planner.search import Trial
 from tunekit.planner.verdict import Demand
+from tunekit.planner.zero import why
 from tunekit.speed.estimate import estimate_speed
+from tunekit.speed.run import wear_words
+from tunekit.speed.terms import SpeedEstimate
 from tunekit.units import GIB, format_bytes
 
 _ORDER: dict[Verdict, int] = {"fits": 0, "tight": 1, "rejected": 2}
 MOST_SHOWN = 6
+WORTH_WORDS = 1.05
+"""A plan that is so many times as fast is worth more keys to type."""
 MOST_JOINED = 3
 STARTS = 4
 _DEAR = 0.5
@@ -40,20 +47,23 @@ DOUBLING = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """A change that was planned. `saved` are bytes at the place where the first plan is worst.
-
-    `seconds` are those of a token; None where no speed is known.
-    """
+    """A change that was planned. `saved` are bytes at the place where the first plan is worst."""
 
     change: Change
     found: Resolved
     saved: int
-    seconds: float | None
+    speed: SpeedEstimate | None
+    """None where no speed is known."""
 
     @property
     def verdict(self) -> Verdict:
         """The verdict after the change."""
         return self.found.trial.judgement.verdict
+
+    @property
+    def seconds(self) -> float | None:
+        """Of a token."""
+        return None if self.speed is None else 1 / self.speed.tokens_per_second.expected
 
     def expense(self, reference: float | None) -> float:
         """What the change costs: harm to the result, and `DOUBLING` for every doubling of the reference's seconds."""
@@ -62,21 +72,83 @@ class Option:
         return self.change.harm + DOUBLING * max(0.0, log2(self.seconds / reference))
 
 
-def find_fixes(found: Resolved, trust: Trust) -> tuple[Fix, ...]:
-    """The fixes of a plan that does not surely fit, best first."""
+def find_fixes(found: Resolved, trust: Trust, *, searching: bool = True) -> tuple[Fix, ...]:
+    """The fixes of a plan that does not surely fit, best first; without `searching` all keys are given values."""
     wanted = _ORDER[found.trial.judgement.verdict]
     singles = _options(found, found, (), trust)
-    enough = _ranked(option for option in singles if _ORDER[option.verdict] < wanted)
+    single_keys = (_exactly(found, option, trust) for option in singles if len(option.change.settings) == 1)
+    searched = _worth_searching(_searched(found, trust), tuple(single_keys)) if searching else ()
+    enough = [option for option in singles if _ORDER[option.verdict] < wanted and not _outdone(option, searched)]
+    enough = _ranked((*enough, *searched))
     if found.trial.judgement.verdict == "tight":
         return tuple(map(_fix, _shown(found, enough, trust)))
     if not enough or enough[0].expense(_seconds(found, found.outcome.taken)) > _DEAR:
-        enough = _ranked((*enough, *_combinations(found, singles, trust)))
+        more = (option for option in _combinations(found, singles, trust) if not _outdone(option, searched))
+        enough = _ranked((*enough, *more))
     fixes = [_fix(option) for option in _shown(found, enough, trust)]
     fixes += _other_machines(found, singles, trust, last=not fixes)
     if len(enough) < FEW:
         helpful = sorted(singles, key=lambda option: -option.saved)
         fixes += [_fix(_exactly(found, option, trust)) for option in helpful if _comes_nearer(found, option)][:FEW]
     return tuple(sorted(fixes, key=lambda fix: _ORDER[fix.verdict]))
+
+
+def _searched(first: Resolved, trust: Trust) -> tuple[Option, ...]:
+    """What the whole search finds with places and passes open; where that rounds the states, what it finds without."""
+    found = _search_again(first, (), trust)
+    if found is None or not found.change.harm:
+        return () if found is None else (found,)
+    exact = _search_again(first, (("zero.bf16_states", False),), trust)
+    return (found,) if exact is None else (found, exact)
+
+
+def _search_again(first: Resolved, stated: tuple[Setting, ...], trust: Trust) -> Option | None:
+    """The best with places and passes open; with a folder to swap to where nothing fits without one."""
+    asked, wanted = first.asked, _ORDER[first.trial.judgement.verdict]
+    free = joined(Change(settings=each, note="") for each in (opened(asked, first.trial.job.batch), stated))
+    swaps = asked.zero.nvme_path is None and asked.zero.config is None and bool(first.settled.hardware.disks)
+    folder = Change(settings=(("zero.nvme_path", NVME_FOLDER),), note="")
+    for change in (free, *([joined((free, folder))] if swaps else [])):
+        option = _plan_again(first, change, trust, exact=True) if change.settings else None
+        if option is not None and option.found.exact and _ORDER[option.verdict] < wanted:
+            return _told(first, option)
+    return None
+
+
+def _told(first: Resolved, option: Option) -> Option:
+    """With what was found in words, and what it costs."""
+    trial = option.found.trial
+    harm = BF16_STATES if trial.job.zero.bf16_states and not first.trial.job.zero.bf16_states else 0.0
+    rows = trial.job.batch.micro_batch_size
+    note = f"{why(trial.rung, option.found.settled.hardware)}; {rows} row{'s' if rows > 1 else ''} a pass"
+    if any(value == NVME_FOLDER for _, value in option.change.settings):
+        note += f"; write a folder of your own for {NVME_FOLDER}"
+    return replace(option, change=replace(option.change, note=note, harm=harm))
+
+
+def _worth_searching(searched: tuple[Option, ...], singles: tuple[Option, ...]) -> tuple[Option, ...]:
+    """Those than which no single value that is typed is as good: nearly as fast, with no more harm."""
+    return tuple(
+        each
+        for each in searched
+        if not any(
+            single.change.harm <= each.change.harm
+            and _ORDER[single.verdict] <= _ORDER[each.verdict]
+            and (single.seconds or 0.0) <= WORTH_WORDS * (each.seconds or 0.0)
+            for single in singles
+        )
+    )
+
+
+def _outdone(option: Option, searched: tuple[Option, ...]) -> bool:
+    """Only places and passes are changed, and the search found the same or better with no more harm."""
+    keys = {key for key, _ in option.change.settings}
+    if not keys <= SEARCHED | {"zero.nvme_path"} or not any(key.startswith("zero.") for key in keys):
+        return False
+    return any(
+        each.change.harm <= option.change.harm and each.seconds is not None and each.seconds <= (option.seconds or 0.0)
+        for each in searched
+    )
 
 
 def _shown(found: Resolved, enough: list[Option], trust: Trust) -> list[Option]:
@@ -107,20 +179,20 @@ def _harm(change: Change) -> float:
     return change.harm
 
 
-def _plan_again(first: Resolved, change: Change, trust: Trust) -> Option | None:
+def _plan_again(first: Resolved, change: Change, trust: Trust, *, exact: bool = False) -> Option | None:
     settled = first.settled
     recipe = applied(first.asked, change)
     if recipe is None:
         return None
     try:
-        found = resolve(recipe, settled.shape, settled.hardware, trust, exact=False)
+        found = resolve(recipe, settled.shape, settled.hardware, trust, exact=exact)
     except RecipeError:
         return None
     return _option(first, change, found)
 
 
 def _option(first: Resolved, change: Change, found: Resolved) -> Option:
-    return Option(change=change, found=found, saved=_saved(first, found), seconds=_seconds(found, found.trial))
+    return Option(change=change, found=found, saved=_saved(first, found), speed=_speed(found, found.trial))
 
 
 def _exactly(first: Resolved, option: Option, trust: Trust) -> Option:
@@ -129,9 +201,13 @@ def _exactly(first: Resolved, option: Option, trust: Trust) -> Option:
     return _option(first, option.change, resolve(option.found.asked, settled.shape, settled.hardware, trust))
 
 
+def _speed(found: Resolved, trial: Trial) -> SpeedEstimate | None:
+    return estimate_speed(trial.job, found.settled.shape, found.settled.hardware)
+
+
 def _seconds(found: Resolved, trial: Trial) -> float | None:
     """Of a token; None where no speed is known."""
-    speed = estimate_speed(trial.job, found.settled.shape, found.settled.hardware)
+    speed = _speed(found, trial)
     return None if speed is None else 1 / speed.tokens_per_second.expected
 
 
@@ -190,30 +266,52 @@ def _ranked(options: Iterable[Option]) -> list[Option]:
 
 
 def _fix(option: Option) -> Fix:
+    worst, speed = option.found.trial.judgement.worst, option.speed
     return Fix(
         set=option.change.typed,
         saves_bytes=max(0, option.saved),
-        note=option.change.note,
+        note=option.change.note + _wear(speed),
         verdict=option.verdict,
-        tokens_per_second=1 / option.seconds if option.seconds else None,
+        tokens_per_second=None if speed is None else speed.tokens_per_second.expected,
+        needs_place=worst.place,
+        needs_bytes=worst.expected_bytes if option.verdict == "rejected" else worst.high_bytes,
+        usable_bytes=worst.usable_bytes,
+        needs_by=worst.judge,
     )
+
+
+def _wear(speed: SpeedEstimate | None) -> str:
+    return f"; {wear_words(speed)}, which wears the drive" if speed is not None and speed.nvme_bytes_per_step else ""
 
 
 def _other_machines(first: Resolved, singles: tuple[Option, ...], trust: Trust, *, last: bool) -> Iterator[Fix]:
-    """The smallest shipped machine that runs the recipe; when it is the last way out, one change of the recipe too."""
-    machines = sorted(
-        (load_profile(name) for name in profile_names() if name != first.settled.hardware.name), key=_size
-    )
+    """The smallest larger machine that runs the recipe, places and passes as they are or chosen for it.
+
+    When it is the last way out, with one change of the recipe too.
+    """
+    own = _size(first.settled.hardware)[:2]
+    machines = sorted((each for each in map(load_profile, profile_names()) if _size(each)[:2] > own), key=_size)
     changes: list[tuple[Change, ...]] = [()]
     if last:
         changes += [(option.change,) for option in sorted(singles, key=lambda option: option.change.harm)]
+    free = Change(settings=opened(first.asked, first.trial.job.batch), note="")
+    variants: tuple[tuple[Change, ...], ...] = ((), (free,)) if free.settings else ((),)
     for before in changes:
         for hardware in machines:
-            option = _on(first, hardware, before, trust, last=last)
-            if option is not None and option.verdict != "rejected":
+            tried = (_on(first, hardware, (*more, *before), trust, last=last) for more in variants)
+            enough = [option for option in tried if option is not None and option.verdict != "rejected"]
+            if enough:
                 # A larger machine saves nothing: it has more.
-                yield replace(_fix(_exactly(first, option, trust)), saves_bytes=0)
+                yield replace(_fix(_faster([_exactly(first, option, trust) for option in enough])), saves_bytes=0)
                 return
+
+
+def _faster(options: list[Option]) -> Option:
+    """What surely fits, then the fastest; the first where no other is worth more words."""
+    order = sorted(options, key=lambda each: (_ORDER[each.verdict], each.seconds or 0.0))
+    first, best = options[0], order[0]
+    as_sure = first.verdict == best.verdict
+    return first if as_sure and (first.seconds or 0.0) <= WORTH_WORDS * (best.seconds or 0.0) else best
 
 
 def _size(hardware: Hardware) -> tuple[int, int, str]:
@@ -237,5 +335,5 @@ def _on(first: Resolved, hardware: Hardware, before: tuple[Change, ...], trust: 
 def _machine_note(hardware: Hardware, *, last: bool) -> str:
     cards = f"{len(hardware.gpus)} x {hardware.gpus[0].name}" if hardware.gpus else "no GPU"
     ram = format_bytes(hardware.host.ram_bytes // GIB * GIB)
-    head = "nothing else is enough here; the smallest" if last else "the smallest"
+    head = "no change that was tried is enough here; the smallest" if last else "the smallest"
     return f"{head} shipped machine that runs it: {cards}, {ram} of RAM"

@@ -114,7 +114,7 @@ def shrunk(hardware: Hardware, place: FullPlace, factor: float) -> Hardware:
 
 def _candidates(found: Resolved, keys: Collection[str] | None) -> Iterator[str]:
     """What might be enough, in the words that are typed: the fixes of the plan; with `keys`, then several of them."""
-    for fix in find_fixes(found, "model"):
+    for fix in find_fixes(found, "model", searching=False):
         if fix.verdict != "rejected" and not fix.set.startswith("hardware=") and _within(fix.set, keys):
             yield fix.set
     if keys is not None:

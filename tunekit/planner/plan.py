@@ -7,7 +7,7 @@ from typing import Literal
 
 from tunekit.hardware.spec import Hardware
 from tunekit.memory.llamafactory_table import TableCheck
-from tunekit.memory.terms import MemoryEstimate
+from tunekit.memory.terms import MemoryEstimate, Place
 from tunekit.model_shape.shape import ModelShape
 from tunekit.recipe.job import Job
 from tunekit.recipe.schema import Recipe
@@ -32,7 +32,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fix:
-    """A change that makes the plan smaller. `set` is what to type; bytes are saved where the plan is worst."""
+    """A change that makes the plan smaller. `set` is what to type; bytes are saved where the plan was worst."""
 
     set: str
     saves_bytes: int
@@ -41,6 +41,13 @@ class Fix:
     """The verdict of the plan after this change."""
     tokens_per_second: float | None = None
     """Expected, after this change; None where no speed is known."""
+    needs_place: Place = "device"
+    """The place that decides after this change: what is most overfull, or else fullest."""
+    needs_bytes: int = 0
+    """What is needed there then: expected where that is too much, else at most. 0: nobody said."""
+    usable_bytes: int = 0
+    needs_by: Literal["model", "table"] = "model"
+    """The judge who says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

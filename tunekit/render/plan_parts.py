@@ -11,7 +11,7 @@ from tunekit.launcher.history import MeasuredBefore
 from tunekit.memory.terms import PHASES, MemoryTerm, Phase, Place, PlaceEstimate
 from tunekit.planner.answer import as_typed
 from tunekit.planner.plan import Decision, Fix, Plan, Verdict
-from tunekit.planner.verdict import judge, terms_of
+from tunekit.planner.verdict import PLACE_NAMES, judge, terms_of
 from tunekit.recipe.job import Job
 from tunekit.render.probe_text import measured_words
 from tunekit.speed.lengths import mean_length, positions_per_step, tokens_per_step
@@ -297,8 +297,18 @@ def rejection_text(plan: Plan) -> str:
 
 def _fix_line(fix: Fix) -> str:
     then = "not enough" if fix.verdict == "rejected" else f"then it {'fits' if fix.verdict == 'fits' else 'is tight'}"
-    saves = f", saves {format_bytes(fix.saves_bytes)}" if fix.saves_bytes else ""
-    return f"{fix.set}  ({then}{saves}): {fix.note}"
+    needs = f"; {words}" if (words := needs_words(fix)) else ""
+    return f"{fix.set}  ({then}{needs}): {fix.note}"
+
+
+def needs_words(fix: Fix) -> str:
+    """What is needed after a change where it matters most: `host RAM: still 139.5 of 81.0 GiB, by the ... table`."""
+    if not fix.needs_bytes:
+        return ""
+    judge_said = ", by the LLaMA-Factory table" if fix.needs_by == "table" else ""
+    how = "still" if fix.verdict == "rejected" else "at most"
+    amount = f"{fix.needs_bytes / GIB:,.1f} of {format_bytes(fix.usable_bytes)}"
+    return f"{PLACE_NAMES[fix.needs_place]}: {how} {amount}{judge_said}"
 
 
 def largest_terms(plan: Plan, place: Place, count: int) -> tuple[MemoryTerm, ...]:

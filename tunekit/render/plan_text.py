@@ -23,6 +23,7 @@ from tunekit.render.plan_parts import (
     judge_rows,
     largest_terms,
     memory_columns,
+    needs_words,
     overrule_hint,
     short_decisions,
     shown_phases,
@@ -228,13 +229,13 @@ def _fixes_title(plan: Plan) -> str:
 
 
 def fixes_table(fixes: tuple[Fix, ...]) -> Table:
-    """Changes with what they save and cost."""
+    """Changes with what they cost, and what is needed then."""
     fast = any(fix.tokens_per_second for fix in fixes)
-    table = _table("then", "saves", *(["tokens/s"] if fast else []), "type this, and what it costs")
-    table.columns[1].justify = table.columns[-2].justify = "right"
+    table = _table("then", *(["tokens/s"] if fast else []), "type this, what it costs, and what it needs")
+    table.columns[-2].justify = "right" if fast else "left"
     for fix in fixes:
         verdict = Text("not enough" if fix.verdict == "rejected" else fix.verdict, STYLES[fix.verdict])
-        saves = format_bytes(fix.saves_bytes) if fix.saves_bytes else "-"
         rate = [f"{fix.tokens_per_second:,.0f}" if fix.tokens_per_second else "-"] if fast else []
-        table.add_row(verdict, saves, *rate, Text.assemble((fix.set, "bold"), "\n", (fix.note, "dim")))
+        told = "\n".join(filter(None, (fix.note, needs_words(fix))))
+        table.add_row(verdict, *rate, Text.assemble((fix.set, "bold"), "\n", (told, "dim")))
     return table

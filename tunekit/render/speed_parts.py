@@ -8,12 +8,10 @@ from tunekit.hardware.power import load_watts
 from tunekit.launcher.history import MeasuredBefore
 from tunekit.planner.plan import Plan
 from tunekit.render.plan_parts import samples_line
-from tunekit.speed.run import run_cost
+from tunekit.speed.run import TOLD_STEPS, run_cost, steps_write
 from tunekit.speed.terms import Band, SpeedEstimate, SpeedTerm
-from tunekit.units import GB, format_seconds
+from tunekit.units import format_seconds
 
-TB = 1000 * GB
-"""Vendors rate endurance in TB."""
 TOKENS_TOLD = 1_000_000
 """Where the number of steps is not known, what so many tokens take is told."""
 NO_ESTIMATE = (
@@ -97,9 +95,9 @@ def _more(plan: Plan, speed: SpeedEstimate) -> Iterator[str]:
 
 def _wear(plan: Plan, speed: SpeedEstimate) -> Iterator[str]:
     if speed.nvme_bytes_per_step:
-        written = run_cost(speed, speed.run.steps if speed.run else 1000, plan.hardware)
+        written = run_cost(speed, speed.run.steps if speed.run else TOLD_STEPS, plan.hardware)
         life = f", {written.nvme_life:.1%} of what the drive is rated for" if written.nvme_life else ""
-        yield f"{written.steps:,} steps write {written.nvme_bytes / TB:,.1f} TB to the drive{life}"
+        yield f"written to the drive: {steps_write(written.steps, written.nvme_bytes)}{life}"
 
 
 def truth_line(plan: Plan) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from tunekit.hardware.power import load_watts
 from tunekit.hardware.spec import Hardware
 from tunekit.speed.terms import Band, RunCost, SpeedEstimate
+from tunekit.units import GB, format_bytes
 
 HOUR = 3600.0
+TOLD_STEPS = 1000
 WATTS_BAND = 0.15
 """Cards draw between 375 and 400 of 450 W in published runs; hosts differ more."""
 
@@ -32,7 +34,18 @@ def run_cost(speed: SpeedEstimate, steps: int, hardware: Hardware) -> RunCost:
     )
 
 
+def wear_words(speed: SpeedEstimate) -> str:
+    """What swapping writes: `every step writes 119.7 GiB to it, 1,000 steps 128.5 TB`. TB: endurance is rated so."""
+    each = speed.nvme_bytes_per_step
+    return f"every step writes {format_bytes(each)} to it, {steps_write(TOLD_STEPS, TOLD_STEPS * each)}"
+
+
+def steps_write(steps: int, written: int) -> str:
+    """`1,000 steps 128.5 TB`."""
+    return f"{steps:,} steps {written / GB / 1000:,.1f} TB"
+
+
 def _life(written: int, hardware: Hardware) -> float | None:
-    """Share of the endurance of the least durable drive that says one: which drive is swapped to is the user's."""
-    rated = [disk.endurance_bytes for disk in hardware.disks if disk.endurance_bytes]
-    return written / min(rated) if written and rated else None
+    """Share of the endurance of the drive that is swapped to; None where nobody said it."""
+    drive = hardware.swap_disk
+    return written / drive.endurance_bytes if written and drive and drive.endurance_bytes else None

@@ -56,13 +56,6 @@ def test_a_fix_replaces_what_was_typed_for_the_same_key(capsys: pytest.CaptureFi
     assert "train.learning_rate=auto" in last
 
 
-def test_another_machine_as_the_fix_takes_the_place_of_on(capsys: pytest.CaptureFixture[str]) -> None:
-    assert show("llama2_70b_qlora", on="dual_rtx4090") == 3
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert "hardware=" in last
-    assert "--on" not in last
-
-
 def test_on_is_part_of_the_next_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert show("codellama34b_qlora", on="8x_a100_80gb") == 0
     assert capsys.readouterr().out.endswith("Next: tunekit launch codellama34b_qlora --on 8x_a100_80gb\n")

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from planning import CODELLAMA_34B, LLAMA_7B, LLAMA_8B, SMOLLM, laptop, machine, recipe_for, resolved
+from planning import CODELLAMA_34B, LLAMA_7B, LLAMA_8B, SMOLLM, laptop, machine, recipe_for, resolved, shape_of
 
 from tunekit.hardware.spec import Hardware, Power
-from tunekit.planner.advice import nvme_traffic, warnings_of
+from tunekit.planner.advice import warnings_of
 from tunekit.recipe.schema import Recipe
+from tunekit.speed.estimate import estimate_speed
 from tunekit.units import GB, GIB
 
 
@@ -65,20 +66,22 @@ def test_fp4_is_pointed_out() -> None:
     assert any("fp4" in text for text in warnings(recipe_for(SMOLLM, "qlora", method__quantization="fp4")))
 
 
-def test_nvme_names_bytes_seconds_and_the_terabytes_of_a_data_sheet() -> None:
-    recipe = recipe_for(LLAMA_7B, "full", zero__preset="z3_offload_nvme", zero__nvme_path="/mnt/nvme")
-    (text,) = (text for text in warnings(recipe) if "on NVMe" in text)
-    assert "100.4 GiB" in text
-    assert "108 TB" in text
-
-
-def test_nvme_traffic_is_sixteen_bytes_per_trained_parameter_each_way() -> None:
-    hardware = machine()
-    disk = replace(hardware.disks[0], read_rate=4 * GB, write_rate=2 * GB)
-    settled = resolved(recipe_for(LLAMA_7B, "full"), replace(hardware, disks=(disk,))).settled
-    moved, seconds = nvme_traffic(settled)
-    assert moved == 16 * settled.shape.num_parameters
-    assert seconds == pytest.approx(moved / (4 * GB) + moved / (2 * GB))
+@pytest.mark.parametrize("bf16", [False, True])
+def test_what_swapping_wears_is_the_number_of_the_speed_model(bf16: bool) -> None:
+    recipe = recipe_for(
+        LLAMA_7B,
+        "full",
+        zero__stage=3,
+        zero__offload_optimizer="nvme",
+        zero__bf16_states=bf16,
+        zero__nvme_path="/mnt/nvme",
+    )
+    trial = resolved(recipe).trial
+    speed = estimate_speed(trial.job, shape_of(LLAMA_7B), machine())
+    assert speed is not None
+    (text,) = (text for text in warnings(recipe) if "wears the drive" in text)
+    assert f"{1000 * speed.nvme_bytes_per_step / 1e12:,.1f} TB" in text
+    assert ("107.8 TB" in text) == (not bf16)
 
 
 def test_an_offloaded_step_after_few_passes_is_pointed_out() -> None:
@@ -136,10 +139,10 @@ def test_weight_decay_with_an_optimizer_of_the_users_own_json(tmp_path: Path) ->
         assert len(decays(recipe)) == told
 
 
-def test_little_swapping_is_no_zero_and_no_question_of_endurance() -> None:
+def test_little_swapping_is_no_zero() -> None:
     recipe = recipe_for(SMOLLM, zero__preset="z3_offload_nvme", zero__nvme_path="/mnt/nvme")
-    (text,) = (text for text in warnings(recipe) if "on NVMe" in text)
-    assert text.endswith("MiB on NVMe, less than a second.")
+    (text,) = (text for text in warnings(recipe) if "wears the drive" in text)
+    assert re.search(r"every step writes [\d.]+ MiB to it", text)
 
 
 def test_slots_ram_and_supply_are_told_where_the_job_feels_them() -> None:

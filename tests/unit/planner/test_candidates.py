@@ -94,11 +94,11 @@ def test_qlora_is_offered_a_sharded_16_bit_base_only() -> None:
     assert "method.kind=lora zero.preset=z2" not in found
 
 
-def test_nvme_asks_for_a_folder_and_prices_the_traffic() -> None:
+def test_nvme_asks_for_a_folder() -> None:
     changes = [change for family in families(resolved(recipe_for(LLAMA_7B, "full"))) for change in family]
-    (nvme,) = (change for change in changes if "z3_offload_nvme" in change.typed)
+    nvme, lora = (change for change in changes if "z3_offload_nvme" in change.typed)
+    assert lora.typed.startswith("method.kind=lora zero.preset=z3_offload_nvme zero.nvme_path=")
     assert nvme.typed.endswith("zero.nvme_path=/path/on/your/nvme")
-    assert "100.4 GiB of optimizer states read and written per step" in nvme.note
     assert nvme.note.endswith("write a folder of your own for /path/on/your/nvme")
     owned = recipe_for(LLAMA_7B, "full", zero__preset="z2_offload_bf16", zero__nvme_path="/fast")
     assert "zero.preset=z3_offload_nvme" in typed(owned)
@@ -124,13 +124,6 @@ def test_the_cost_of_gathering_depends_on_the_machine() -> None:
     assert "PCIe" not in note(machine("8x_h100_80gb"))
     assert "PCIe" not in note(laptop())
 
-
-def test_little_traffic_is_not_rounded_to_nothing() -> None:
-    changes = [change for family in families(resolved(recipe_for(SMOLLM), laptop())) for change in family]
-    notes = [change.note for change in changes if "z3_offload_nvme" in change.typed]
-    assert notes
-    assert all("MiB of optimizer states" in note for note in notes)
-    assert not any(" 0 " in note for note in notes)
 
 
 def test_what_was_measured_on_cards_is_not_claimed_for_a_cpu() -> None:

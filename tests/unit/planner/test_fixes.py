@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from planning import CODELLAMA_34B, LLAMA_8B, machine, recipe_for, resolved
 
 from tunekit.hardware.spec import Hardware
+from tunekit.planner.candidates import NVME_FOLDER
 from tunekit.planner.fixes import MOST_SHOWN, find_fixes
 from tunekit.planner.plan import Fix
 
@@ -88,7 +90,48 @@ def test_when_only_another_machine_helps_that_is_said() -> None:
     found = fixes("meta-llama/Llama-2-70b-chat-hf", "qlora", zero__preset="z3_qlora", train__micro_batch_size=1)
     machines = [fix for fix in found if fix.set.startswith("hardware=")]
     assert len(machines) == 1
-    assert machines[0].note.startswith("nothing else is enough here; the smallest shipped machine")
+    assert machines[0].note.startswith("the smallest shipped machine")
+    assert any("zero.preset=z3_offload_nvme" in fix.set for fix in found if fix.verdict == "fits")
+
+
+def test_where_there_is_no_drive_to_swap_to_only_what_was_tried_is_said_not_to_be_enough() -> None:
+    bare = replace(machine(), disks=())
+    found = fixes("meta-llama/Llama-2-70b-chat-hf", "qlora", bare, zero__preset="z3_qlora", train__micro_batch_size=1)
+    machines = [fix for fix in found if fix.set.startswith("hardware=")]
+    assert all(fix.note.startswith("no change that was tried is enough here; ") for fix in machines)
+    assert len(machines) == 1
+
+
+def test_lora_of_70b_is_led_to_the_drive() -> None:
+    found = fixes("meta-llama/Llama-2-70b-hf", "lora", zero__preset="z3")
+    assert named(found, f"zero.nvme_path={NVME_FOLDER}").verdict == "fits"
+    assert not any("is enough here" in fix.note for fix in found)
+
+
+def test_another_machine_places_states_anew_and_the_keys_are_typed() -> None:
+    found = fixes(LLAMA_8B, "full", zero__preset="z2", train__micro_batch_size=1)
+    machine_fix = named(found, "hardware=a100_80gb")
+    assert machine_fix.set == "hardware=a100_80gb zero.preset=auto train.micro_batch_size=auto"
+    assert machine_fix.verdict == "fits"
+
+
+def test_what_the_search_finds_is_offered_once_and_in_the_place_of_slower_presets() -> None:
+    found = fixes(LLAMA_8B, "full", zero__preset="z3_offload", train__micro_batch_size=1)
+    here = [fix for fix in found if not fix.set.startswith(("hardware=", "method."))]
+    assert [fix.set.split()[0] for fix in here] == ["zero.preset=auto", "zero.preset=auto"]
+    rounded, exact = here
+    assert "states in bf16" in rounded.note
+    assert f"zero.nvme_path={NVME_FOLDER}" in exact.set
+    assert (rounded.tokens_per_second or 0) > 2 * (exact.tokens_per_second or 0)
+
+
+def test_a_fix_says_what_is_needed_then_and_where() -> None:
+    found = fixes("meta-llama/Llama-2-70b-hf", "lora", zero__preset="z3")
+    for fix in found:
+        assert fix.usable_bytes > 0
+        assert (fix.needs_bytes > fix.usable_bytes) == (fix.verdict != "fits")
+    (streamed,) = (fix for fix in found if fix.set == "zero.preset=z3_offload_param")
+    assert (streamed.verdict, streamed.needs_place) == ("rejected", "host")
 
 
 def test_what_hardly_helps_is_not_offered() -> None:
@@ -159,7 +202,7 @@ def test_a_larger_machine_saves_nothing() -> None:
 
 def test_a_larger_machine_saves_nothing_even_where_more_cards_share() -> None:
     found = fixes("meta-llama/Llama-2-70b-chat-hf", "lora", zero__preset="z3", train__micro_batch_size=1)
-    assert named(found, "hardware=8x_a100_80gb").saves_bytes == 0
+    assert named(found, "hardware=a100_80gb").saves_bytes == 0
 
 
 def test_a_fix_says_how_fast_the_plan_is_then() -> None:
@@ -171,14 +214,17 @@ def test_a_fix_says_how_fast_the_plan_is_then() -> None:
 
 def test_where_little_is_enough_what_helps_is_shown_too() -> None:
     found = fixes("meta-llama/Llama-2-70b-chat-hf", "full", train__max_seq_length=8192, train__micro_batch_size=1)
-    assert [fix.verdict for fix in found] == ["fits", "rejected", "rejected"]
+    assert [fix.verdict for fix in found] == ["fits", "fits", "rejected", "rejected"]
     assert_best_first(found)
 
 
 def test_states_in_bf16_are_offered_beside_what_is_exact() -> None:
     roomy = machine(usable_ram_bytes=150 * 2**30)
     found = fixes(LLAMA_8B, "full", roomy, zero__preset="z2_offload")
-    assert any("bf16" in fix.set for fix in found)
+    assert "bf16" not in named(found, "zero.preset=auto").note
+    tighter = fixes(LLAMA_8B, "full", zero__preset="z2_offload")
+    assert any("states in bf16" in fix.note for fix in tighter)
+    assert any("zero.bf16_states=false" in fix.set for fix in tighter)
 
 
 def test_of_what_is_as_harmless_the_fastest_comes_first() -> None:

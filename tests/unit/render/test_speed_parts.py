@@ -51,8 +51,8 @@ def test_padding_and_wear_are_said_where_there_are_any():
     assert any("padding" in line for line in speed_lines(padded))
     assert not any("padding" in line for line in speed_lines(planned()))
     swapped = planned("full", zero__preset="z3_offload_nvme", zero__nvme_path="/nvme")
-    (wear,) = (line for line in speed_lines(swapped) if "TB to the drive" in line)
-    assert wear.startswith("1,000 steps write 14")
+    (wear,) = (line for line in speed_lines(swapped) if "to the drive" in line)
+    assert wear.startswith("written to the drive: 1,000 steps 14")
 
 
 def test_the_plan_says_once_what_was_not_measured():

@@ -6,7 +6,7 @@ from speed_jobs import box, seven
 
 from tunekit.hardware.spec import Power
 from tunekit.speed.estimate import estimate_speed
-from tunekit.speed.run import run_cost
+from tunekit.speed.run import run_cost, steps_write, wear_words
 
 
 def test_hours_and_energy_follow_from_steps():
@@ -30,3 +30,12 @@ def test_a_thousand_steps_of_7b_take_a_share_of_the_drive():
     assert found.nvme_bytes == pytest.approx(108e12, rel=0.01)
     assert found.nvme_life == pytest.approx(0.09, rel=0.01)
     assert run_cost(speed, 1000, plain).nvme_life is None
+    spare = replace(plain.disks[0], name="spare", endurance_bytes=1, write_rate=1)
+    assert run_cost(speed, 1000, replace(machine, disks=(spare, *machine.disks))).nvme_life == found.nvme_life
+
+
+def test_wear_is_told_per_step_and_in_the_terabytes_of_a_data_sheet():
+    speed = estimate_speed(job(zero={"stage": 3, "offload_optimizer": "nvme"}), seven(), box())
+    assert speed is not None
+    assert wear_words(speed).startswith("every step writes 100.4 GiB to it, 1,000 steps 107.8 TB")
+    assert steps_write(100, run_cost(speed, 100, box()).nvme_bytes) == "100 steps 10.8 TB"

@@ -18,6 +18,7 @@ from tunekit.render.plan_parts import (
     facts,
     judge_rows,
     memory_columns,
+    needs_words,
     overrule_hint,
     short_decisions,
     shown_phases,
@@ -128,13 +129,13 @@ def fixes_section(plan: Plan) -> Section:
     rows = tuple(
         (
             Cell(text="not enough" if fix.verdict == "rejected" else fix.verdict, look="badge"),
-            Cell(text=format_bytes(fix.saves_bytes) if fix.saves_bytes else "–", look="number"),
+            Cell(text=needs_words(fix) or "–"),
             *([Cell(text=f"{fix.tokens_per_second:,.0f}" if fix.tokens_per_second else "–", look="number")] * fast),
             Cell(text=fix.set, look="code", more=fix.note),
         )
         for fix in plan.fixes
     )
-    head = ("then", "saves", *(["tokens/s"] * fast), "set this, and what it costs")
+    head = ("then", "needs then", *(["tokens/s"] * fast), "set this, and what it costs")
     heading = "What to change" if plan.verdict == "rejected" else "To be sure that it fits"
     return Section(title=heading, parts=(Table(caption=heading, head=head, rows=rows),))
 
