@@ -38,7 +38,13 @@ def test_values_are_hidden_as_they_stand_in_text_json_and_addresses() -> None:
 
 
 def test_words_paths_and_short_values_are_no_secrets() -> None:
-    assert secret_values({"A_TOKEN": "short", "B_KEY": "/run/secrets/key", "C_TOKEN": "~/.token"}) == ()
+    assert secret_values({"A_TOKEN": "short", "B_KEY": "/etc/passwd", "C_TOKEN": "~/.token", "PWD": "/gone/away"}) == ()
+
+
+def test_a_secret_may_begin_with_a_slash() -> None:
+    """As every 64th in base64; no file has its name."""
+    secret = "/plantedXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEK"
+    assert redact(f"key {secret}", {"AWS_SECRET_ACCESS_KEY": secret}) == f"key {HIDDEN}"
     assert redact("a short word", {"A_TOKEN": "short"}) == "a short word"
 
 
