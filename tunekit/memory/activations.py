@@ -12,10 +12,14 @@ from tunekit.memory.layer_bytes import (
     beyond_saved,
     evaluated_layer,
     freed_for_whole_weights,
-    has_dense_mask,
+    layer_kinds,
     layer_phase,
+    masked_layers,
+    num_masks,
     row_length,
+    saved_by_layers,
     saved_per_layer,
+    takes_plain_kernel,
 )
 from tunekit.memory.layer_code import adapter_reach, widths
 from tunekit.memory.model_states import FORWARD
@@ -54,15 +58,15 @@ def _kept_products(case: Case) -> int:
 
 
 def saved_activations(case: Case) -> MemoryTerm:
-    """L T x bytes saved per layer and token, without activation checkpointing."""
+    """T x bytes that all layers save per token, without activation checkpointing."""
     used = not case.job.activation_checkpointing
-    each = saved_per_layer(case)
+    parts = " + ".join(f"{saved_per_layer(case, size):,} B x {count} layers" for count, size in layer_kinds(case))
     return MemoryTerm(
         name="saved activations",
         phases=FORWARD,
         moments=("loss", "backward start"),
-        device_bytes=each * case.shape.num_layers * case.tokens if used else 0,
-        formula=f"{each:,} B x {case.shape.num_layers} layers x {case.tokens:,} tokens",
+        device_bytes=saved_by_layers(case) * case.tokens if used else 0,
+        formula=f"({parts}) x {case.tokens:,} tokens",
         source=_SAVED,
         kind=_kind(case),
         low=_low(case),
@@ -172,28 +176,33 @@ def _merged(name: str, moments: tuple[Moment, ...], size: int, layer: int) -> Me
 
 
 def attention_mask(case: Case) -> MemoryTerm:
-    """S x S per row, made once for all layers: 1 byte under sdpa, b under eager."""
+    """S x S per row, made once for all layers with a sliding window and once for all without: 1 byte, eager b."""
     row = row_length(case)
     rows = case.tokens // row
     each = 1 if case.job.attention == "sdpa" else case.weight_bytes
+    masks = num_masks(case)
     return MemoryTerm(
         name="attention mask",
         phases=(*FORWARD, "eval"),
         moments=("loss", "backward start", "backward end"),
-        device_bytes=each * rows * row * row if has_dense_mask(case) else 0,
-        formula=f"{each} B x {rows} rows x {row:,} x {row:,}",
+        device_bytes=each * masks * rows * row * row,
+        formula=f"{each} B x {masks} masks x {rows} rows x {row:,} x {row:,}",
         source="transformers 5.23 masking_utils.py",
         kind="exact",
     )
 
 
 def attention_bias(case: Case) -> tuple[MemoryTerm, ...]:
-    """b S x S per row: what sdpa makes of a mask at every call, and saves: for every layer, or the one recomputed."""
-    if case.job.attention != "sdpa" or not has_dense_mask(case):
+    """b S x S per row: what sdpa makes of a mask at every call, and saves: for every layer, or the one recomputed.
+
+    The plain kernel adds it to the scores and saves none.
+    """
+    layers = 0 if takes_plain_kernel(case, widths(case.shape)) else masked_layers(case)
+    if case.job.attention != "sdpa" or not layers:
         return ()
     if case.job.activation_checkpointing:
         return (_bias(case, ("backward start", "backward end"), 1),)
-    return _bias(case, ("loss", "backward start"), case.shape.num_layers), _bias(case, ("backward end",), 1)
+    return _bias(case, ("loss", "backward start"), layers), _bias(case, ("backward end",), 1)
 
 
 def _bias(case: Case, moments: tuple[Moment, ...], layers: int) -> MemoryTerm:

@@ -24,16 +24,42 @@ def row_length(case: Case) -> int:
     return case.tokens if case.job.packing else case.job.max_seq_length
 
 
-def has_dense_mask(case: Case) -> bool:
-    """Whether attention gets a mask of S x S: packed or padded rows under sdpa, always under eager."""
+def layer_kinds(case: Case) -> tuple[tuple[int, Widths], ...]:
+    """How many layers there are of each kind, and their widths: with a sliding window, and without.
+
+    A window no longer than the row needs a mask, without which transformers 5.23 lets sdpa take flash
+    (masking_utils.py, `_ignore_causal_mask_sdpa`).
+    """
+    shape = case.shape
+    windowed = widths(shape, windowed=shape.sliding_window <= row_length(case))
+    kinds = ((shape.sliding_layers, windowed), (shape.num_layers - shape.sliding_layers, widths(shape)))
+    return tuple(kind for kind in kinds if kind[0])
+
+
+def has_dense_mask(case: Case, size: Widths) -> bool:
+    """Whether attention gets a mask of S x S: packed or padded rows and windows under sdpa, always under eager."""
     if case.job.attention == "eager":
         return True
-    masked = case.job.packing or case.job.batch.micro_batch_size > 1 or widths(case.shape).code.always_masked
-    return case.job.attention == "sdpa" and masked
+    return case.job.attention == "sdpa" and (case.job.packing or case.job.batch.micro_batch_size > 1 or size.masked)
 
 
-def saved_per_layer(case: Case) -> int:
-    """Bytes per token that one layer saves for backward.
+def num_masks(case: Case) -> int:
+    """Masks that are made: one for each kind of layer that gets one."""
+    return sum(has_dense_mask(case, size) for _, size in layer_kinds(case))
+
+
+def masked_layers(case: Case) -> int:
+    """Layers that get a mask."""
+    return sum(count for count, size in layer_kinds(case) if has_dense_mask(case, size))
+
+
+def saved_by_layers(case: Case) -> int:
+    """Bytes per token that all layers together save for backward."""
+    return sum(count * saved_per_layer(case, size) for count, size in layer_kinds(case))
+
+
+def saved_per_layer(case: Case, size: Widths | None = None) -> int:
+    """Bytes per token that one layer saves for backward: of the kind `size`, or of that with the most.
 
     Full: 16h + 4q + 4v + 8f + 4a + 8. Frozen 16-bit or 4-bit base: 8h + 4q + 4v + 6f + 4a + 8, plus 2h where inputs
     of attention or feed-forward are adapted, 2f where the down projection is, 2r per adapter. Without a gate 4f and
@@ -41,7 +67,7 @@ def saved_per_layer(case: Case) -> int:
     """
     if case.practice.layer_bytes is not None:
         return case.practice.layer_bytes
-    size = widths(case.shape)
+    size = size or _widest(case)
     total = _kept_beside_mlp(case, size) + _mlp_saved(case, size)
     total += 4 * size.values if case.practice.keeps_cache else 0
     return total * case.weight_bytes // 2
@@ -53,7 +79,7 @@ def layer_phase(case: Case) -> int:
     What is saved beside the feed-forward part, 2h of gradient, and 12f: what the feed-forward part saves and its
     gradients. Without a gate 6f, 8f where the down projection is adapted. At least what backward of attention takes.
     """
-    size = widths(case.shape)
+    size = _widest(case)
     mlp = _kept_beside_mlp(case, size) + _gradients(case) * size.hidden + _mlp_in_backward(case, size)
     return max(mlp, _attention_in_backward(case, size) + _held_by_nodes(case, size)) * case.weight_bytes // 2
 
@@ -63,7 +89,7 @@ def beyond_saved(case: Case) -> int:
 
     Of the last layer what is not saved, or 25h of the final RMSNorm, which works in 32 bits.
     """
-    size = widths(case.shape)
+    size = _widest(case)
     final = FINAL_NORM * size.hidden if size.code.norm_frozen > 2 else 0
     return max(layer_phase(case) - saved_per_layer(case), final * case.weight_bytes // 2)
 
@@ -74,7 +100,7 @@ def freed_for_whole_weights(case: Case) -> int:
     The last projection of the feed-forward part needs its weight, dequantised or merged with adapters, 2f before the
     peak of that part; where attention or a norm decides, there is more room.
     """
-    size = widths(case.shape)
+    size = _widest(case)
     then = _kept_beside_mlp(case, size) + _gradients(case) * size.hidden + _inside_mlp(case, size) - 2 * size.ffn
     return layer_phase(case) - then * case.weight_bytes // 2
 
@@ -87,17 +113,24 @@ def final_norm_saved(case: Case) -> int:
 
 def evaluated_layer(case: Case) -> int:
     """Bytes per token of one layer's forward without gradients: its feed-forward part, or its attention."""
-    size = widths(case.shape)
-    each = max((6 if size.gated else 4) * size.ffn + 8 * size.hidden, 8 * size.queries + 8 * size.values)
+    size = _widest(case)
+    scores = 9 * size.heads * row_length(case) if takes_plain_kernel(case, size) else 0
+    attention = 8 * size.queries + 8 * size.values + scores
+    each = max((6 if size.gated else 4) * size.ffn + 8 * size.hidden, attention)
     routed = _routing(case, size) + 2 * size.hidden * size.routed
     return (each + routed + _scores(case, size, 8)) * case.weight_bytes // 2
 
 
-def repeats_values(case: Case) -> bool:
+def repeats_values(case: Case, size: Widths) -> bool:
     """Whether keys and values are copied for all heads: a dense mask makes transformers do it."""
     # One key head is repeated by a view.
-    masked = has_dense_mask(case) and case.shape.num_kv_heads > 1
-    return masked or widths(case.shape).code.repeats_values or case.practice.repeats_values
+    masked = has_dense_mask(case, size) and case.shape.num_kv_heads > 1
+    return masked or size.code.repeats_values or case.practice.repeats_values
+
+
+def _widest(case: Case) -> Widths:
+    """The kind of layer that takes most: one with a mask, where there are both."""
+    return layer_kinds(case)[0][1]
 
 
 def _kept_beside_mlp(case: Case, size: Widths) -> int:
@@ -142,11 +175,21 @@ def _attention(case: Case, size: Widths) -> int:
     if case.job.attention == "eager":
         score = case.practice.score_bytes + size.code.scores
         return 4 * size.queries + 4 * size.queries + _scores(case, size, score)
-    if size.plain_attention and case.job.attention == "sdpa":
-        return 6 * size.queries + 8 * size.values + 4 * size.heads * row_length(case)
-    values = size.queries if repeats_values(case) else size.values
+    if takes_plain_kernel(case, size):
+        return 6 * size.queries + 8 * _plain_values(case, size) + 4 * size.heads * row_length(case)
+    values = size.queries if repeats_values(case, size) else size.values
     fused = 2 * (size.queries + size.values) if size.code.fused_qkv and values == size.values else 0
     return 4 * (size.queries + values + size.heads) + fused + _copied_output(case, size)
+
+
+def takes_plain_kernel(case: Case, size: Widths) -> bool:
+    """Whether torch's sdpa has only its plain kernel, which works in 32 bits and keeps all scores."""
+    return size.plain_attention and case.job.attention == "sdpa"
+
+
+def _plain_values(case: Case, size: Widths) -> int:
+    """Width of keys, and of values, that the plain kernel keeps: of several rows it copies the one head for all."""
+    return size.queries if case.tokens > row_length(case) else size.values
 
 
 def _copied_output(case: Case, size: Widths) -> int:
@@ -156,7 +199,7 @@ def _copied_output(case: Case, size: Widths) -> int:
         return 0
     unpads = case.job.attention == "flash_attention_2" and not case.job.packing and case.job.batch.micro_batch_size > 1
     # Flash takes heads of a multiple of eight elements; what it pads is cut off again.
-    rejoins = (size.code.copies_output or case.shape.head_dim % 8) and not has_dense_mask(case)
+    rejoins = (size.code.copies_output or case.shape.head_dim % 8) and not has_dense_mask(case, size)
     return 2 * size.queries * int(unpads or bool(rejoins))
 
 
@@ -206,19 +249,24 @@ def _product_waits(case: Case, size: Widths) -> bool:
 def _attention_in_backward(case: Case, size: Widths) -> int:
     """Backward of attention: what is saved before it, the output's gradient, q, k, v's, and the kernel's sums.
 
-    Flash sums the gradient of q in 32 bits, and makes those of k and v for all heads first.
+    Flash sums the gradient of q in 32 bits, and makes those of k and v for all heads first. The plain kernel holds
+    scores thrice, q, k and the gradient of v in 32 bits.
     """
-    norms, inputs = _norms(case, size) // size.norms, _inputs(case, size) // 2
-    values = size.queries if repeats_values(case) else size.values
+    before = _norms(case, size) // size.norms + _inputs(case, size) // 2 + 4 * size.hidden
+    if takes_plain_kernel(case, size):
+        held = size.queries + _plain_values(case, size) + size.values
+        return before + 4 * held + 12 * size.heads * row_length(case)
+    values = size.queries if repeats_values(case, size) else size.values
     grouped = 4 * size.queries if values < size.queries else 0
     sums = 0 if case.on_cpu else 4 * size.queries + grouped
-    scores = 8 * size.heads * row_length(case) if size.plain_attention and case.job.attention == "sdpa" else 0
-    kernel = 4 * size.queries + 4 * values + sums + scores + _scores(case, size, 6)
-    return norms + inputs + 4 * size.hidden + _attention(case, size) + kernel
+    kernel = 4 * size.queries + 4 * values + sums + _scores(case, size, 6)
+    return before + _attention(case, size) + kernel
 
 
 def _gradients(case: Case) -> int:
     """Bytes per hidden element of the gradient that enters, and of inputs cast for adapters that keep their own."""
+    if case.job.method == "full":
+        return 2
     if not keeps_own_inputs(case):
         return widths(case.shape).code.gradients
     return 5 if drops(case) else 7

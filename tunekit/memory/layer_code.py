@@ -31,13 +31,13 @@ class LayerCode:
     parallel: bool = False
     """Attention and feed-forward read the same residual state, which one or two norms keep once."""
     always_masked: bool = False
-    """The causal mask is made even where attention needs none."""
+    """A mask is made even where attention needs none."""
     activation: int = 0
     """Bytes per feed-forward element of an activation that is written out in single operations."""
     scores: int = 0
     """Bytes per score that eager attention saves beside the usual six: of a cap on the scores."""
     gradients: int = 2
-    """Bytes per hidden element of gradients that are alive at the peak of the feed-forward part."""
+    """Bytes per hidden element of gradients that are alive at the peak of the feed-forward part, with adapters."""
     norm_after: bool = False
     """A norm follows the feed-forward part: its backward comes while all of that part is still saved."""
     caps_logits: bool = False
@@ -102,6 +102,8 @@ class Widths:
     routed: int
     """Experts per token, 0 in a dense model."""
     code: LayerCode
+    masked: bool
+    """A mask of S x S is made under sdpa whatever the rows are."""
     plain_attention: bool = False
     """One key head for all queries, given to sdpa as it is: only its plain kernel takes that, with all scores."""
 
@@ -121,8 +123,11 @@ class AdapterReach:
 
 
 @lru_cache(maxsize=512)
-def widths(shape: ModelShape) -> Widths:
-    """The widths of a model's layers; a mixture counts its active experts."""
+def widths(shape: ModelShape, *, windowed: bool = False) -> Widths:
+    """The widths of a model's layers; a mixture counts its active experts.
+
+    `windowed`: of layers whose sliding window is no longer than a row, which need a mask.
+    """
     names = [each for each in shape.tensors if each.role == "norm" and "{layer}" in each.name and each.first_layer == 0]
     weights = [each.name for each in names if each.name.endswith("weight") and each.shape[-1] == shape.hidden_size]
     # Norms without weights are no tensors: two of them are taken for granted.
@@ -143,6 +148,7 @@ def widths(shape: ModelShape) -> Widths:
         experts=shape.num_experts,
         routed=routed,
         code=code,
+        masked=code.always_masked or windowed,
         plain_attention=shape.family == "falcon" and shape.num_kv_heads < shape.num_heads and norms == 1,
     )
 

@@ -38,6 +38,8 @@ def shape_from_config(config: Mapping[str, Any], *, name: str, source: str) -> M
         num_experts=sizes.experts,
         experts_per_token=sizes.experts_per_token,
         gated_mlp=sizes.gated,
+        sliding_window=sizes.window if sizes.windowed else 0,
+        sliding_layers=sizes.windowed,
         tensors=tensors,
         source=source,
     )

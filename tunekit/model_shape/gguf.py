@@ -25,6 +25,7 @@ _COMMON = MappingProxyType(
 )
 _LLAMA = {"rope.dimension_count": "head_dim"}
 _KEY_LENGTH = {"attention.key_length": "head_dim"}
+_GEMMA = {**_KEY_LENGTH, "attention.sliding_window": "sliding_window"}
 
 _ARCHITECTURES: Mapping[str, tuple[str, Mapping[str, str]]] = MappingProxyType(
     {
@@ -37,8 +38,8 @@ _ARCHITECTURES: Mapping[str, tuple[str, Mapping[str, str]]] = MappingProxyType(
             {**_KEY_LENGTH, "expert_count": "num_experts", "expert_used_count": "num_experts_per_tok"},
         ),
         "phi3": ("phi3", {}),
-        "gemma2": ("gemma2", _KEY_LENGTH),
-        "gemma3": ("gemma3_text", _KEY_LENGTH),
+        "gemma2": ("gemma2", _GEMMA),
+        "gemma3": ("gemma3_text", _GEMMA),
         "falcon": ("falcon", {}),
         "stablelm": ("stablelm", {}),
     }

@@ -57,6 +57,13 @@ class Keys:
             raise UsageError(f"{self.source}: {key} is {value!r}; a list of layer numbers belongs there.")
         return tuple(value)
 
+    def words(self, key: str) -> tuple[str, ...]:
+        """The list of texts at `key`; empty where it is missing. Raises UsageError."""
+        value = self.values.get(key) or ()
+        if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
+            raise UsageError(f"{self.source}: {key} is {value!r}; a list of texts belongs there.")
+        return tuple(value)
+
     def split(self, whole_key: str, whole: int, parts_key: str, parts: int) -> int:
         """`whole / parts`, which must come out even. Raises UsageError."""
         if whole % parts:

@@ -33,8 +33,8 @@ _MISTRAL = Defaults(layers=32, hidden=4096, heads=32, kv_heads=8, ffn=14336, voc
 
 
 def mistral(keys: Keys) -> Family:
-    """Mistral 7B to Large."""
-    sizes = parts.read_sizes(keys, _MISTRAL)
+    """Mistral 7B to Large; a sliding window unless it is set to null."""
+    sizes = parts.with_window(keys, parts.read_sizes(keys, _MISTRAL), default=4096)
 
     def layer() -> Tensors:
         yield from parts.attention(sizes)
@@ -47,7 +47,7 @@ def mistral(keys: Keys) -> Family:
 def mixtral(keys: Keys) -> Family:
     """Mixtral: a mixture of experts in every layer."""
     sizes = replace(
-        parts.read_sizes(keys, _MISTRAL),
+        parts.with_window(keys, parts.read_sizes(keys, _MISTRAL)),
         experts=keys.number("num_local_experts", keys.optional_number("num_experts") or 8),
         experts_per_token=keys.number("num_experts_per_tok", 2),
     )
@@ -61,11 +61,19 @@ def mixtral(keys: Keys) -> Family:
     return parts.decoder(sizes, layer(), final_norm=parts.final_norm(sizes))
 
 
+def _qwen_window(keys: Keys, sizes: Sizes, *, first: int) -> Sizes:
+    """A window from the layer `first` on, only where `use_sliding_window` asks for it."""
+    if not keys.flag("use_sliding_window"):
+        return sizes
+    return parts.with_window(keys, sizes, default=4096, slides=lambda layer: layer >= first)
+
+
 def qwen2(keys: Keys) -> Family:
     """Qwen 2 and 2.5: biases on q, k and v only."""
     sizes = parts.read_sizes(
         keys, Defaults(layers=32, hidden=4096, heads=32, kv_heads=32, ffn=22016, vocab=151936, positions=32768)
     )
+    sizes = _qwen_window(keys, sizes, first=keys.number("max_window_layers", 28, least=0))
 
     def layer() -> Tensors:
         yield from parts.attention(sizes, bias=True)
@@ -81,6 +89,7 @@ def qwen3(keys: Keys) -> Family:
         keys,
         Defaults(layers=32, hidden=4096, heads=32, kv_heads=32, head_dim=128, ffn=22016, vocab=151936, positions=32768),
     )
+    sizes = _qwen_window(keys, sizes, first=keys.number("max_window_layers", 28, least=0))
     bias = keys.flag("attention_bias")
 
     def layer() -> Tensors:
@@ -97,7 +106,7 @@ def qwen3_moe(keys: Keys) -> Family:
     dense_width = keys.number("intermediate_size", 6144)
     defaults = Defaults(layers=24, hidden=2048, heads=32, kv_heads=4, ffn=6144, vocab=151936, positions=32768)
     sizes = replace(
-        parts.read_sizes(keys, defaults),
+        _qwen_window(keys, parts.read_sizes(keys, defaults), first=0),
         ffn=keys.number("moe_intermediate_size", 768),
         experts=keys.number("num_experts", keys.optional_number("num_local_experts") or 128),
         experts_per_token=keys.number("num_experts_per_tok", 8),
@@ -176,8 +185,9 @@ def _gemma2_defaults(vocab: int, positions: int) -> Defaults:
 
 
 def gemma2(keys: Keys) -> Family:
-    """Gemma 2: four norms per layer."""
+    """Gemma 2: four norms per layer, a sliding window in every second one."""
     sizes = parts.read_sizes(keys, _gemma2_defaults(256000, 8192))
+    sizes = parts.with_window(keys, sizes, default=4096, slides=lambda layer: layer % 2 == 0)
     bias = keys.flag("attention_bias")
 
     def layer() -> Tensors:
@@ -189,8 +199,10 @@ def gemma2(keys: Keys) -> Family:
 
 
 def gemma3_text(keys: Keys) -> Family:
-    """Gemma 3 without the image tower: gemma2 with a norm on queries and keys."""
+    """Gemma 3 without the image tower: gemma2 with a norm on queries and keys, and a window in five of six layers."""
     sizes = parts.read_sizes(keys, _gemma2_defaults(262208, 131072))
+    period = keys.number("sliding_window_pattern", 6)
+    sizes = parts.with_window(keys, sizes, default=4096, slides=lambda layer: (layer + 1) % period > 0)
     bias = keys.flag("attention_bias")
 
     def layer() -> Tensors:

@@ -12,6 +12,7 @@ from tunekit.model_shape.parts import Defaults, Family, Sizes, Tensors
 def phi3(keys: Keys) -> Family:
     """Phi 3 and 4: q, k, v in one matrix, gate and up in another."""
     sizes = parts.read_sizes(keys, Defaults(layers=32, hidden=3072, heads=32, ffn=8192, vocab=32064, positions=4096))
+    sizes = parts.with_window(keys, sizes)
 
     def layer() -> Tensors:
         yield from parts.linear("self_attn.o_proj", sizes.hidden, sizes.queries)

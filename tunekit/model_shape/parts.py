@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from tunekit.model_shape.keys import Keys
 from tunekit.model_shape.shape import ParameterTensor, Role
 
 Tensors = Iterator[ParameterTensor]
+_WINDOW = "sliding_window"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,10 @@ class Sizes:
     experts: int = 0
     experts_per_token: int = 0
     gated: bool = True
+    window: int = 0
+    """Tokens that layers with a sliding window attend to."""
+    windowed: int = 0
+    """Layers with the window."""
 
     @property
     def queries(self) -> int:
@@ -85,6 +90,19 @@ def _head_dim(keys: Keys, defaults: Defaults, hidden: int, heads: int) -> int:
     written = None if defaults.fixed_head_dim else keys.optional_number("head_dim")
     chosen = written or defaults.head_dim
     return chosen or keys.split("hidden_size", hidden, "num_attention_heads", heads)
+
+
+def with_window(
+    keys: Keys, sizes: Sizes, *, default: int = 0, slides: Callable[[int], bool] = lambda layer: True
+) -> Sizes:
+    """The sizes with the sliding window: in the layers that `layer_types` lists, or else where `slides` says.
+
+    `default` is the window of a configuration that leaves it out; one that is null has none.
+    """
+    window = (keys.optional_number(_WINDOW) or 0) if _WINDOW in keys.values else default
+    kinds = keys.words("layer_types")[: sizes.layers]
+    listed = [kind == "sliding_attention" for kind in kinds] or [slides(layer) for layer in range(sizes.layers)]
+    return replace(sizes, window=window, windowed=sum(listed) if window else 0)
 
 
 def weight(name: str, *shape: int, role: Role) -> Tensors:

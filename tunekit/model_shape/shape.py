@@ -70,6 +70,10 @@ class ModelShape:
     experts_per_token: int = 0
     gated_mlp: bool = True
     """True for SwiGLU/GeGLU (three matrices), False for two."""
+    sliding_window: int = 0
+    """Tokens that those layers attend to which have a window; 0 where none has."""
+    sliding_layers: int = 0
+    """Number of layers with the window."""
     tensors: tuple[ParameterTensor, ...]
     """In the order of transformers' `named_parameters()` of one layer, embeddings first."""
     source: str

@@ -101,3 +101,16 @@ def test_the_gated_flag_and_the_linears_are_what_the_modules_are(variant: str) -
     listed = {name for tensor in shape.tensors if tensor.role == "linear" for name in tensor.names}
     assert listed == {f"{name}.weight" for name in linears}
     assert shape.gated_mlp == any("gate_proj" in name or "gate_up_proj" in name for name in ours(shape))
+
+
+def test_every_catalogue_entry_has_the_windows_of_the_real_config_class() -> None:
+    transformers = pytest.importorskip("transformers")
+    windowed = 0
+    for name, config in distinct_catalogue_configs():
+        real, shape = transformers.AutoConfig.for_model(**config), shape_of(config)
+        window = getattr(real, "sliding_window", None) or 0
+        kinds = getattr(real, "layer_types", None) or ["sliding_attention"] * shape.num_layers
+        layers = kinds.count("sliding_attention") if window else 0
+        assert (shape.sliding_window, shape.sliding_layers) == (window if layers else 0, layers), name
+        windowed += bool(layers)
+    assert windowed >= 8

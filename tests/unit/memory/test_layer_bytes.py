@@ -7,7 +7,9 @@ import pytest
 from memory_jobs import ATTENTION, SEVEN, adapter, job, llama, machine
 
 from tunekit.memory import layer_bytes
+from tunekit.memory.activations import attention_bias
 from tunekit.memory.case import Case, make_case
+from tunekit.memory.layer_code import widths
 from tunekit.model_shape.catalogue import find
 from tunekit.model_shape.shape import ModelShape
 from tunekit.recipe.job import Quantization
@@ -89,13 +91,50 @@ def test_a_mask_repeats_values_and_flash_attn_copies_padded_outputs() -> None:
     plain = case("lora", attention="flash_attention_2", packing=False)
     padded = case("lora", attention="flash_attention_2", packing=False, micro=2)
     assert layer_bytes.saved_per_layer(padded) - layer_bytes.saved_per_layer(plain) == 2 * H
-    assert layer_bytes.repeats_values(case(attention="sdpa", packing=True))
-    assert not layer_bytes.repeats_values(plain)
+    packed = case(attention="sdpa", packing=True)
+    assert layer_bytes.repeats_values(packed, widths(packed.shape))
+    assert not layer_bytes.repeats_values(plain, widths(plain.shape))
 
 
 def test_falcon_always_gets_a_mask() -> None:
-    assert layer_bytes.has_dense_mask(case(shape=named("tiiuae/falcon-40b"), attention="sdpa", packing=False))
-    assert not layer_bytes.has_dense_mask(case(attention="sdpa", packing=False))
+    falcon = case(shape=named("tiiuae/falcon-40b"), attention="sdpa", packing=False)
+    assert layer_bytes.masked_layers(falcon) == falcon.shape.num_layers
+    assert layer_bytes.masked_layers(case(attention="sdpa", packing=False)) == 0
+
+
+@pytest.mark.parametrize(
+    ("hub_id", "length", "layers", "masks"),
+    [
+        ("mistralai/Mistral-7B-v0.1", 4095, 0, 0),
+        ("mistralai/Mistral-7B-v0.1", 4096, 32, 1),
+        ("mistralai/Mistral-7B-v0.3", 8192, 0, 0),
+        ("google/gemma-3-1b-pt", 512, 22, 1),
+        ("microsoft/Phi-3-mini-4k-instruct", 2047, 32, 1),
+    ],
+)
+def test_a_window_no_longer_than_the_row_needs_a_mask(hub_id: str, length: int, layers: int, masks: int) -> None:
+    found = case(shape=named(hub_id), attention="sdpa", packing=False, max_seq_length=length)
+    assert layer_bytes.masked_layers(found) == layers
+    assert layer_bytes.num_masks(found) == masks
+
+
+def test_flash_needs_no_mask_of_a_window() -> None:
+    found = case(shape=named("mistralai/Mistral-7B-v0.1"), packing=False, max_seq_length=8192)
+    assert layer_bytes.masked_layers(found) == 0
+
+
+def test_packed_rows_of_a_model_with_both_kinds_of_layers_need_two_masks() -> None:
+    found = case(shape=named("google/gemma-3-1b-pt"), attention="sdpa", packing=True, max_seq_length=256)
+    assert (layer_bytes.num_masks(found), layer_bytes.masked_layers(found)) == (2, 26)
+
+
+def test_masked_layers_save_the_repeated_keys_and_values_too() -> None:
+    shape = named("mistralai/Mistral-7B-v0.1")
+    long, short = (
+        layer_bytes.saved_by_layers(case(shape=shape, attention="sdpa", packing=False, max_seq_length=length))
+        for length in (4096, 4095)
+    )
+    assert long - short == 32 * 4 * (4096 - 1024)
 
 
 def test_one_key_head_under_sdpa_keeps_all_scores() -> None:
@@ -105,6 +144,25 @@ def test_one_key_head_under_sdpa_keeps_all_scores() -> None:
         for length in (512, 1024)
     )
     assert long - short == 4 * 71 * 512
+
+
+def test_several_rows_of_one_key_head_copy_it_for_all_in_32_bits() -> None:
+    shape = named("tiiuae/falcon-7b")
+    one, two = (
+        layer_bytes.saved_per_layer(case(shape=shape, attention="sdpa", packing=False, micro=rows)) for rows in (1, 2)
+    )
+    assert two - one == 8 * (71 * 64 - 64)
+
+
+def test_the_plain_kernel_holds_its_scores_thrice_in_backward_and_saves_no_bias() -> None:
+    shape = named("tiiuae/falcon-7b")
+    short, long = (
+        case("lora", shape=shape, attention="sdpa", packing=False, max_seq_length=n, targets=("dense",))
+        for n in (2048, 4096)
+    )
+    assert layer_bytes.layer_phase(long) - layer_bytes.layer_phase(short) == 12 * 71 * 2048
+    assert layer_bytes.evaluated_layer(long) - layer_bytes.evaluated_layer(short) == 9 * 71 * 2048
+    assert attention_bias(short) == ()
 
 
 def test_capped_scores_are_kept_once_more() -> None:

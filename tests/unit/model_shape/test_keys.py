@@ -57,3 +57,11 @@ def test_what_no_model_has_is_refused_before_it_is_counted_through() -> None:
     with pytest.raises(UsageError, match="hidden_size is 10,000,001; no model has more than 10,000,000"):
         keys(hidden_size=10**7 + 1).number("hidden_size")
     assert keys(max_position_embeddings=10_485_760).number("max_position_embeddings") == 10_485_760
+
+
+def test_texts_are_read_and_anything_else_is_refused() -> None:
+    keys = Keys(values={"kinds": ["a", "b"], "wrong": [1]}, source="c.json")
+    assert keys.words("kinds") == ("a", "b")
+    assert keys.words("missing") == ()
+    with pytest.raises(UsageError, match=r"c\.json: wrong is \[1\]"):
+        keys.words("wrong")

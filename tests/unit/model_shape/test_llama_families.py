@@ -84,3 +84,27 @@ def test_a_mixture_may_have_dense_layers(tiny: Tiny) -> None:
 def test_every_second_layer_sparse(tiny: Tiny) -> None:
     shape = tiny("qwen3_moe", num_experts=4, moe_intermediate_size=48, decoder_sparse_step=2)
     assert ["mlp.gate.weight" in names(shape, layer) for layer in range(3)] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("family", "more", "window", "layers"),
+    [
+        ("mistral", {}, 4096, 8),
+        ("mistral", {"sliding_window": None}, 0, 0),
+        ("mixtral", {}, 0, 0),
+        ("mixtral", {"sliding_window": 64}, 64, 8),
+        ("qwen2", {"sliding_window": 64, "max_window_layers": 6}, 0, 0),
+        ("qwen2", {"use_sliding_window": True, "sliding_window": 64, "max_window_layers": 6}, 64, 2),
+        ("qwen3", {"use_sliding_window": True}, 0, 0),
+        ("qwen3_moe", {"use_sliding_window": True, "moe_intermediate_size": 16}, 4096, 8),
+        ("gemma2", {}, 4096, 4),
+        ("gemma3_text", {"sliding_window": 512}, 512, 7),
+        ("gemma3_text", {"sliding_window_pattern": 2}, 4096, 4),
+        ("gemma3_text", {"layer_types": ["sliding_attention"] + 7 * ["full_attention"]}, 4096, 1),
+        ("phi3", {"sliding_window": 2047}, 2047, 8),
+        ("llama", {"sliding_window": 64}, 0, 0),
+    ],
+)
+def test_layers_with_a_sliding_window(tiny: Tiny, family: str, more: dict[str, Any], window: int, layers: int) -> None:
+    shape = tiny(model_type=family, num_hidden_layers=8, **more)
+    assert (shape.sliding_window, shape.sliding_layers) == (window, layers)
