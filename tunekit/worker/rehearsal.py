@@ -156,7 +156,7 @@ class StatesBefore:
 
     @classmethod
     def of(cls, optimizer: Any) -> StatesBefore:
-        """Averages that are zero are kept as that, not as a copy."""
+        """Averages that are all alike are kept as one number, not as a copy: zeros, and what 8 bits have for them."""
         groups = tuple({key: value for key, value in group.items() if key != "params"} for group in _groups(optimizer))
         states = {
             parameter: {key: _kept(value) for key, value in state.items()}
@@ -179,7 +179,7 @@ class StatesBefore:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One value of a state: the tensor itself, to be filled again with a copy of what it held, or with zeros."""
+    """One value of a state: the tensor itself, to be filled again with a copy of what it held, or with one number."""
 
     held: Any
     copied: Any
@@ -188,9 +188,7 @@ class Kept:
         """What it was, in the same place."""
         if not torch.is_tensor(self.held):
             return self.copied
-        if self.copied is None:
-            return self.held.zero_()
-        return self.held.copy_(self.copied)
+        return self.held.copy_(self.copied) if torch.is_tensor(self.copied) else self.held.fill_(self.copied)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +213,8 @@ class Counters:
 def _kept(value: Any) -> Kept:
     if not torch.is_tensor(value):
         return Kept(value, copy.deepcopy(value))
-    return Kept(value, value.clone() if value.any() else None)
+    alike = value.numel() and bool(value.amin() == value.amax())
+    return Kept(value, value.flatten()[0].item() if alike else value.clone())
 
 
 def _groups(optimizer: Any) -> list[dict[str, Any]]:

@@ -77,6 +77,24 @@ def test_states_that_were_there_are_what_they_were() -> None:
     assert optimizer.state[weight]["exp_avg"] is average, "DeepSpeed keeps views of it"
 
 
+def test_states_that_are_all_alike_take_no_second_place_on_the_card() -> None:
+    """Those of 8 bits are not zero after DeepSpeed's empty step: 127 stands for 0."""
+    weight = torch.nn.Parameter(torch.ones(2))
+    state = {"state1": torch.full((4,), 127, dtype=torch.uint8), "exp_avg": torch.zeros(4), "step": torch.tensor(1.0)}
+    optimizer = optimizer_of(weight)
+    optimizer.state[weight] = dict(state)
+    before = StatesBefore.of(optimizer)
+    assert {name: kept.copied for name, kept in before.states[weight].items()} == {
+        "state1": 127,
+        "exp_avg": 0.0,
+        "step": 1.0,
+    }
+    for tensor in state.values():
+        tensor += 3
+    before.restore()
+    assert [tensor.flatten()[0].item() for tensor in state.values()] == [127, 0.0, 1.0]
+
+
 def test_counters_go_back() -> None:
     engine = SimpleNamespace(global_steps=4, micro_steps=8, other=1)
     counters = Counters.of(engine)
