@@ -46,10 +46,7 @@ def torn(run: RunDir, place: Place) -> Iterator[str]:
 
 def chosen(run: RunDir) -> Checkpoint | None:
     """The checkpoint that `resume` goes on from."""
-    try:
-        return newest_complete(run.checkpoints)
-    except TypeError:
-        return newest_complete(run.checkpoints, world_size=2)
+    return newest_complete(run.checkpoints)
 
 
 def names_in(checkpoint: Path) -> set[str]:
