@@ -141,7 +141,7 @@ class Hardware:
     link: Link | None
     host: Host
     disks: tuple[Disk, ...]
-    """The first disk holds the caches and the run directory; NVMe offload may name another."""
+    """The first holds the caches and the run directory."""
     cpu_processes: int = 2
     source: str = ""
     """Where the numbers come from: data sheets, a measurement, a probe."""
@@ -156,6 +156,14 @@ class Hardware:
     def world_size(self) -> int:
         """Processes that train: one per GPU, or `cpu_processes`."""
         return len(self.gpus) or self.cpu_processes
+
+    @property
+    def swap_disk(self) -> Disk | None:
+        """The drive that NVMe offload is counted with: that of the fastest writes, the first of equal ones.
+
+        Which drive a folder lies on is not known of another machine. Everything else is counted on the first.
+        """
+        return max(self.disks, key=lambda disk: disk.write_rate, default=None)
 
     @property
     def parts(self) -> str:
