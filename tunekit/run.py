@@ -173,7 +173,7 @@ class Run:
         chapters = story_of(self.dir)
         if not 0 < number < len(chapters):
             raise UsageError(
-                f"{self.path.name} has no earlier attempt {number}; `tunekit runs {self.path}` lists them."
+                f"{self.path.name} has no earlier attempt {number}; `tunekit status {self.path}` tells all."
             )
         folder, plan = RunDir(self.dir.attempt(number)), plan_of_attempt(self.dir, number)
         status = read_status(folder, alive=False)

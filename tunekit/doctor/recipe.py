@@ -116,9 +116,16 @@ def combinations(case: Case) -> Seen:
         return blocks(case.refusal.text, "mend the keys that are named")
     if case.plan is None:
         return unknown(NO_PLAN)
-    if case.plan.warnings:
-        return warning("\n".join(case.plan.warnings), "go on if it is meant")
+    doubts = tuple(_doubts(case.plan, total_steps(case)))
+    if doubts:
+        return warning("\n".join(doubts), "go on if it is meant")
     return ok("no setting works against another")
+
+
+def _doubts(plan: Plan, count: int | None) -> Iterator[str]:
+    """What the plan warns of, but for what the check of the steps says with its cure."""
+    said = {cure.partition("=")[0] for _, cure in _late(plan, count)} if count else set()
+    return (text.removesuffix(".") for text in plan.warnings if text.partition(" ")[0] not in said)
 
 
 def output(case: Case) -> Seen:

@@ -114,7 +114,7 @@ def explain_archived(told: Explanation, later: Sequence[str], parent: Path, resu
     on = (
         f"tunekit resume {where} (from step {resumable_step})"
         if resumable_step is not None
-        else f"tunekit runs {where}"
+        else f"tunekit status {where}"
     )
     return replace(told, also=(*told.also, *later), next=(on,))
 

@@ -149,7 +149,7 @@ def test_an_earlier_attempt_leads_to_the_run_as_a_whole(tmp_path, capsys):
     assert "Also:   attempt 2" in text
     assert text.endswith("Go on:  tunekit resume runs/a (from step 20)\n")
     write_json(run_dir.success, {"attempt": 2, "steps": 3})
-    assert told(capsys, "runs/a/attempt_1")[1].endswith("Go on:  tunekit runs runs/a\n")
+    assert told(capsys, "runs/a/attempt_1")[1].endswith("Go on:  tunekit status runs/a\n")
     with pytest.raises(UsageError, match="no earlier attempt 2"):
         Run("a").explain_attempt(2)
 

@@ -100,6 +100,13 @@ def test_combinations():
     assert combinations(refused("combinations")).state == "blocks"
 
 
+def test_what_is_never_reached_is_said_once():
+    never = "output.save_steps is 100 and train.max_steps 24: no checkpoint is written before the final model."
+    case = planned(with_recipe(output={"save_steps": 100}), warnings=(never, "fp16 for a bf16 model."))
+    assert "output.save_steps=100" in steps(case).found
+    assert combinations(case).found == "fp16 for a bf16 model"
+
+
 def test_the_output():
     assert output(healthy()).found == "runs/tiny is free"
     fault = Fault(kind="usage", check="output", text="runs/tiny holds a run; set output.dir=runs/tiny-2.")
