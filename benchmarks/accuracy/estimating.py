@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from accuracy.engines import engine_terms, method_term
 from accuracy.reserved import OUTSIDE_BYTES, in_other_pools, program_of, reserved_beyond, runs_out
 from accuracy.setting import Setting
-from tunekit.memory.activations import saved_per_layer
 from tunekit.memory.case import Case, make_case
 from tunekit.memory.estimate import sum_up
 from tunekit.memory.figures import margin
 from tunekit.memory.host import CONDUCTOR_BYTES
+from tunekit.memory.layer_bytes import saved_by_layers
 from tunekit.memory.layer_code import widths
 from tunekit.memory.terms import MemoryEstimate, MemoryTerm, Phase
 from tunekit.planner.plan import Verdict
@@ -32,6 +32,8 @@ class Estimate:
     expected: int
     high: int
     verdict: Verdict
+    planner_verdict: Verdict
+    """Without the replay of the allocator, which the planner does not do."""
 
 
 def estimate(setting: Setting) -> Estimate:
@@ -43,8 +45,14 @@ def estimate(setting: Setting) -> Estimate:
     doubt = (OPEN_READING if setting.open_reading else 0.0) + (OTHER_CODE if setting.engine != "deepspeed" else 0.0)
     # What a whole card can show ends with the card.
     low, high = min((1 - doubt) * low, expected), max((1 + doubt) * high, expected)
+    planned = model_demand("device", total.device).verdict
+    overflows = planned == "fits" and _overflows(setting, case, total, collected)
     return Estimate(
-        low=round(low), expected=round(expected), high=round(high), verdict=_verdict(setting, case, total, collected)
+        low=round(low),
+        expected=round(expected),
+        high=round(high),
+        verdict="tight" if overflows else planned,
+        planner_verdict=planned,
     )
 
 
@@ -121,20 +129,14 @@ def _at_rest(setting: Setting, case: Case, collected: tuple[MemoryTerm, ...], *,
     if setting.reading in ("forward", "backward"):
         size += 4 * widths(case.shape).values * case.shape.num_layers * case.tokens
     if setting.reading == "forward" and setting.gradients:
-        size += saved_per_layer(case) * case.shape.num_layers * case.tokens
+        size += saved_by_layers(case) * case.tokens
     if setting.reading == "backward":
         size += setting.states.trained_bytes * case.inventory.num_trainable
     return size
 
 
-def _verdict(setting: Setting, case: Case, total: MemoryEstimate, collected: tuple[MemoryTerm, ...]) -> Verdict:
-    """The planner's own of the card; where segments cannot grow, what the replay reserves must have room as well."""
-    found = model_demand("device", total.device).verdict
-    return "tight" if found == "fits" and _overflows(setting, case, total, collected) else found
-
-
 def _overflows(setting: Setting, case: Case, total: MemoryEstimate, collected: tuple[MemoryTerm, ...]) -> bool:
-    """Whether the replay reserves more than the card has. Of a job that takes half of it the replay is not asked."""
+    """Whether segments cannot grow and the replay reserves more than the card has; not asked of a half-empty card."""
     usable = total.device.usable_bytes
     if setting.expandable or 2 * total.device.expected_bytes < usable:
         return False

@@ -42,7 +42,12 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """Shares are of 1; None where no row of the group can say. `half_band`: (high - low) / 2 expected, median."""
+    """Shares are of 1; None where no row of the group can say. `half_band`: (high - low) / 2 expected, median.
+
+    `false_fits_of_planner`: by the planner's verdict alone. Most programs run without expandable segments, so that
+    their allocator reserves more than their tensors need; a replay of it makes some `fits` tight. tunekit's own runs
+    have expandable segments, and its planner has no replay.
+    """
 
     n: int
     median_error: float | None
@@ -52,6 +57,7 @@ class Figures:
     inside_band: float | None
     half_band: float | None
     false_fits: float | None
+    false_fits_of_planner: float | None
     false_rejected: float | None
     ran: int
     failed: int
@@ -63,7 +69,7 @@ def figures(results: Sequence[Result]) -> Figures:
     errors = [each.error or 0.0 for each in measured]
     sizes = [abs(error) for error in errors]
     ran = [each.estimate.verdict for each in results if each.setting.ran is True]
-    failed = [each.estimate.verdict for each in results if each.setting.ran is False]
+    failed = [each.estimate for each in results if each.setting.ran is False]
     return Figures(
         n=len(measured),
         median_error=_middle(sizes),
@@ -72,7 +78,8 @@ def figures(results: Sequence[Result]) -> Figures:
         bias=_middle(errors),
         inside_band=_share(each.inside for each in measured),
         half_band=_middle([_half_band(each.estimate) for each in measured]),
-        false_fits=_share(verdict == "fits" for verdict in failed),
+        false_fits=_share(each.verdict == "fits" for each in failed),
+        false_fits_of_planner=_share(each.planner_verdict == "fits" for each in failed),
         false_rejected=_share(verdict == "rejected" for verdict in ran),
         ran=len(ran),
         failed=len(failed),

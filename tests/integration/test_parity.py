@@ -15,8 +15,10 @@ from tunekit.planner.plan import Plan
 
 pytestmark = [pytest.mark.slow, pytest.mark.train]
 
-FULL = ("z0", "z1", "z2", "z3", "z2_offload", "z3_offload", "z3_offload_nvme")
+FULL = ("z0", "z1", "z1_offload", "z2", "z3", "z2_offload", "z3_offload", "z3_offload_nvme")
 LORA = ("z2", "z3", "z2_offload", "z3_offload")
+PLACED = {"z1_offload": {"stage": 1, "offload_optimizer": "cpu"}}
+"""What has no preset."""
 QLORA = ("z2", "z3_qlora", "z2_offload", "z3_offload_optim")  # parameters of a 4-bit base are never offloaded
 CASES = [(kind, name) for kind, names in (("full", FULL), ("lora", LORA), ("qlora", QLORA)) for name in names]
 RANKS = 2
@@ -58,7 +60,7 @@ def _run(root: Path, kind: str, preset: str) -> Path:
 
 
 def _plan(root: Path, model: Path, data: Path, kind: str, preset: str) -> Plan:
-    zero: dict[str, Any] = {"preset": preset}
+    zero: dict[str, Any] = {"preset": "auto", **PLACED[preset]} if preset in PLACED else {"preset": preset}
     if preset.startswith("z3"):
         zero["param_persistence_threshold"] = 0
     if preset.endswith("nvme"):

@@ -15,7 +15,7 @@ def base_model(case: Case) -> MemoryTerm:
         name="base model",
         phases=(*ALWAYS, "merge"),
         disk_bytes=2 * case.shape.num_parameters,
-        formula=f"2 B x {case.shape.num_parameters:,}",
+        formula=f"2 B x {case.shape.num_parameters:,}{_drive(case)}",
         source="16-bit safetensors",
         kind="bound",
         high=1.05,
@@ -43,7 +43,7 @@ def checkpoints(case: Case) -> MemoryTerm:
         name="checkpoints",
         phases=("save",),
         disk_bytes=count * each,
-        formula=f"({case.job.keep_checkpoints} kept + 1 being written) x {each:,} B",
+        formula=f"({case.job.keep_checkpoints} kept + 1 being written) x {each:,} B{_drive(case)}",
         source=_CHECKPOINT,
         kind="exact",
     )
@@ -85,7 +85,15 @@ def swap_files(case: Case) -> MemoryTerm:
         name="swap files of NVMe offload",
         phases=TRAINING,
         disk_bytes=optimizer + params,
-        formula=f"{each if optimizer else 0:g} B x {trained:,} + {params:,} B of weights",
+        formula=f"{each if optimizer else 0:g} B x {trained:,} + {params:,} B of weights" + _drive(case, swapped=True),
         source="deepspeed 0.19.8 runtime/swap_tensor; 16.0 B and 2.0 B per parameter measured",
         kind="exact",
     )
+
+
+def _drive(case: Case, *, swapped: bool = False) -> str:
+    """Which drive it is counted on, where there are several."""
+    drives, swap = case.hardware.disks, case.hardware.swap_disk
+    if len(drives) < 2 or swap is None:
+        return ""
+    return f" on {(swap if swapped else drives[0]).name}"

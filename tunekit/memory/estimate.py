@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from tunekit.hardware.spec import Hardware
-from tunekit.memory import activations, buffers, disk, engine_work, host, logits, model_states, overheads
+from tunekit.memory import activations, buffers, disk, engine_work, host, logits, model_states, overheads, saving
 from tunekit.memory.case import Case, make_case
 from tunekit.memory.peaks import Sums, at_their_peaks, sum_of
 from tunekit.memory.terms import LATER, PHASES, MemoryEstimate, MemoryTerm, Phase, PlaceEstimate
@@ -65,7 +65,7 @@ SINGLE: tuple[Callable[[Case], MemoryTerm], ...] = (
     host.frozen_weights_in_ram,
     host.nvme_optimizer_buffers,
     host.nvme_param_buffers,
-    host.saving,
+    saving.saving,
     host.resuming,
     host.merging,
     disk.base_model,
@@ -105,13 +105,13 @@ def sum_up(case: Case, collected: tuple[MemoryTerm, ...]) -> MemoryEstimate:
     """The peaks of these terms by phase and place, against what the machine of the case may hold."""
     absent = absent_phases(case)
     sums = sum_of(collected, absent)
-    device, host, disk = places(case, sums)
+    on_device, on_host, on_disk = places(case, sums)
     return MemoryEstimate(
         terms=at_their_peaks(collected, sums, absent),
         peaks=tuple(sums.peak(phase) for phase in (*PHASES, *LATER)),
-        device=device,
-        host=host,
-        disk=disk,
+        device=on_device,
+        host=on_host,
+        disk=on_disk,
         allocator_margin=overheads.allocator_margin(case),
     )
 
@@ -119,11 +119,10 @@ def sum_up(case: Case, collected: tuple[MemoryTerm, ...]) -> MemoryEstimate:
 def places(case: Case, sums: Sums) -> tuple[PlaceEstimate, PlaceEstimate, PlaceEstimate]:
     """Device, host and disk: their worst phases against what the machine of the case may hold."""
     hardware, margin = case.hardware, overheads.allocator_margin(case)
-    disk = hardware.disks[0].usable_bytes if hardware.disks else 0
     return (
         sums.estimate("device", _device_usable(case), 0.0 if case.on_cpu else margin),
         sums.estimate("host", hardware.host.usable_ram_bytes, margin if case.on_cpu else 0.0),
-        sums.estimate("disk", disk, 0.0),
+        sums.estimate("disk", _disk_usable(case, max(sums.peak(phase).disk_bytes for phase in PHASES)), 0.0),
     )
 
 
@@ -169,6 +168,20 @@ def _on_the_host(term: MemoryTerm, world_size: int) -> MemoryTerm:
         return term
     formula = f"{world_size} ranks x ({term.formula})"
     return replace(term, device_bytes=0, host_bytes=world_size * term.device_bytes, formula=formula)
+
+
+def _disk_usable(case: Case, needed: int) -> int:
+    """What the drives may hold of a job's `needed` bytes as it divides them: swap files on one, the rest on the first.
+
+    Where those are two, it is what is needed and the room that is left on the fuller one.
+    """
+    drives, swap = case.hardware.disks, case.hardware.swap_disk
+    if not drives or swap is None:
+        return 0
+    moved = disk.swap_files(case).disk_bytes
+    if not moved or swap is drives[0]:
+        return drives[0].usable_bytes
+    return needed + min(drives[0].usable_bytes - (needed - moved), swap.usable_bytes - moved)
 
 
 def _device_usable(case: Case) -> int:

@@ -29,8 +29,6 @@ CONDUCTOR_BYTES = 300 * MIB
 WORKER_BYTES = 450 * MIB
 MAPPED_BYTES = 5 * GB
 """Size of one shard of a checkpoint as hubs cut them."""
-SAVE_FILE_BYTES = 2 * GB
-"""Largest safetensors file the worker writes: a file's tensors are copied to RAM together."""
 NVME_BUFFERS = 4
 PARAM_BUFFERS = 5
 PARAM_BUFFER_ALIGNMENT = 1024
@@ -189,12 +187,12 @@ def gradients_in_ram(case: Case) -> MemoryTerm:
 def transfer_buffers(case: Case) -> MemoryTerm:
     """b n per rank on the way between card and RAM: weights coming back (stages 1, 2), gradients going (stage 3).
 
-    Stages 1 and 2 add b x the largest tensor, and with accumulation b n once more, in one block per parameter.
+    Stages 1 and 2 add b x the largest tensor; stage 2 with accumulation b n once more, in one block per parameter.
     """
     size = 0
     if _by_groups(case):
         size = _blocks(case, (*case.group_partitions, case.inventory.largest_trainable), case.weight_bytes)
-        size += _accumulation_blocks(case) if case.accumulates else 0
+        size += _accumulation_blocks(case) if case.stage == 2 and case.accumulates else 0
     elif case.offloads_optimizer:
         size = _blocks(case, (case.partition,), case.gradient_bytes)
     return _per_rank(
@@ -263,29 +261,6 @@ def nvme_param_buffers(case: Case) -> MemoryTerm:
     size = PARAM_BUFFERS * elements * case.weight_bytes if used else 0
     what = f"{PARAM_BUFFERS} x {case.weight_bytes} B x {elements:,}"
     return _per_rank(case, "NVMe parameter buffers", size, what, _NVME)
-
-
-def saving(case: Case) -> MemoryTerm:
-    """b N_t of adapters, or one file of a full model, on rank 0; stage 3 is gathered tensor by tensor on the way.
-
-    Nobody copies a frozen base: transformers' own save, which the worker replaces, would on every rank below stage 3.
-    A file is at most 2 GB, or the largest tensor.
-    """
-    elements = case.inventory.num_trainable
-    size, what = case.weight_bytes * elements, f"{case.weight_bytes} B x {elements:,} on rank 0"
-    file = max(SAVE_FILE_BYTES, case.weight_bytes * case.inventory.largest_model_tensor)
-    if case.stage < 3 and case.on_cpu:
-        size = 0
-    elif case.job.method == "full":
-        size, what = min(size, file), f"min({what}, {file:,} B of one file)"
-    return MemoryTerm(
-        name="weights being saved",
-        phases=("save",),
-        host_bytes=size,
-        formula=what,
-        source="tunekit/worker/saving.py; safetensors copies a card's tensors to RAM file by file",
-        kind="exact",
-    )
 
 
 def resuming(case: Case) -> MemoryTerm:

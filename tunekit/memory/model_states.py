@@ -194,8 +194,8 @@ def flat_copy(case: Case) -> MemoryTerm:
 def gradients(case: Case) -> MemoryTerm:
     """g N_t in stages 0 and 1, g n in stages 2 and 3 (g = b, or 4 where the JSON says so).
 
-    With offload none in stages 2 and 3. Stage 1 frees only those that a rank itself has sent to RAM, and none before
-    the last micro-batch (`reduce_ready_partitions_and_remove_grads`): g (N_t - n), with accumulation g N_t.
+    With offload none in stages 2 and 3. Stage 1 frees only those that a rank itself has sent to RAM, once a step: while
+    the last micro-batch goes back with overlap_comm, g (N_t - n), or after it; with accumulation all wait, g N_t.
 
     In stage 3 one flat buffer lives for ever; before, gradients are there from backward to the step, and with
     accumulation from the first micro-batch on.
@@ -220,7 +220,8 @@ def _kept_gradients(case: Case) -> int:
     """Elements whose gradients wait on the device for the step."""
     trained = case.inventory.num_trainable
     if case.offloads_optimizer:
-        waiting = trained if case.accumulates else max(0, trained - case.partition)
+        early = case.job.zero.overlap_comm and not case.accumulates
+        waiting = max(0, trained - case.partition) if early else trained
         return waiting if case.stage == 1 and not case.job.zero.zenflow else 0
     return trained if case.stage < 2 else case.partition
 
@@ -326,12 +327,12 @@ def gradients_in_flight(case: Case) -> tuple[MemoryTerm, ...]:
     full = case.job.method == "full"
     layer = inventory.layer if full else inventory.num_trainable // max(1, case.shape.num_layers)
     last = max(layer, inventory.embedding if inventory.embedding_is_trained else 0)
-    counted = case.stage < 2 and not case.offloads_optimizer and not case.accumulates
+    kept = 0 if case.stage >= 2 or case.accumulates else _kept_gradients(case)
     waiting = inventory.head if case.shape.tied_embeddings and inventory.embedding_is_trained else 0
     at: tuple[tuple[Moment, str, int], ...] = (
         ("loss", "head", inventory.head if inventory.head_is_trained else 0),
         ("backward start", "last layer", layer + waiting),
-        ("backward end", "first layer or embedding", waiting + (0 if counted else last)),
+        ("backward end", "first layer or embedding", waiting + min(last, inventory.num_trainable - kept)),
     )
     return tuple(_in_flight(case, moment, what, elements) for moment, what, elements in at)
 

@@ -30,6 +30,8 @@ _OF_PHASE = {
     for place in PLACES
     for phase in _MOMENTS
 }
+_DECIDING = {place: tuple(slot for phase in PHASES for slot in _OF_PHASE[place, phase]) for place in PLACES}
+"""The slots of what every run goes through."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,16 +63,17 @@ class Sums:
         return PhasePeak(phase=phase, device_bytes=device, host_bytes=host, disk_bytes=disk)
 
     def estimate(self, place: Place, usable: int, margin: float) -> PlaceEstimate:
-        """The worst phase of a place against what it may hold; what may follow a run decides nothing.
+        """The worst moment of a place against what it may hold; what may follow a run decides nothing.
 
-        `margin` is added to the high bytes of what the allocator holds.
+        `margin` is added to the high bytes of what the allocator holds. A moment that is expected to need less than
+        another of its phase may need more at its highest, so each figure is the largest of all moments.
         """
-        worst = [self.worst(place, phase) for phase in PHASES]
-        largest = max(worst, key=self.expected.__getitem__)
+        slots = _DECIDING[place]
+        largest = max(slots, key=self.expected.__getitem__)
         return PlaceEstimate(
-            low_bytes=round(max(map(self.low.__getitem__, worst))),
+            low_bytes=round(max(map(self.low.__getitem__, slots))),
             expected_bytes=self.expected[largest],
-            high_bytes=round(max(self.high[index] + margin * self.pooled[index] for index in worst)),
+            high_bytes=round(max(self.high[index] + margin * self.pooled[index] for index in slots)),
             usable_bytes=usable,
             worst_phase=_SLOTS[largest][1],
         )

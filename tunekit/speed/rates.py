@@ -217,5 +217,5 @@ def _adam(host: Host, moved: int) -> Rate:
 
 
 def _drive(hardware: Hardware, name: str) -> Rate:
-    rate = max((getattr(disk, name) for disk in hardware.disks), default=GB)
-    return _spread(rate, 0.5, 1.2, "the profile's drive, sustained")
+    drive = hardware.swap_disk
+    return _spread(getattr(drive, name) if drive else GB, 0.5, 1.2, "the profile's drive, sustained")

@@ -57,9 +57,11 @@ def reductions(case: SpeedCase) -> SpeedTerm:
 def gradients_to_ram(case: SpeedCase) -> SpeedTerm:
     """b N_t / P a pass to RAM and back with offload_optimizer: passes are added up on the card, kept in RAM.
 
-    Nothing for a single pass of stages 1 and 2, whose gradients go straight to the optimizer.
+    Nothing where gradients go straight to the optimizer, once a step: in stage 1, which adds them up on the card, and
+    for a single pass of stage 2.
     """
-    used = case.passes > 1 or case.job.zero.stage == 3
+    stage = case.job.zero.stage
+    used = stage == 3 or (stage == 2 and case.passes > 1)
     size = case.weight_bytes * case.counts.trained / case.world_size * case.offloaded if used else 0.0
     return _transfer(case, "gradients to RAM", 2, size, case.rates.from_gpu)
 

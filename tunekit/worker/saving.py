@@ -15,7 +15,7 @@ import torch.distributed as dist
 from safetensors import safe_open
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
-from tunekit.memory.host import SAVE_FILE_BYTES
+from tunekit.memory.saving import SAVE_FILE_BYTES
 from tunekit.worker.journal import write_json
 from tunekit.worker.measuring import whole_bytes
 from tunekit.worker.world import World

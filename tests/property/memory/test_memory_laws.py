@@ -107,7 +107,13 @@ def total(estimate: MemoryEstimate, place: Place, phase: Phase) -> int:
 
 def expected(plan: Job, shape: ModelShape, cards: int) -> list[int]:
     found = estimate_memory(plan, shape, machine(cards))
-    return [peak for place in PLACES for peak in (getattr(found, place).expected_bytes, *_by_phase(found, place))]
+    return [size for place in PLACES for size in (*_decided(found, place), *_by_phase(found, place))]
+
+
+def _decided(found: MemoryEstimate, place: Place) -> tuple[int, int]:
+    """What decides whether a job fits, and whether tightly."""
+    held = getattr(found, place)
+    return held.expected_bytes, held.high_bytes
 
 
 def _by_phase(found: MemoryEstimate, place: Place) -> list[int]:
@@ -219,6 +225,36 @@ def test_offload_moves_states_and_loses_none(shape: ModelShape, stage: int, rank
     (card, none), (gone, ram) = held("none"), held("cpu")
     assert (none, gone) == (0, 0)
     assert card == ram
+
+
+@given(
+    shapes(),
+    st.sampled_from([1, 2, 3]),
+    st.sampled_from([1, 2, 4]),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([1, 2]),
+)
+@settings(max_examples=100, deadline=None)
+def test_offload_moves_gradients_and_loses_none(
+    shape: ModelShape, stage: int, ranks: int, bf16: bool, overlap: bool, passes: int
+) -> None:
+    """In elements of one rank: as many as before, and its share twice where stage 1 keeps it till the pass is over."""
+    zero = {**EXACT, "stage": stage, "bf16_states": bf16, "overlap_comm": overlap}
+
+    def held(offload: str) -> tuple[int, int]:
+        plan = job(zero={**zero, "offload_optimizer": offload}, ranks=ranks, accumulate=passes)
+        case = make_case(plan, shape, machine(2))
+        terms = collect_terms(case)
+        card = sum(term.device_bytes for term in terms if term.name == "gradients") // case.gradient_bytes
+        ram = sum(term.host_bytes for term in terms if term.name == "gradients in RAM") // case.master_bytes // ranks
+        return card, ram
+
+    (card, none), (left, ram) = held("none"), held("cpu")
+    padding = 16 * sum(each.count for each in shape.tensors)
+    twice = ram if stage == 1 and (passes > 1 or not overlap) else 0
+    assert none == 0 < ram
+    assert abs(left + ram - twice - card) <= padding
 
 
 @given(shapes(), st.sampled_from(["full", "lora"]), st.sampled_from([1, 2, 4]), st.booleans())

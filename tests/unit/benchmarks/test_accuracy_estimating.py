@@ -50,6 +50,7 @@ def test_segments_that_cannot_grow_leave_a_full_card_tight():
     assert [each.verdict for each in map(estimate, fixed)].count("tight") > [
         each.verdict for each in map(estimate, grows)
     ].count("tight")
+    assert [each.planner_verdict for each in map(estimate, fixed)] == [each.verdict for each in map(estimate, grows)]
 
 
 def test_weights_are_read_with_the_context_where_the_source_names_it():

@@ -55,7 +55,7 @@ def test_the_other_tools_stand_beside_ours_on_the_same_rows(
     monkeypatch.setattr("sys.argv", ["memory_accuracy.py", "--data", str(table), "--json", "--verbose"])
     memory_accuracy.main()
     details = json.loads(capsys.readouterr().out)["details"]["all"]
-    assert {"p95_error", "half_band", "ran", "failed", "peers"} <= details.keys()
+    assert {"p95_error", "half_band", "ran", "failed", "peers", "false_fits_of_planner"} <= details.keys()
     assert {name: peer["n"] for name, peer in details["peers"].items()} == dict.fromkeys(PEERS, 2)
     assert details["peers"]["LLaMA-Factory table"]["false_fits"] == 1.0
     text = memory_accuracy.as_text(*memory_accuracy.measure(table))
@@ -112,6 +112,9 @@ def test_the_page_gets_the_table_between_its_marks(
     assert text.endswith("<!-- accuracy:end -->\nafter\n")
     assert "old" not in text
     assert "| FMSPK | 2 |" in text
+    assert (
+        "false `fits` are 0.0% with the program's allocator replayed, and 0.0% by the planner's verdict alone" in text
+    )
     assert "the model acme/unknown is not known (1)" in text
     page.write_text("no marks")
     with pytest.raises(SystemExit, match="has no place for the table"):

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -5,6 +6,8 @@ from memory_jobs import job, llama, machine
 
 from tunekit.memory import disk
 from tunekit.memory.case import Case, make_case
+from tunekit.memory.estimate import estimate_memory
+from tunekit.memory.terms import PlaceEstimate
 
 SHAPE = llama(hidden=256, ffn=512, vocab=4096)
 COUNT = SHAPE.num_parameters
@@ -50,3 +53,30 @@ def test_swap_files_hold_sixteen_and_two_bytes() -> None:
 
 def test_without_master_copies_a_checkpoint_is_smaller() -> None:
     assert disk.checkpoint_bytes(case(zero={"stage": 0}, precision="fp32")) == (8 + 4 + 4) * COUNT
+
+
+def test_swap_files_are_counted_on_the_fastest_drive_and_the_rest_on_the_first() -> None:
+    plain = machine()
+    first = plain.disks[0]
+    fast = replace(first, name="fast", write_rate=2 * first.write_rate)
+    swapping = job(zero={"stage": 3, "offload_optimizer": "nvme", "nvme_path": "/nvme"})
+
+    def found(home: int, swap: int) -> PlaceEstimate:
+        drives = (replace(first, name="home", usable_bytes=home), replace(fast, usable_bytes=swap))
+        return estimate_memory(swapping, SHAPE, replace(plain, disks=drives)).disk
+
+    moved, whole = 16 * COUNT, estimate_memory(swapping, SHAPE, plain).disk.expected_bytes
+    room = found(whole - moved + 7, moved + 9)
+    assert (room.expected_bytes, room.headroom_bytes) == (whole, 7)
+    assert found(whole, moved - 1).headroom_bytes == -1
+    assert found(whole - moved - 1, 10 * whole).headroom_bytes == -1
+
+
+def test_the_drive_is_named_where_there_are_several() -> None:
+    plain = machine()
+    drives = (plain.disks[0], replace(plain.disks[0], name="fast", write_rate=10**12))
+    swapping = make_case(job(zero={"stage": 3, "offload_optimizer": "nvme"}), SHAPE, replace(plain, disks=drives))
+    assert disk.swap_files(swapping).formula.endswith(" on fast")
+    assert disk.base_model(swapping).formula.endswith(f" on {drives[0].name}")
+    assert disk.checkpoints(swapping).formula.endswith(f" on {drives[0].name}")
+    assert " on " not in disk.swap_files(case()).formula

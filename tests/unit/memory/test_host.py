@@ -34,6 +34,7 @@ def unpinned(zero: dict[str, Any], *, accumulate: int = 1) -> float:
 @pytest.mark.parametrize(
     ("zero", "accumulate", "each"),
     [
+        ({"stage": 1, "offload_optimizer": "cpu"}, 4, 18),
         ({"stage": 2, "offload_optimizer": "cpu"}, 1, 18),
         ({"stage": 2, "offload_optimizer": "cpu"}, 4, 20),
         ({"stage": 3, "offload_optimizer": "cpu"}, 4, 18),
@@ -48,7 +49,7 @@ def unpinned(zero: dict[str, Any], *, accumulate: int = 1) -> float:
 )
 def test_bytes_per_parameter_in_ram(zero: dict[str, Any], accumulate: int, each: float) -> None:
     """Counted from live tensors of real runs; the largest tensor's staging buffer comes on top in stages 1 and 2."""
-    staged = 2 * 2 * SHAPE.count("head") / COUNT if zero["stage"] == 2 and "offload_optimizer" in zero else 0
+    staged = 2 * 2 * SHAPE.count("head") / COUNT if zero["stage"] in (1, 2) and "offload_optimizer" in zero else 0
     assert unpinned(zero, accumulate=accumulate) == pytest.approx(each + staged, abs=0.01)
 
 
@@ -131,20 +132,6 @@ def test_offload_ratio_splits_states_without_loss() -> None:
 
     both = 2 * master_weights(found).device_bytes + host.master_in_ram(found).host_bytes
     assert both == 2 * 4 * sum(found.sub_groups)
-
-
-def test_saving_takes_what_rank_zero_writes_at_once() -> None:
-    assert host.saving(case(zero={"stage": 3})).host_bytes == 2 * COUNT
-    assert host.saving(case("lora")).host_bytes == 2 * case("lora").inventory.num_trainable
-    assert host.saving(case(gpus=0)).host_bytes == 0
-
-
-def test_a_whole_model_leaves_the_card_file_by_file() -> None:
-    large = llama(layers=32, hidden=4096, heads=32, ffn=11008, vocab=32000)
-    for stage in (2, 3):
-        found = make_case(job(zero={"stage": stage}), large, machine())
-        assert host.saving(found).host_bytes == host.SAVE_FILE_BYTES
-    assert host.saving(case()).host_bytes == 2 * COUNT
 
 
 def test_going_on_reads_each_rank_its_own_file_whole() -> None:

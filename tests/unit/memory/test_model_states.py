@@ -94,7 +94,9 @@ def test_stage_1_keeps_gradients_on_the_card_also_with_offload() -> None:
     offloaded = {"stage": 1, "offload_optimizer": "cpu"}
     whole = 2 * case().inventory.num_trainable
     assert states.gradients(case(zero=offloaded, accumulate=4)).device_bytes == whole
-    assert states.gradients(case(zero=offloaded)).device_bytes == whole - 2 * case(zero=offloaded).partition
+    assert states.gradients(case(zero=offloaded)).device_bytes == whole, "reduced when the pass is over"
+    early = case(zero={**offloaded, "overlap_comm": True})
+    assert states.gradients(early).device_bytes == whole - 2 * early.partition
     assert states.gradients(case(zero={**offloaded, "stage": 2}, accumulate=4)).device_bytes == 0
 
 
@@ -181,6 +183,17 @@ def test_a_trained_head_has_its_gradient_at_the_loss() -> None:
     head, *_ = states.gradients_in_flight(case())
     assert (head.moments, head.device_bytes) == (("loss",), 2 * SHAPE.count("head"))
     assert states.gradients_in_flight(case("lora"))[0].device_bytes == 0
+
+
+def test_no_gradient_is_in_flight_that_was_counted_already() -> None:
+    def last(**changes: Any) -> int:
+        return states.gradients_in_flight(case(**changes))[-1].device_bytes
+
+    zero = {"stage": 1, "offload_optimizer": "cpu"}
+    alone = last(zero={"stage": 2})
+    assert alone == 2 * max(SHAPE.count("embedding"), case().inventory.layer)
+    assert last(zero=zero) == last(zero={"stage": 1}) == 0
+    assert last(zero=zero, accumulate=2) == last(zero={**zero, "overlap_comm": True}) == alone
 
 
 def test_a_shared_heads_gradient_waits_for_the_embeddings() -> None:

@@ -46,6 +46,13 @@ def test_the_worst_phase_is_that_of_most_expected_bytes() -> None:
     assert sums.peak("load").device_bytes == 3
 
 
+def test_a_lesser_moment_may_be_the_highest() -> None:
+    sure = term(device_bytes=10, phases=("step",), moments=("loss",))
+    doubtful = term(device_bytes=8, phases=("step",), moments=("backward end",), low=0.5, high=2.0)
+    found = sum_of((sure, doubtful)).estimate("device", 20, 0.0)
+    assert (found.low_bytes, found.expected_bytes, found.high_bytes) == (10, 10, 16)
+
+
 def test_sums_of_parts_add_up_to_the_sums_of_all() -> None:
     first = (term(device_bytes=3, high=1.5), term(host_bytes=2, moments=("loss",), phases=("step",)))
     second = (term(device_bytes=9, low=0.5, pooled=False), term(disk_bytes=1, phases=("save",)))

@@ -77,6 +77,8 @@ def test_gradients_are_added_up_in_ram_over_the_cards():
     size = 4 * 2 * 2 * several.counts.trained / 2
     assert traffic.gradients_to_ram(several).seconds == pytest.approx(size / several.rates.from_gpu.value)
     assert traffic.gradients_to_ram(case(zero={**zero, "stage": 3})).seconds > 0
+    # Stage 1 adds them up on the card and sends them once, which the step counts.
+    assert traffic.gradients_to_ram(case(zero={**zero, "stage": 1}, accumulate=4)).high == 0
 
 
 def test_weights_on_a_drive_come_at_the_share_of_it_that_a_card_has():
