@@ -88,8 +88,10 @@ def _print(made: Plan, before: MeasuredBefore | None, *, explain: bool) -> None:
 def _next(made: Plan, typed: Typed) -> str:
     """The next command to type."""
     if made.verdict != "rejected":
-        stops = "".join(f"\nA launch would stop at the data: {fault}\n" for fault in _data_faults(made))
-        return f"{stops}\nNext: {command('launch', typed)}"
+        faults = _data_faults(made)
+        stops = "".join(f"\nA launch would stop at the data: {fault}\n" for fault in faults)
+        first = "Mend the data first, then" if faults else "Next"
+        return f"{stops}\n{first}: {command('launch', typed)}"
     fix = first_fix(made)
     more = f" Next: {command('plan', with_fix(typed, fix))}" if fix else ""
     return f"\nNothing was started.{more}"

@@ -59,7 +59,13 @@ def _sold() -> Mapping[str, str]:
 
 
 def _letters(name: str) -> str:
+    """Letters and digits alone: `RTX 4090` and `rtx_4090` are one name."""
     return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def known_named(name: str) -> KnownGpu | None:
+    """The card of the table with this name, however it is spaced and cased; None where there is none."""
+    return next((card for known, card in known_gpus().items() if _letters(known) == _letters(name)), None)
 
 
 def recognise(reported: Gpu) -> tuple[Gpu, bool]:

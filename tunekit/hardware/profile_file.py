@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from tunekit.errors import Problem, RecipeError
-from tunekit.hardware.gpu_table import NVLINK_RATE, KnownGpu, known_gpus
+from tunekit.hardware.gpu_table import NVLINK_RATE, KnownGpu, known_gpus, known_named
 from tunekit.hardware.power import wall_watts
 from tunekit.hardware.profile_keys import (
     DISK,
@@ -60,6 +60,7 @@ class _Reader:
     def __init__(self, source: YamlLines) -> None:
         self.source = source
         self.problems: list[Problem] = []
+        self.cards_known = True
 
     def line(self, problem: Problem) -> int:
         """Line of a problem, for sorting."""
@@ -101,6 +102,7 @@ class _Reader:
         card = _gpu(section, known.gpu if known else None)
         if card.usable_bytes > card.memory_bytes and (known or model is None):
             self.add("gpus.usable_gib", "more than memory_mib", allowed="at most the card's memory")
+        self.cards_known = is_kind(section.get("count"), "count")
         return (card,) * self.number(section, "count")
 
     def link(self, cards: int) -> Link | None:
@@ -199,7 +201,7 @@ class _Reader:
     def _known(self) -> KnownGpu | None:
         """The card of the table that the file names, if any."""
         model = (self._subsection("gpus") or {}).get("model")
-        return known_gpus().get(str(model)) if model is not None else None
+        return known_named(str(model)) if model is not None else None
 
     def _subsection(self, name: str) -> Mapping[str, Any] | None:
         section = self.source.content.get(name)
@@ -211,7 +213,7 @@ class _Reader:
             return (1,)
         if not isinstance(value, list):
             return (int(value or 1),)
-        if len(value) != cards:
+        if self.cards_known and len(value) != cards:
             self.add("link.pcie_lanes", f"{len(value)} widths for {cards} cards", allowed=WORDS["counts"])
         return tuple(value)
 

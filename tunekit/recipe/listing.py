@@ -49,7 +49,7 @@ def read_listed(name: str) -> Listed:
         name=name,
         model=content["model"]["path"],
         method=content["method"]["kind"],
-        zero=content["zero"]["preset"],
+        zero=content["zero"].get("preset") or f"z{content['zero']['stage']}",
         hardware=verdict["hardware"],
         verdict=verdict["verdict"],
         purpose=purpose,

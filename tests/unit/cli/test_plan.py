@@ -40,6 +40,7 @@ def test_data_that_a_launch_would_refuse_are_said_and_the_verdict_stands(capsys:
     printed = capsys.readouterr().out
     assert printed.startswith("FITS")
     assert "\nA launch would stop at the data: data.path: nothere.jsonl" in printed
+    assert printed.splitlines()[-1].startswith("Mend the data first, then: tunekit launch quickstart")
     assert show("quickstart", "data.path=nothere.jsonl", on="dual_rtx4090", json=True) == 0
     assert "nothere.jsonl" in json.loads(capsys.readouterr().out)["data_faults"][0]
 

@@ -130,7 +130,7 @@ def test_every_fault_at_once_in_the_order_of_the_file() -> None:
     text = """\
 descripton: x
 gpus:
-  model: rtx4090
+  model: rtx_409
   count: 0
 link: {pcie_generation: four, pcie_lanes: 8, nvlink: no}
 host:
@@ -178,3 +178,16 @@ disks:
 )
 def test_what_is_missing_or_impossible(text: str, said: str) -> None:
     assert any(said in line for line in faults(text)), faults(text)
+
+
+@pytest.mark.parametrize("name", ["RTX 4090", "rtx4090", "rtx_4090"])
+def test_a_card_may_be_spaced_and_cased_as_it_is_sold(name: str) -> None:
+    box = read(f"gpus: {{model: {name}, count: 2}}\n{LINK}{HOST}{DISKS}")
+    assert [gpu.name for gpu in box.gpus] == ["NVIDIA GeForce RTX 4090"] * 2
+
+
+def test_a_count_that_is_no_number_is_one_fault_and_not_two() -> None:
+    link = "link: {pcie_generation: 4, pcie_lanes: [16, 4], nvlink: false, p2p: true}\n"
+    found = faults(f"gpus: {{model: rtx_4090, count: two}}\n{link}{HOST}{DISKS}")
+    assert len(found) == 1
+    assert "gpus.count" in found[0]
