@@ -11,7 +11,14 @@ def estimate(*terms: SpeedTerm) -> SpeedEstimate:
     whole = sum(each.seconds for each in terms)
     band = Band(low=whole, expected=whole, high=whole)
     share = Band(low=1.0, expected=1.0, high=1.0)
-    return SpeedEstimate(tokens_per_second=band, step_seconds=band, tokens_per_step=10, positions_per_step=10, useful_share=share, terms=terms)
+    return SpeedEstimate(
+        tokens_per_second=band,
+        step_seconds=band,
+        tokens_per_step=10,
+        positions_per_step=10,
+        useful_share=share,
+        terms=terms,
+    )
 
 
 def test_the_largest_costs_are_named_largest_first():
