@@ -167,7 +167,7 @@ def _merged(name: str, moments: tuple[Moment, ...], size: int, layer: int) -> Me
         phases=FORWARD if "loss" in moments else ("step",),
         moments=moments,
         device_bytes=size,
-        formula=f"{size / max(1, layer):.1f} x {layer:,} B of one layer's experts",
+        formula=f"{size / max(1, layer):.3f} x {layer:,} B of one layer's experts",
         source="peft 0.21.2 tuners/lora/layer.py `ParamWrapper`; traced: 1.28 to 1.31 of a layer",
         kind="bound",
         low=0.8,

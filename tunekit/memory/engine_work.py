@@ -27,7 +27,9 @@ def masters_being_made(case: Case) -> MemoryTerm:
         moments=("masters",),
         device_bytes=0 if in_ram else size,
         host_bytes=case.world_size * size if in_ram else 0,
-        formula=f"{size:,} B of copies and zero gradients on each rank",
+        formula=f"{case.world_size} ranks x {size:,} B of copies and zeros"
+        if in_ram
+        else f"{size:,} B of copies and zeros",
         source=f"{stage_source(case)} `initialize_optimizer_states`",
         kind="bound",
         low=0.5,
