@@ -113,7 +113,7 @@ def seen(place: Path, hook: ThreadingHTTPServer) -> Seen:
         patch.setenv("HF_HUB_OFFLINE", "1")
         run = launch(recipe, wait=False, quiet=True)
         try:
-            until(lambda: len(tiny.metrics(run.path)) >= 4, seconds=300)
+            until(lambda: has_steps(run, 4), seconds=300)
             stop_and_let_go(run)
             real = sampling.read_memory
             patch.setattr(sampling, "read_memory", lambda: dataclasses.replace(real(), available=100 * MIB))
@@ -131,6 +131,12 @@ def seen(place: Path, hook: ThreadingHTTPServer) -> Seen:
         checkpoint=found.path,
         steps_before=tiny.metrics(run.path, "step"),
     )
+
+
+def has_steps(run: Run, count: int) -> bool:
+    """Whether it has logged so many steps. AssertionError: it ended before."""
+    assert run.status().state in ("preparing", "running"), run.explain()
+    return len(tiny.metrics(run.path)) >= count
 
 
 def stop_and_let_go(run: Run) -> None:
