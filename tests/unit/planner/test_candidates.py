@@ -125,7 +125,6 @@ def test_the_cost_of_gathering_depends_on_the_machine() -> None:
     assert "PCIe" not in note(laptop())
 
 
-
 def test_what_was_measured_on_cards_is_not_claimed_for_a_cpu() -> None:
     for kind, more in (("qlora", {"method__double_quant": False}), ("lora", {}), ("full", {})):
         on_cpu, on_cards = (
