@@ -11,7 +11,7 @@ from tunekit.worker.main import main
 
 
 def run_all(arguments: list[str]) -> int:
-    """Train each `PLAN`, `PLAN=CHECKPOINT` or `PLAN=CHECKPOINT=weights` of the command line; the first exit code that is not 0 ends it."""
+    """Train each `PLAN`, `PLAN=CHECKPOINT` or `PLAN=CHECKPOINT=weights`; the first exit code that is not 0 ends it."""
     return next((code for code in map(run_one, arguments) if code != 0), 0)
 
 
