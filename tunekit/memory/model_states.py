@@ -322,6 +322,8 @@ def gradients_in_flight(case: Case) -> tuple[MemoryTerm, ...]:
     """Gradients that are not yet in a bucket: b x the head at the loss, then a layer, then the embedding.
 
     Where head and embedding are one, autograd keeps the head's through all of backward, until the embedding's joins it.
+    Where stage 1 or 2 accumulates in another type, a rank's own wait until the pass is over
+    (`_use_compact_grad_partition_buffer`).
     """
     inventory = case.inventory
     full = case.job.method == "full"
@@ -329,10 +331,12 @@ def gradients_in_flight(case: Case) -> tuple[MemoryTerm, ...]:
     last = max(layer, inventory.embedding if inventory.embedding_is_trained else 0)
     kept = 0 if case.stage >= 2 or case.accumulates else _kept_gradients(case)
     waiting = inventory.head if case.shape.tied_embeddings and inventory.embedding_is_trained else 0
+    cast_later = case.stage in (1, 2) and case.gradient_bytes > case.weight_bytes and not case.offloads_optimizer
+    uncast = case.partition if cast_later else 0
     at: tuple[tuple[Moment, str, int], ...] = (
         ("loss", "head", inventory.head if inventory.head_is_trained else 0),
         ("backward start", "last layer", layer + waiting),
-        ("backward end", "first layer or embedding", waiting + min(last, inventory.num_trainable - kept)),
+        ("backward end", "first layer or embedding", waiting + (uncast or min(last, inventory.num_trainable - kept))),
     )
     return tuple(_in_flight(case, moment, what, elements) for moment, what, elements in at)
 
