@@ -9,9 +9,11 @@ from typing import Any
 from tunekit.ds_config.accepted import DEEPSPEED_VERSION, REMOVED, SECTIONS, TOP_LEVEL
 from tunekit.ds_config.accepted_values import FILLED, VALUES
 from tunekit.ds_config.combinations import combination_problems
+from tunekit.ds_config.stated import dig
 from tunekit.ds_config.values import value_problems, wrong_value
 from tunekit.errors import Problem
 from tunekit.recipe.keys import nearest_name
+from tunekit.source_lines import place_of
 
 BATCH_KEYS = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps")
 _STAGE = "zero_optimization.stage"
@@ -34,7 +36,7 @@ def check_ds_config(
     single = (*_unknown_keys(config), *value_problems(config), *_autos(config, auto_allowed=auto_allowed))
     faulty = {problem.key for problem in single}
     found = (*single, *_batch(config, world_size), *_combinations(config, faulty))
-    return tuple(replace(problem, where=_where(problem.key, source, lines or {})) for problem in found)
+    return tuple(replace(problem, where=place_of(problem.key, file=source, lines=lines or {})) for problem in found)
 
 
 def dotted_items(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -49,7 +51,7 @@ def dotted_items(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[
 def _unknown_keys(config: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _unknown_in(config, TOP_LEVEL, "")
     for name, accepted in SECTIONS.items():
-        section = _dig(config, name)
+        section = dig(config, name)
         if isinstance(section, Mapping):
             yield from _unknown_in(section, accepted, f"{name}.")
 
@@ -98,7 +100,7 @@ def _combinations(config: Mapping[str, Any], faulty: set[str]) -> Iterator[Probl
     """Combinations of keys that are right by themselves; where the stage is not, what holds under every stage."""
     found = tuple(combination_problems(config))
     if faulty & {"zero_optimization", _STAGE}:
-        zero = _dig(config, "zero_optimization")
+        zero = dig(config, "zero_optimization")
         sections = ({**(zero if isinstance(zero, Mapping) else {}), "stage": stage} for stage in range(4))
         always = [set(combination_problems({**config, "zero_optimization": section})) for section in sections]
         found = tuple(problem for problem in found if all(problem in each for each in always))
@@ -107,18 +109,3 @@ def _combinations(config: Mapping[str, Any], faulty: set[str]) -> Iterator[Probl
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _dig(config: Mapping[str, Any], dotted: str) -> Any:
-    value: Any = config
-    for part in dotted.split("."):
-        if not isinstance(value, Mapping):
-            return None
-        value = value.get(part)
-    return value
-
-
-def _where(key: str, source: str, lines: Mapping[str, int]) -> str:
-    while key and key not in lines:
-        key = key.rpartition(".")[0]
-    return f"{source}:{lines[key]}" if key else source

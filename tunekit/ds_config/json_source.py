@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tunekit.errors import Problem, RecipeError, UsageError
 from tunekit.limits import DEEPEST, TEXT_BYTES, TooLarge, read_text
+from tunekit.source_lines import SourceLines
 
 _LONGEST_NUMBER = 300
 """Digits of a whole number that is still read; a float ends at 1.8e308."""
@@ -25,22 +26,7 @@ class _NoNumber:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JsonSource:
-    """A JSON object with the line of every key; `lines` maps dotted keys to line numbers from 1."""
-
-    file: str
-    content: dict[str, Any]
-    lines: Mapping[str, int]
-
-    def where(self, key: str) -> str:
-        """`file:line` of a dotted key, or of the nearest section above it; the file alone when nothing is known."""
-        while key and key not in self.lines:
-            key = key.rpartition(".")[0]
-        return f"{self.file}:{self.lines[key]}" if key else self.file
-
-
-def read_json_source(path: Path, *, name: str) -> JsonSource:
+def read_json_source(path: Path, *, name: str) -> SourceLines:
     """Read an object from `path`; `name` is what messages call the file.
 
     Raises RecipeError with line and column for text that is not JSON, for a key that stands twice in one section (JSON
@@ -64,7 +50,7 @@ def read_json_source(path: Path, *, name: str) -> JsonSource:
     lines, repeated = _lines(text)
     if repeated:
         raise RecipeError([_repeated_problem(name, key, line, lines[key]) for key, line in repeated], source=name)
-    source = JsonSource(file=name, content=content, lines=lines)
+    source = SourceLines(file=name, content=content, lines=lines)
     if no_numbers:
         raise RecipeError([_number_problem(source, key, value) for key, value in no_numbers], source=name)
     return source
@@ -90,7 +76,7 @@ def _no_numbers(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, _
         yield from _no_numbers(item, (*path, str(name)))
 
 
-def _number_problem(source: JsonSource, key: str, value: _NoNumber) -> Problem:
+def _number_problem(source: SourceLines, key: str, value: _NoNumber) -> Problem:
     shown = value.text if len(value.text) <= 20 else f"{value.text[:19]}…"
     allowed = "allowed: a finite number, below 1.8e308; JSON has no NaN and no Infinity"
     return Problem(key=key, where=source.where(key), found=f"found {shown}", allowed=allowed)

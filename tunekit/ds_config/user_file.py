@@ -7,12 +7,13 @@ from typing import Any
 
 from tunekit.ds_config.accepted import PREFIXED
 from tunekit.ds_config.check import check_ds_config
-from tunekit.ds_config.json_source import JsonSource, read_json_source
+from tunekit.ds_config.json_source import read_json_source
 from tunekit.ds_config.stated import Stated, dig, stated_values
 from tunekit.ds_config.values import shown
 from tunekit.errors import Problem, RecipeError
 from tunekit.recipe.schema import Recipe
 from tunekit.recipe.shipped import existing_path
+from tunekit.source_lines import SourceLines
 
 _NOT_OURS: Mapping[str, str] = {
     "scheduler": "delete it and set train.scheduler and train.warmup_ratio; the recipe owns the schedule",
@@ -65,7 +66,7 @@ def normalised(config: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _read(path: str) -> JsonSource:
+def _read(path: str) -> SourceLines:
     found = existing_path(path)
     if found is None or not found.is_file():
         hint = "zero.preset names a shipped one; zero.config is a path"
@@ -86,7 +87,7 @@ def _line(problem: Problem) -> int:
     return int(line) if line.isdigit() else 0
 
 
-def _cannot_run(source: JsonSource) -> Iterator[Problem]:
+def _cannot_run(source: SourceLines) -> Iterator[Problem]:
     config = source.content
     for key, hint in _NOT_OURS.items():
         if key in config:
@@ -104,7 +105,7 @@ def _cannot_run(source: JsonSource) -> Iterator[Problem]:
         )
 
 
-def _named_twice(source: JsonSource) -> Iterator[Problem]:
+def _named_twice(source: SourceLines) -> Iterator[Problem]:
     """Keys that stand under both of their names; which one counts would be chance."""
     pairs = [("bf16", "bfloat16")] + [
         (f"zero_optimization.stage3_{name}", f"zero_optimization.{name}") for name in sorted(PREFIXED)
@@ -114,7 +115,7 @@ def _named_twice(source: JsonSource) -> Iterator[Problem]:
             yield Problem(key=other, where=source.where(other), found=f"another name of {name}, which stands here too")
 
 
-def _clash(recipe: Recipe, value: Stated, source: JsonSource) -> Iterator[Problem]:
+def _clash(recipe: Recipe, value: Stated, source: SourceLines) -> Iterator[Problem]:
     mine = _written(recipe, value.recipe_key)
     if mine is None or mine == value.value:
         return

@@ -24,7 +24,8 @@ from tunekit.hardware.profile_keys import (
     required,
 )
 from tunekit.hardware.spec import Disk, Gpu, Hardware, Host, Link, Measured, Power, Price
-from tunekit.hardware.yaml_lines import YamlLines, read_yaml_lines
+from tunekit.hardware.yaml_lines import read_yaml_lines
+from tunekit.source_lines import SourceLines
 from tunekit.units import GB, GIB, MIB
 
 VECTOR_BITS = 256
@@ -57,7 +58,7 @@ def hardware_from_yaml(text: str, *, name: str, file: str) -> Hardware:
 class _Reader:
     """Takes values out of the file and collects what is wrong; a wrong value counts as 1 until all is read."""
 
-    def __init__(self, source: YamlLines) -> None:
+    def __init__(self, source: SourceLines) -> None:
         self.source = source
         self.problems: list[Problem] = []
         self.cards_known = True

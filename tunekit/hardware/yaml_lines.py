@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
 from tunekit.errors import Problem, RecipeError
 from tunekit.limits import TooLarge, check_tree, of_yaml_node
+from tunekit.source_lines import SourceLines
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class YamlLines:
-    """A YAML mapping as plain values; `lines` maps dotted keys (elements of lists by number) to lines from 1."""
-
-    file: str
-    content: dict[str, Any]
-    lines: Mapping[str, int]
-
-    def where(self, key: str) -> str:
-        """`file:line` of a dotted key, or of the nearest section above it."""
-        while key and key not in self.lines:
-            key = key.rpartition(".")[0]
-        return f"{self.file}:{self.lines[key]}" if key else self.file
-
-
-def read_yaml_lines(text: str, *, file: str) -> YamlLines:
+def read_yaml_lines(text: str, *, file: str) -> SourceLines:
     """Read one mapping; RecipeError for text that is no YAML, no mapping, or has a key twice."""
     try:
         node = yaml.compose(text, Loader=_Loader)
@@ -53,7 +38,7 @@ def read_yaml_lines(text: str, *, file: str) -> YamlLines:
         if lines.setdefault(key, line) != line:
             found = f"{key} stands here a second time; it stands in line {lines[key]} already"
             raise _fault(f"{file}:{line}", found, "keep one of the two", file)
-    return YamlLines(file=file, content=content, lines=lines)
+    return SourceLines(file=file, content=content, lines=lines)
 
 
 def _entries(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int]]:

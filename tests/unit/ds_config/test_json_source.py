@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tunekit.ds_config.json_source import JsonSource, read_json_source
+from tunekit.ds_config.json_source import read_json_source
 from tunekit.errors import RecipeError, UsageError
+from tunekit.source_lines import SourceLines
 
 
-def read(tmp_path: Path, text: str) -> JsonSource:
+def read(tmp_path: Path, text: str) -> SourceLines:
     path = tmp_path / "mine.json"
     path.write_text(text, encoding="utf-8")
     return read_json_source(path, name="mine.json")
@@ -21,13 +22,6 @@ def test_every_key_has_its_line(tmp_path: Path) -> None:
     source = read(tmp_path, text)
     assert dict(source.lines) == {"a": 2, "b": 3, "b.c": 4, "b.c.0.d": 4, "b.c.1.d": 4, "b.e": 4}
     assert source.content["b"]["c"][1] == {"d": 3}
-
-
-def test_where_falls_back_to_the_section_above(tmp_path: Path) -> None:
-    source = read(tmp_path, '{\n"a": {\n"b": 1}}')
-    assert source.where("a.b") == "mine.json:3"
-    assert source.where("a.zzz") == "mine.json:2"
-    assert source.where("zzz") == "mine.json"
 
 
 def test_quotes_and_backslashes_in_texts_do_not_confuse_it(tmp_path: Path) -> None:
