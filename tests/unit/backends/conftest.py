@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.plans import make_plan, make_recipe
+from tests.plans import make_caller, make_plan, make_recipe
 from tests.runs import write_safetensors
+from tunekit.backends.session import Start
+from tunekit.launcher.caller import Caller
+from tunekit.launcher.ops import write_stamp
+from tunekit.launcher.run_dir import RunDir
 from tunekit.planner.plan import Plan
 
 
@@ -36,3 +40,19 @@ def plan(tmp_path: Path, model_dir: Path, data_file: Path) -> Plan:
         model={"path": str(model_dir)}, data={"path": str(data_file)}, output={"dir": str(tmp_path / "run")}
     )
     return make_plan(recipe=recipe)
+
+
+@pytest.fixture
+def caller(tmp_path: Path) -> Caller:
+    """Somebody whose ops are built."""
+    folder = tmp_path / "ops"
+    (folder / "deepspeed_shm_comm").mkdir(parents=True)
+    (folder / "deepspeed_shm_comm" / "deepspeed_shm_comm.so").touch()
+    write_stamp(folder, "deepspeed_shm_comm")
+    return make_caller(environ={"TORCH_EXTENSIONS_DIR": str(folder), "HOME": str(tmp_path)}, cwd=str(tmp_path))
+
+
+@pytest.fixture
+def first(plan: Plan) -> Start:
+    """A run that nobody has begun."""
+    return Start(plan=plan, recipe_text="model: {}\n", run_dir=RunDir(Path(plan.recipe.output.dir)))

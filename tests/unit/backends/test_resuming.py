@@ -11,28 +11,12 @@ from tests.plans import CPU_BOX, make_caller, make_plan, make_recipe
 from tests.runs import steps, write_checkpoint, write_json, write_lines, write_run
 from tunekit.backends.recording import RecordingBackend
 from tunekit.backends.resuming import resumable
-from tunekit.backends.session import Start, start_run
+from tunekit.backends.session import start_run
 from tunekit.errors import RecipeError, UsageError
-from tunekit.launcher.ops import write_stamp
 from tunekit.launcher.preflight import Machine
 from tunekit.launcher.run_dir import RunDir
 
 HERE = Machine(hardware=CPU_BOX)
-
-
-@pytest.fixture
-def caller(tmp_path):
-    """Somebody whose ops are built."""
-    folder = tmp_path / "ops"
-    (folder / "deepspeed_shm_comm").mkdir(parents=True)
-    (folder / "deepspeed_shm_comm" / "deepspeed_shm_comm.so").touch()
-    write_stamp(folder, "deepspeed_shm_comm")
-    return make_caller(environ={"TORCH_EXTENSIONS_DIR": str(folder), "HOME": str(tmp_path)}, cwd=str(tmp_path))
-
-
-@pytest.fixture
-def first(plan):
-    return Start(plan=plan, recipe_text="model: {}\n", run_dir=RunDir(Path(plan.recipe.output.dir)))
 
 
 def begin(start, caller, machine=HERE):

@@ -7,34 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.plans import CPU_BOX, DUAL_4090, make_caller, make_plan, make_recipe
+from tests.plans import CPU_BOX, DUAL_4090, make_plan, make_recipe
 from tests.runs import steps, write_lines, write_run
 from tunekit.backends import session
 from tunekit.backends.recording import RecordingBackend
 from tunekit.backends.session import Start, dry_run, order, start_run
 from tunekit.errors import MissingError, RunFailed, UsageError
-from tunekit.launcher.ops import write_stamp
 from tunekit.launcher.ports import choose_port
 from tunekit.launcher.preflight import Machine
 from tunekit.launcher.run_dir import RunDir
 from tunekit.recipe.loading import LoadedRecipe
 
 HERE = Machine(hardware=CPU_BOX)
-
-
-@pytest.fixture
-def caller(tmp_path):
-    """Somebody whose ops are built."""
-    folder = tmp_path / "ops"
-    (folder / "deepspeed_shm_comm").mkdir(parents=True)
-    (folder / "deepspeed_shm_comm" / "deepspeed_shm_comm.so").touch()
-    write_stamp(folder, "deepspeed_shm_comm")
-    return make_caller(environ={"TORCH_EXTENSIONS_DIR": str(folder), "HOME": str(tmp_path)}, cwd=str(tmp_path))
-
-
-@pytest.fixture
-def first(plan):
-    return Start(plan=plan, recipe_text="model: {}\n", run_dir=RunDir(Path(plan.recipe.output.dir)))
 
 
 def begin(start, caller, machine=HERE):
