@@ -69,12 +69,18 @@ class Elsewhere:
     today: date
 
     @classmethod
-    def of(cls, priced: Priced) -> Self | None:
-        """The cheapest of a comparison for the whole job."""
+    def of(cls, plan: Plan, tokens: int, priced: Priced | None = None) -> Self | None:
+        """The cheapest for the whole job, of a comparison where there is one."""
+        from tunekit.planner.cheapest import find_cheapest
         from tunekit.planner.compare import cheapest_machine
+        from tunekit.prices.loading import load_prices
+        from tunekit.prices.owning import owned
 
-        side = cheapest_machine(priced.found)
-        return None if side is None else cls(side=side, tokens=priced.found.tokens, today=priced.today)
+        if priced is not None:
+            side = cheapest_machine(priced.found.rented)
+        else:
+            side = find_cheapest(plan, load_prices(), owned=owned(plan.hardware), tokens=tokens)
+        return None if side is None else cls(side=side, tokens=tokens, today=date.today())
 
     def tree(self) -> dict[str, Any]:
         """For JSON."""

@@ -59,9 +59,8 @@ def show_fit(
         trust=cast("Trust", asked.trust),
     )
     written = _write(found, write) if write is not None and found.recommended is not None else ""
-    wanted = comparing or html or not found.recommended
-    priced = Priced.of(found.plan, comparing, found.tokens) if wanted and found.plan else None
-    elsewhere = Elsewhere.of(priced) if priced and not found.recommended else None
+    priced = Priced.of(found.plan, comparing, found.tokens) if (comparing or html) and found.plan else None
+    elsewhere = Elsewhere.of(found.plan, found.tokens, priced) if found.plan and not found.recommended else None
     drawn = _draw(found, html, priced) if html is not None else ""
     if json:
         from tunekit.planner.search_json import search_to_json

@@ -94,23 +94,23 @@ class Comparison:
 def compare(plan: Plan, prices: Sequence[Offer], *, owned: Owned | None, tokens: int | None = None) -> Comparison:
     """Plan the job of `plan` anew on every machine of the price list: same model, method, rows and steps."""
     told = tokens or tokens_of(plan) or TOLD_TOKENS
-    own = _own_side(plan, owned, told)
-    rented = [_rented_side(plan, group, told, own, owned) for group in _machines(prices)]
+    own = own_side(plan, owned, told)
+    rented = [rented_side(plan, group, told, own, owned) for group in machines(prices)]
     return Comparison(
         tokens=told,
         own=own,
         owned=owned,
         own_usd_never_idle=_never_idle(own, owned),
-        rented=tuple(sorted(rented, key=_order)),
+        rented=tuple(sorted(rented, key=by_price)),
         unknown=tuple(sorted({offer.gpu for offer in prices if offer.card is None})),
     )
 
 
-def cheapest_machine(found: Comparison) -> Side | None:
+def cheapest_machine(rented: Iterable[Side]) -> Side | None:
     """The rentable machine on which the whole job, on demand, costs least and surely fits; None where none does."""
-    priced = [(cost, side) for side in found.fitting if (cost := side.cost(side.usd_per_hour)) is not None]
-    sure = [each for each in priced if each[1].verdict == "fits"]
-    return min(sure, key=lambda each: each[0])[1] if sure else None
+    sure = (side for side in rented if side.verdict == "fits")
+    priced = [(cost, side) for side in sure if (cost := side.cost(side.usd_per_hour)) is not None]
+    return min(priced, key=lambda each: each[0])[1] if priced else None
 
 
 def tokens_of(plan: Plan) -> int | None:
@@ -136,8 +136,8 @@ def movable(plan: Plan) -> Recipe:
     return recipe.model_copy(update={"train": train, "data": data, "zero": type(recipe.zero)()})
 
 
-def _machines(prices: Iterable[Offer]) -> Iterator[tuple[Offer, ...]]:
-    """The offers of each machine, the cheapest on demand first."""
+def machines(prices: Iterable[Offer]) -> Iterator[tuple[Offer, ...]]:
+    """The offers of each machine with a known card, the cheapest on demand first."""
     found: dict[tuple[str, int], list[Offer]] = {}
     for offer in offers(prices):
         if offer.card is not None and not offer.note.startswith(DOUBT):
@@ -145,16 +145,23 @@ def _machines(prices: Iterable[Offer]) -> Iterator[tuple[Offer, ...]]:
     return (tuple(each) for each in found.values())
 
 
-def _own_side(plan: Plan, owned: Owned | None, tokens: int) -> Side:
+def own_side(plan: Plan, owned: Owned | None, tokens: int) -> Side:
+    """The machine of the plan."""
     rate = plan.speed.tokens_per_second if plan.verdict != "rejected" and plan.speed else None
     side = _side(plan.hardware.name, plan.hardware, (plan.verdict, plan.reason, rate), tokens)
     return side if owned is None else replace(side, usd_per_hour=in_usd(owned.own.hourly, owned.own.per_usd))
 
 
-def _rented_side(plan: Plan, group: tuple[Offer, ...], tokens: int, own: Side, owned: Owned | None) -> Side:
-    offer, hardware = group[0], machine_of(group[0])
+def rented_machine(plan: Plan, offer: Offer) -> Hardware:
+    """The machine of an offer with a known card, with room for the plan's files."""
+    hardware = machine_of(offer)
     assert hardware is not None
-    hardware = _with_room(hardware, plan)
+    return _with_room(hardware, plan)
+
+
+def rented_side(plan: Plan, group: tuple[Offer, ...], tokens: int, own: Side, owned: Owned | None) -> Side:
+    """The job planned anew on the machine that these offers rent."""
+    offer, hardware = group[0], rented_machine(plan, group[0])
     side = _side(f"{offer.count} x {offer.gpu}", hardware, _weighed(plan, hardware), tokens)
     spot = min((each for each in group if each.spot is not None), key=lambda each: each.spot or 0.0, default=None)
     return replace(
@@ -218,7 +225,8 @@ def _never_idle(own: Side, owned: Owned | None) -> float | None:
     return own.per_million(in_usd(owned_per_hour(owned.own, HOURS_A_MONTH), owned.own.per_usd))
 
 
-def _order(side: Side) -> tuple[bool, float, float]:
+def by_price(side: Side) -> tuple[bool, float, float]:
+    """The order of a comparison: what fits first, the cheapest per token first."""
     many = float("inf")
     price = side.usd_per_hour if side.usd_per_hour is not None else side.spot_usd_per_hour
     per_million = side.per_million(price)

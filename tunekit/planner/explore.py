@@ -88,6 +88,8 @@ class Explored:
     plans: int
     weighed: int
     """The others are heavier than one of these that does not fit."""
+    tight: bool
+    """Whether one of them may fit, though not surely."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +133,7 @@ def explore(spaces: Iterable[Settled], trust: Trust = "both", *, enough: tuple[V
         nearest=None if found else _nearest(weighed or _closest(groups, kept), trust),
         plans=sum(len(group.jobs) for group in groups),
         weighed=len(weighed),
+        tight=any(each.judgement.verdict == "tight" for each in weighed),
     )
 
 
@@ -138,7 +141,8 @@ def explore_for_sure(spaces: Iterable[Settled], trust: Trust = "both") -> Explor
     """What surely fits; where nothing does, what fits tightly."""
     every = tuple(spaces)
     explored = explore(every, trust)
-    return explored if explored.frontier else explore(every, trust, enough=("fits", "tight"))
+    # Where nothing is tight either, a second search would weigh the same plans and refuse them again.
+    return explored if explored.frontier or not explored.tight else explore(every, trust, enough=("fits", "tight"))
 
 
 def groups_of(settled: Settled, trust: Trust) -> Iterator[Group]:

@@ -72,15 +72,24 @@ def speed_of(job: Job, shape: ModelShape, rates: Rates, habits: Habits = WORKER)
     )
 
 
+def least_seconds(job: Job, shape: ModelShape, hardware: Hardware) -> float:
+    """Expected seconds of a step that no placement of the states can save: what the cards compute."""
+    return sum(term.seconds for term in _computed(make_case(job, shape, rates_of(hardware))))
+
+
 def collect_terms(case: SpeedCase) -> tuple[SpeedTerm, ...]:
     """Every cost of an optimizer step; those that are hidden have no seconds."""
-    computed = tuple(_in_stages(case, make(case)) for make in COMPUTE)
+    computed = _computed(case)
     busy = sum(term.seconds for term in computed)
     waiting = compute.launching(case, busy)
     transfers = [(make(case), case.rates.overlap) for make in BETWEEN_CARDS]
     transfers += [(make(case), case.rates.copy_overlap) for make in FROM_RAM]
     beside = traffic.exposed((each for each in transfers if each[0].high > 0.0), busy + waiting.seconds)
     return (*computed, waiting, *beside, *(make(case) for make in ONCE), *stepping.swapping(case))
+
+
+def _computed(case: SpeedCase) -> tuple[SpeedTerm, ...]:
+    return tuple(_in_stages(case, make(case)) for make in COMPUTE)
 
 
 def _in_stages(case: SpeedCase, term: SpeedTerm) -> SpeedTerm:

@@ -112,7 +112,7 @@ def test_the_cheapest_machine_is_that_on_which_the_whole_job_costs_least_and_sur
     # Per hour the slower machine is cheaper, by less than it is slower.
     offers = (offer("B200", 8, 42.0), offer("H200", 8, 40.0), offer("RTX 4090", 2, 0.1))
     found = compare(plan, offers, owned=None, tokens=2_000_000)
-    cheapest = cheapest_machine(found)
+    cheapest = cheapest_machine(found.rented)
     sure = [each for each in found.fitting if each.verdict == "fits"]
     assert cheapest is not None
     assert cheapest.usd_per_hour == 42.0
@@ -124,4 +124,4 @@ def test_where_nothing_fits_or_has_a_price_on_demand_no_machine_is_the_cheapest(
     offers = (offer("RTX 4090", 2, 0.8), offer("H200", 8, None, spot=9.0))
     found = compare(planned("full", "z3_offload"), offers, owned=None)
     assert found.fitting
-    assert cheapest_machine(found) is None
+    assert cheapest_machine(found.rented) is None

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
 from planning import CODELLAMA_34B, LLAMA_7B, LLAMA_8B, SMOLLM
 from searching import brute_force, spaces
 
-from tunekit.planner.explore import NEAR, Found, explore
+from tunekit.planner import explore as explore_module
+from tunekit.planner.explore import NEAR, Found, explore, explore_for_sure
 from tunekit.recipe.job import Job
 
 CASES = [(LLAMA_8B, "lora"), (LLAMA_7B, "qlora"), (CODELLAMA_34B, "qlora"), (LLAMA_8B, "full"), (SMOLLM, "full")]
@@ -72,3 +74,12 @@ def test_where_nothing_fits_the_nearest_is_told() -> None:
 def test_a_spaces_plans_are_all_counted() -> None:
     (settled,) = spaces(SMOLLM, "lora", train__optimizer="adamw", zero__preset="z2", train__micro_batch_size=1)
     assert explore([settled]).plans == 4
+
+
+def test_what_fits_tightly_is_searched_again_only_where_something_does() -> None:
+    hopeless = spaces("meta-llama/Llama-2-70b-hf", "full")
+    with patch.object(explore_module, "explore", wraps=explore) as searched:
+        found = explore_for_sure(hopeless)
+    assert searched.call_count == 1
+    again = explore(hopeless, enough=("fits", "tight"))
+    assert (found.fitting, found.nearest, found.weighed) == (again.fitting, again.nearest, again.weighed)
