@@ -21,6 +21,9 @@ class Counts:
     """Parameters by what a token does with them, and the widths of a layer. Active experts only where it says so."""
 
     layers: int
+    windowed: int
+    """Layers that attend to no more than `window` positions."""
+    window: int
     products: int
     """Elements of the layers' matrices that one token passes: active experts only."""
     trained_products: int
@@ -140,6 +143,8 @@ def count(shape: ModelShape, method: MethodKind, adapter: Adapter | None) -> Cou
     seconds = [each for each in sides if "_B" in each.name]
     return Counts(
         layers=shape.num_layers,
+        windowed=shape.sliding_layers,
+        window=shape.sliding_window,
         products=active,
         trained_products=active if method == "full" else 0,
         stored_products=sum(each.total for each in layered),

@@ -61,20 +61,21 @@ def _touched(case: SpeedCase) -> int:
 def attention(case: SpeedCase) -> SpeedTerm:
     """2 q S L T forward (lower triangle), 2.5 times that backward, once more when recomputed; a dense mask: all S^2.
 
-    FlashAttention recomputes the scores in backward: five products instead of two.
+    FlashAttention recomputes the scores in backward: five products instead of two. Layers with a window of W < S:
+    W (2 - W / S) instead of S, the band that flash attention computes; other kernels take a dense mask for it.
     """
     counts = case.counts
-    dense = 2 if _has_mask(case) else 1
-    forward = 2.0 * counts.queries * case.row * dense
+    layered = (counts.layers - counts.windowed) * _positions(case) + counts.windowed * _positions(case, counts.window)
     factor = 3.5 + (1 if case.recomputes else 0)
-    share = case.habits.attention_share * (MASKED_SHARE if dense == 2 else 1.0)
-    work = factor * forward * counts.layers * case.tokens / share
+    work = factor * 2.0 * counts.queries * layered * case.tokens / case.habits.attention_share
+    window = f"; {counts.windowed} layers see {counts.window:,}" if 0 < counts.window < case.row else ""
+    size = f"{counts.queries:,} x {case.row:,} positions x {counts.layers} layers x {case.tokens:,}"
     return times(
         case,
         "attention",
         work + _scores(case),
         case.rates.attention,
-        f"{factor:g} x 2 x {counts.queries:,} x {case.row:,} positions x {counts.layers} layers x {case.tokens:,}",
+        f"{factor:g} x 2 x {size}{window}",
     )
 
 
@@ -82,10 +83,16 @@ MASKED_SHARE = 0.6
 """Kernels that take a mask (memory-efficient attention) against flash attention."""
 
 
-def _has_mask(case: SpeedCase) -> bool:
-    if case.job.attention == "flash_attention_2":
-        return False
-    return case.job.attention == "eager" or case.job.packing
+def _positions(case: SpeedCase, window: int = 0) -> float:
+    """Positions that a layer attends to, as flash attention without a window would take equally long for.
+
+    transformers 5.23 makes a mask of a window that is no longer than the row (`_ignore_causal_mask_sdpa`).
+    """
+    job, row = case.job, case.row
+    if job.attention == "flash_attention_2":
+        return row if not window or window >= row else window * (2.0 - window / row)
+    masked = job.attention == "eager" or job.packing or 0 < window <= row
+    return 2.0 * row / MASKED_SHARE if masked else row
 
 
 def _scores(case: SpeedCase) -> float:

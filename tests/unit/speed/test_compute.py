@@ -1,7 +1,11 @@
+from dataclasses import replace
+from typing import Any
+
 import pytest
-from speed_jobs import case
+from speed_jobs import case, seven
 
 from tunekit.speed import compute
+from tunekit.speed.case import SpeedCase
 from tunekit.speed.habits import Habits
 
 
@@ -37,6 +41,34 @@ def test_a_mask_costs_both_triangles():
     masked = compute.attention(case(attention="sdpa", packing=True)).seconds
     assert masked == pytest.approx(2 * flash / compute.MASKED_SHARE)
     assert compute.attention(case(attention="eager")).seconds > masked
+
+
+def positions_seen(window: int, **job: Any) -> float:
+    """Seconds of a layer with the window per those of one without."""
+    whole = compute.attention(case(**job)).seconds
+    return 2 * compute.attention(_windowed(window, **job)).seconds / whole - 1
+
+
+def test_flash_attention_computes_no_more_than_the_window_of_the_layers_that_have_one():
+    flash = {"attention": "flash_attention_2", "max_seq_length": 2048}
+    for window in (512, 1024, 2047):
+        # Position i sees min(i, window) of those before it.
+        band = sum(min(position, window) for position in range(2048)) / sum(range(2048))
+        assert positions_seen(window, **flash) == pytest.approx(band, rel=1e-3)
+    assert positions_seen(2048, **flash) == positions_seen(4096, **flash) == 1
+    assert "16 layers see 512" in compute.attention(_windowed(512, **flash)).formula
+
+
+def _windowed(window: int, **job: Any) -> SpeedCase:
+    return case(shape=replace(seven(), sliding_window=window, sliding_layers=16), **job)
+
+
+def test_a_window_within_the_row_costs_sdpa_a_dense_mask():
+    rows = {"attention": "sdpa", "packing": False, "max_seq_length": 2048}
+    row = case(**rows).row
+    assert positions_seen(row, **rows) == pytest.approx(2 / compute.MASKED_SHARE)
+    assert positions_seen(row + 1, **rows) == pytest.approx(1)
+    assert positions_seen(512, attention="sdpa", packing=True) == pytest.approx(1)
 
 
 def test_recomputation_repeats_the_forward_of_kernels_too():
