@@ -120,4 +120,4 @@ def last_message(command: Command, place: Place) -> str:
     errors = command.errors.read_text(errors="replace").strip().splitlines()
     output = command.output.read_text(errors="replace").strip().splitlines()
     line = errors[0] if errors else (output or ["(nothing)"])[-1]
-    return line.replace(f"{place.folder}/", "").strip()
+    return line.replace(f"{place.folder}/", "").replace(str(place.folder), "the folder").strip()
