@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 import tunekit
+from tunekit.planner.verdict import PLACE_NAMES, judge
 from tunekit.units import GIB
 
 RECIPES = ("smollm2_135m_full", "llama31_8b_lora", "llama31_8b_full", "codellama34b_qlora", "codellama34b_full")
@@ -20,6 +21,7 @@ MACHINES = ("single_rtx4090", "dual_rtx4090", "8x_h100_80gb")
 # Each machine gets the ZeRO preset and the micro-batch that suit it; what is learned stays the recipe's.
 OVERRIDES = ("zero.preset=auto", "train.micro_batch_size=auto")
 COLOURS = {"fits": "green", "tight": "yellow", "rejected": "red"}
+JUDGES = {"model": " by the memory model", "table": " by the LLaMA-Factory table"}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -37,7 +39,7 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def verdict_table(plans: Sequence[Sequence[tunekit.Plan]], machines: Sequence[str]) -> Table:
     """One row per recipe, one column per machine."""
-    table = Table(caption="verdict, ZeRO preset, GiB of the fullest place: expected / usable", show_lines=True)
+    table = Table(caption="verdict, ZeRO preset, GiB of the place that decides: expected / usable", show_lines=True)
     for name in ("recipe", *machines):
         table.add_column(name, overflow="fold")
     for row in plans:
@@ -46,11 +48,11 @@ def verdict_table(plans: Sequence[Sequence[tunekit.Plan]], machines: Sequence[st
 
 
 def cell(plan: tunekit.Plan) -> str:
-    """The verdict, the preset it would run with, and the expected memory of the fullest place."""
-    places = {"GPU": plan.memory.device, "RAM": plan.memory.host, "disk": plan.memory.disk}
-    name, fullest = max(places.items(), key=lambda item: item[1].expected_bytes / max(1, item[1].usable_bytes))
-    verdict = f"[{COLOURS[plan.verdict]}]{plan.verdict}[/]"
-    size = f"{name} {fullest.expected_bytes / GIB:.1f} / {fullest.usable_bytes / GIB:.1f}"
+    """The verdict and whose it is, the preset it would run with, and the place that decides."""
+    worst = judge(plan.memory, plan.table, plan.trust).worst
+    by = JUDGES[worst.judge] if plan.verdict == "rejected" else ""
+    verdict = f"[{COLOURS[plan.verdict]}]{plan.verdict}[/]{by}"
+    size = f"{PLACE_NAMES[worst.place]} {worst.expected_bytes / GIB:.1f} / {worst.usable_bytes / GIB:.1f}"
     return f"{verdict}\n{plan.job.zero.preset}\n{size}"
 
 

@@ -13,7 +13,7 @@ from tunekit.hardware.profiles import LOCAL, load_profile
 from tunekit.hardware.spec import Hardware
 from tunekit.planner.make import check_trust, make_plan
 from tunekit.planner.plan import Plan, Trust
-from tunekit.recipe.loading import ON, Check, LoadedRecipe, as_mapping, load_recipe, resolved_yaml
+from tunekit.recipe.loading import MAPPING, ON, Check, LoadedRecipe, as_mapping, load_recipe, resolved_yaml
 from tunekit.recipe.placing import placed, shown_name
 from tunekit.recipe.schema import Recipe
 
@@ -26,9 +26,12 @@ Overrides: TypeAlias = str | Sequence[str]
 """`key=value` texts, or one text with all of them."""
 
 
-def read_source(source: Source, overrides: Overrides = (), on: str | Hardware | None = None) -> LoadedRecipe:
+def read_source(
+    source: Source, overrides: Overrides = (), on: str | Hardware | None = None, *, name: str = MAPPING
+) -> LoadedRecipe:
     """The recipe with its text and path, whatever it was given as; `on` is the machine that was named beside it.
 
+    `name` is what messages call a mapping.
     RecipeError: every fault of the recipe, and with them a machine that there is none of.
     """
     overrides = words_of(overrides)
@@ -37,9 +40,9 @@ def read_source(source: Source, overrides: Overrides = (), on: str | Hardware | 
             return source
         source = source.recipe
     if isinstance(source, Recipe):
-        loaded = load_recipe(as_mapping(source, written_only=True), overrides, check=_machine_check(on))
+        loaded = load_recipe(as_mapping(source, written_only=True), overrides, check=_other_faults(on))
         return LoadedRecipe(recipe=loaded.recipe, text=resolved_yaml(source), path=None, overrides=loaded.overrides)
-    return load_recipe(source, overrides, check=_machine_check(on))
+    return load_recipe(source, overrides, check=_other_faults(on), name=name)
 
 
 def words_of(overrides: Overrides) -> Sequence[str]:
@@ -47,8 +50,8 @@ def words_of(overrides: Overrides) -> Sequence[str]:
     return shlex.split(overrides) if isinstance(overrides, str) else overrides
 
 
-def _machine_check(on: str | Hardware | None) -> Check:
-    """Whether there is such a machine as a faulty recipe, or `on`, names."""
+def _other_faults(on: str | Hardware | None) -> Check:
+    """Whether there are such a machine as a faulty recipe, or `on`, names, and such data."""
 
     def check(content: Mapping[str, Any]) -> Iterator[Problem]:
         name = on if on is not None else content.get("hardware")
@@ -58,8 +61,21 @@ def _machine_check(on: str | Hardware | None) -> Check:
             except (TunekitError, OSError) as error:
                 found = str(error).removeprefix("hardware: ")
                 yield Problem(key="hardware", found=found, where=ON if on is not None else "")
+        data = content.get("data")
+        path = data.get("path") if isinstance(data, Mapping) else None
+        if isinstance(path, str):
+            yield from _no_data(path)
 
     return check
+
+
+def _no_data(path: str) -> Iterator[Problem]:
+    from tunekit.hub import check_data_path
+
+    try:
+        check_data_path(path)
+    except (TunekitError, OSError) as error:
+        yield Problem(key="data.path", found=str(error).removeprefix("data.path: "))
 
 
 def plan_loaded(loaded: LoadedRecipe, *, on: str | Hardware | None = None, trust: Trust = "both") -> Plan:
@@ -88,7 +104,7 @@ def placing(loaded: LoadedRecipe, recipe: Recipe) -> Iterator[None]:
     try:
         yield
     except RecipeError as error:
-        problems = placed(error.problems, loaded)
+        problems = placed((*error.problems, *_no_data(recipe.data.path)), loaded)
         raise RecipeError(problems, source=_faulty_file(problems, recipe) or shown_name(loaded)) from None
 
 

@@ -22,7 +22,7 @@ method:
 zero:
   {zero}
 data:
-  path: rows.jsonl
+  path: examples/data/finetuning_qa.jsonl
 output:
   dir: runs/x
 hardware: dual_rtx4090

@@ -39,6 +39,15 @@ def test_the_script_prints_the_verdicts_of_the_planner(repository: Path, tmp_pat
         assert [word for word in row.split() if word in ("fits", "tight", "rejected")] == verdicts
 
 
+def test_the_script_says_whose_verdict_a_rejection_is_with_that_judges_numbers(
+    repository: Path, tmp_path: Path
+) -> None:
+    shown = compare(repository, tmp_path, "codellama34b_qlora", "--on", "single_rtx4090")
+    # The memory model alone would call it tight, with 23.4 of 23.5 GiB.
+    assert "LLaMA-Factory" in shown
+    assert "GPU 24.4 / 23.5" in shown
+
+
 def test_the_script_runs_as_it_is(repository: Path, tmp_path: Path) -> None:
     shown = compare(repository, tmp_path)
     assert "codellama34b_full" in shown

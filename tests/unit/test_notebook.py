@@ -117,7 +117,7 @@ def test_faults_of_a_deepspeed_json_are_counted_in_that_file(tmp_path: Path) -> 
     path = tmp_path / "mine.json"
     path.write_text('{"bf16": true, "zero_optimization": {"stage": "2"}}')
     with pytest.raises(RecipeError, match=f"2 problems in {path}; nothing was started"):
-        notebook.plan(TREE, [f"zero.config={path}"], on=ON)
+        notebook.plan(TREE, [f"zero.config={path}", "data.path=examples/data/finetuning_qa.jsonl"], on=ON)
 
 
 def test_a_machine_that_there_is_none_of_is_told_with_the_faults_of_the_recipe(tmp_path: Path) -> None:
@@ -135,3 +135,8 @@ def test_faults_that_were_typed_are_said_to_stand_on_the_command_line() -> None:
         notebook.plan("quickstart", ["train.nope=1"], on="nosuch")
     assert [problem.where for problem in raised.value.problems] == ["command line", "--on"]
     assert str(raised.value).endswith("2 problems in the command line; nothing was started.")
+
+
+def test_a_model_that_nobody_has_is_called_what_was_typed() -> None:
+    with pytest.raises(UsageError, match=r"^fit \./no/such: model\.path: "):
+        notebook.fit("./no/such", on=ON)

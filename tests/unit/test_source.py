@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.planning import SMOLLM, recipe_for
-from tunekit.errors import UsageError
+from tunekit.errors import RecipeError, UsageError
 from tunekit.hardware.profiles import load_profile
 from tunekit.recipe.loading import load_recipe
 from tunekit.source import find_hardware, plan_loaded, read_source, words_of
@@ -30,3 +30,15 @@ def test_a_machine_is_found_by_name_and_asked_for_beside_the_recipe() -> None:
     assert (plan.hardware.name, plan.recipe.hardware) == ("single_rtx4090", "single_rtx4090")
     with pytest.raises(UsageError, match="Did you mean dual_rtx4090"):
         find_hardware("dual_rtx409")
+
+
+def test_data_that_is_not_there_is_told_with_the_other_faults_of_a_recipe() -> None:
+    elsewhere = {**TREE, "data": {"path": "data/nosuch.jsonl"}}
+    for wrong in ("method.kind=lorra", "train.micro_batch_size=3 train.global_batch_size=16"):
+        with pytest.raises(RecipeError) as caught:
+            plan_loaded(read_source(elsewhere, wrong), on="dual_rtx4090")
+        keys = [problem.key for problem in caught.value.problems]
+        assert len(keys) == 2
+        assert keys.count("data.path") == 1
+    # Alone it is no fault of the plan: the machine is judged all the same.
+    assert plan_loaded(read_source(elsewhere), on="dual_rtx4090").verdict == "fits"

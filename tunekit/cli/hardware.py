@@ -11,6 +11,7 @@ from tunekit.hardware.checks import hardware_warnings, power_words
 from tunekit.hardware.profiles import LOCAL, own_names, profile_names
 from tunekit.hardware.spec import Disk, Hardware, Measured
 from tunekit.probes.user_folder import machines_folder
+from tunekit.render.plain import without_trailing_spaces
 from tunekit.render.probe_text import measured_words
 from tunekit.source import find_hardware
 from tunekit.units import GB, GIB
@@ -30,25 +31,27 @@ def list_hardware(*, json: bool) -> None:
         print(json_text.dumps([as_json(machine) for machine in machines], indent=2))
         return
     console = _console()
-    console.print(hardware_table(machines))
-    console.print(FOOTER, highlight=False)
+    with without_trailing_spaces(console):
+        console.print(hardware_table(machines), soft_wrap=True)
+        console.print(FOOTER, highlight=False)
 
 
 def show_hardware(name: str, *, json: bool) -> None:
     """Print one machine with all its numbers: a shipped profile, a YAML file, or `local`."""
-    from rich.markup import escape
+    from rich.text import Text
 
     machine = find_hardware(name)
     if json:
         print(json_text.dumps(as_json(machine), indent=2))
         return
     console = _console()
-    console.print(f"[bold]{escape(machine.name)}[/bold]  {escape(machine.description)}", highlight=False)
-    console.print(_details(machine))
-    for line in hardware_warnings(machine):
-        console.print(f"Warning: {line}", style="yellow", highlight=False, markup=False, soft_wrap=False)
-    console.print(f"Source: {machine.source}", style="dim", highlight=False, markup=False, soft_wrap=False)
-    console.print(f"Plan for it: tunekit plan RECIPE --on {name}", highlight=False)
+    with without_trailing_spaces(console):
+        console.print(Text(machine.name, "bold").append(f"  {machine.description}", "not bold"), highlight=False)
+        console.print(_details(machine))
+        for line in hardware_warnings(machine):
+            console.print(f"Warning: {line}", style="yellow", highlight=False, markup=False)
+        console.print(f"Source: {machine.source}", style="dim", highlight=False, markup=False)
+        console.print(f"Plan for it: tunekit plan RECIPE --on {name}", highlight=False, markup=False, soft_wrap=True)
 
 
 def hardware_table(machines: tuple[Hardware, ...]) -> Table:
@@ -149,7 +152,7 @@ def as_json(machine: Hardware) -> dict[str, Any]:
 def _console() -> Console:
     from rich.console import Console
 
-    console = Console(soft_wrap=True)
+    console = Console()
     # A narrower terminal wraps the lines: a name that is cut cannot be typed.
     console.width = max(console.width, 80)
     return console

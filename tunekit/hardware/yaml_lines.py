@@ -16,6 +16,7 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 def read_yaml_lines(text: str, *, file: str) -> SourceLines:
     """Read one mapping; RecipeError for text that is no YAML, no mapping, or has a key twice."""
+    node: yaml.Node | None = None
     try:
         node = yaml.compose(text, Loader=_Loader)
         if node is not None:
@@ -28,6 +29,11 @@ def read_yaml_lines(text: str, *, file: str) -> SourceLines:
         raise _fault(where, f"this is not YAML: {error.problem or error.context}", hint, file) from None
     except yaml.YAMLError as error:
         raise _fault(file, f"this is not YAML: {str(error).splitlines()[0]}", "save it as UTF-8 text", file) from None
+    except ValueError as error:
+        # PyYAML makes a date of 2026-13-45 and a number of !!int abc without looking.
+        where, value = _unreadable(node, file)
+        hint = f'write it in quotes if it is text: "{value}"'
+        raise _fault(where, f"{value} cannot be read ({error})", hint, file) from None
     except (TooLarge, RecursionError) as error:
         raise _fault(file, f"found {error}", "a profile is three levels deep", file) from None
     if not isinstance(node, yaml.MappingNode) or not isinstance(content, dict):
@@ -51,6 +57,24 @@ def _entries(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int]]:
         for index, value in enumerate(node.value):
             yield f"{prefix}{index}", value.start_mark.line + 1
             yield from _entries(value, f"{prefix}{index}.")
+
+
+def _unreadable(node: yaml.Node | None, file: str) -> tuple[str, str]:
+    """Place and text of the first value that cannot be made."""
+    for each in _scalars(node):
+        try:
+            _Loader("").construct_object(each)
+        except ValueError:
+            return f"{file}:{each.start_mark.line + 1}", str(each.value)
+    return file, "a value"
+
+
+def _scalars(node: Any) -> Iterator[yaml.ScalarNode]:
+    if isinstance(node, yaml.ScalarNode):
+        yield node
+    elif node is not None:
+        parts = (part for entry in node.value for part in (entry if isinstance(entry, tuple) else (entry,)))
+        yield from (each for part in parts for each in _scalars(part))
 
 
 def _fault(where: str, found: str, hint: str, file: str) -> RecipeError:

@@ -18,6 +18,8 @@ from tunekit.recipe.schema import Recipe
 from tunekit.recipe.source_map import RecipeDumper
 from tunekit.recipe.validation import validate
 
+MAPPING = "the mapping"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedRecipe:
@@ -27,6 +29,8 @@ class LoadedRecipe:
     text: str
     path: str | None
     overrides: tuple[str, ...]
+    name: str = MAPPING
+    """What messages call a mapping."""
 
 
 ON = "--on"
@@ -37,15 +41,20 @@ Check: TypeAlias = Callable[[Mapping[str, Any]], Iterable[Problem]]
 
 
 def load_recipe(
-    source: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, check: Check | None = None
+    source: str | Path | Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    *,
+    check: Check | None = None,
+    name: str = MAPPING,
 ) -> LoadedRecipe:
     """Load a file, a shipped recipe by name, or a mapping; `overrides` are `key=value` texts that stand over it.
 
+    `name` is what messages call a mapping.
     Raises RecipeError with every problem at once, UsageError when there is no such recipe.
     """
     if isinstance(source, Mapping):
         text = dump_yaml(plain(source))
-        return _load(source, text=text, name="the mapping", path=None, overrides=overrides, check=check)
+        return _load(source, text=text, name=name, path=None, overrides=overrides, check=check)
     found = find_recipe(str(source))
     return _load(found.text, text=found.text, name=found.name, path=found.path, overrides=overrides, check=check)
 
@@ -96,7 +105,9 @@ def _load(
         faults = (*problems, *malformed, *(_placed(fault, composed) for fault in more))
         typed_only = all(fault.where in TYPED for fault in faults)
         raise RecipeError(faults, source=f"the {COMMAND_LINE}" if typed_only else name)
-    return LoadedRecipe(recipe=recipe, text=text, path=str(path) if path else None, overrides=tuple(overrides))
+    return LoadedRecipe(
+        recipe=recipe, text=text, path=str(path) if path else None, overrides=tuple(overrides), name=name
+    )
 
 
 def _placed(fault: Problem, composed: Composed) -> Problem:

@@ -12,8 +12,6 @@ from tunekit.recipe.loading import LoadedRecipe
 from tunekit.recipe.overrides import parse_overrides
 from tunekit.recipe.source_map import read_yaml
 
-_MAPPING = "the mapping"
-
 
 def placed(problems: Iterable[Problem], loaded: LoadedRecipe) -> tuple[Problem, ...]:
     """The problems with `where` filled in: `file:line`, `command line`, or the file where the key is not written."""
@@ -24,7 +22,7 @@ def placed(problems: Iterable[Problem], loaded: LoadedRecipe) -> tuple[Problem, 
 def shown_name(loaded: LoadedRecipe) -> str:
     """What messages call the recipe: its path, short where it lies below the current folder."""
     if loaded.path is None:
-        return _MAPPING
+        return loaded.name
     path = Path(loaded.path)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else loaded.path
 
@@ -33,6 +31,6 @@ def _composed(loaded: LoadedRecipe) -> Composed:
     overrides, _ = parse_overrides(loaded.overrides)
     if loaded.path is None:
         # The text of a mapping was written by us: its lines mean nothing to the user.
-        content = read_yaml(loaded.text, file=_MAPPING).content
-        return compose_mapping(content, name=_MAPPING, overrides=overrides)
+        content = read_yaml(loaded.text, file=loaded.name).content
+        return compose_mapping(content, name=loaded.name, overrides=overrides)
     return compose(loaded.text, name=shown_name(loaded), path=Path(loaded.path), overrides=overrides)

@@ -73,3 +73,16 @@ def test_the_list_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_unknown_machine() -> None:
     with pytest.raises(UsageError, match="Did you mean dual_rtx4090"):
         show_hardware("dual_rtx4900", json=False)
+
+
+def test_nothing_stands_behind_the_text_and_no_line_is_longer_than_the_page(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in ("dual_rtx4090", "a100_80gb"):
+        show_hardware(name, json=False)
+    list_hardware(json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 30
+    assert all(line == line.rstrip() for line in lines)
+    assert max(map(len, lines)) <= 80

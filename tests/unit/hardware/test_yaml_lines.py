@@ -35,6 +35,11 @@ def test_every_key_has_its_line() -> None:
         ("", "box.yaml: found no `key: value` lines"),
         ("a: 1\nb: 2\na: 3", "box.yaml:3: a stands here a second time; it stands in line 1 already"),
         ("a: \x01", "box.yaml: this is not YAML"),
+        (
+            "a: 1\nb:\n  - date: 2026-13-45",
+            "box.yaml:3: 2026-13-45 cannot be read (month must be in 1..12); write it in",
+        ),
+        ("a: 1\nb: !!int abc", "box.yaml:2: abc cannot be read"),
     ],
 )
 def test_faults_name_the_place(text: str, said: str) -> None:
