@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,11 @@ from tunekit.diagnosis.signatures.starting import PEER_LOST
 
 KILLED = "Killed"
 """The `type` in failure.json of a rank that ended without an error of its own."""
+_OF_HTTP = re.compile(
+    r"(?:^|[\s/(])(?:requests|urllib3?|httpx|httpcore|aiohttp|botocore|huggingface_hub|http/client)[./]"
+    r"|/ssl\.py\"|HTTPS?ConnectionPool"
+)
+"""Exceptions and files of what speaks HTTP: the hub's, a tracker's, a store's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,5 +59,6 @@ def find_cause(
 
 
 def is_consequence(cause: Cause) -> bool:
-    """Whether a rank only tells that it lost another one."""
-    return any(PEER_LOST.regex.search(line) for line in cause.lines[-3:])
+    """Whether a rank only tells that it lost another one; a server that hung up is no rank."""
+    lost = any(PEER_LOST.regex.search(line) for line in cause.lines[-3:])
+    return lost and not any(_OF_HTTP.search(line) for line in cause.lines)

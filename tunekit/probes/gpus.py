@@ -84,6 +84,9 @@ def read_links(uuids: Iterable[str], nvml: Any = None) -> tuple[LinkState, ...]:
         return ()
     try:
         library.nvmlInit()
+    except library.NVMLError:
+        return ()
+    try:
         handles = [library.nvmlDeviceGetHandleByUUID(uuid) for uuid in uuids]
         return tuple(
             LinkState(
@@ -94,6 +97,8 @@ def read_links(uuids: Iterable[str], nvml: Any = None) -> tuple[LinkState, ...]:
         )
     except library.NVMLError:
         return ()
+    finally:
+        library.nvmlShutdown()
 
 
 def visible_gpus(gpus: Sequence[GpuReading], visible: str | None) -> tuple[GpuReading, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,8 @@ from tunekit.planner.plan import Plan
 from tunekit.recipe.job import Job
 
 ENGINE = "DeepSpeedEngine"
+_STEPS_EMPTY = ("FP16_UnfusedOptimizer", "FP16_Optimizer")
+"""Stage 0 in 16 bits: the second where the user's own JSON names AdamW, which on a card is DeepSpeed's fused one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,15 +79,26 @@ def forget_empty_step(engine: Any) -> None:
     """Undo the step with zero gradients that DeepSpeed's stage 0 takes to create the optimizer's states.
 
     It counts as Adam's first: the real first step is then corrected for two, 0.74 of what every other stage takes, and
-    weight decay has been applied once (`deepspeed/runtime/fp16/unfused_optimizer.py`, initialize_optimizer_states).
+    weight decay has been applied once (`deepspeed/runtime/fp16/{unfused,fused}_optimizer.py`,
+    initialize_optimizer_states). TunekitError: the wrapper of a DeepSpeed that keeps its master weights elsewhere.
     """
     optimizer = engine.optimizer
-    if type(optimizer).__name__ != "FP16_UnfusedOptimizer":
+    if type(optimizer).__name__ not in _STEPS_EMPTY:
         return
+    pairs = tuple(_masters(optimizer))
+    if not pairs:
+        raise TunekitError(f"{type(optimizer).__name__} of this DeepSpeed is unknown; set zero.stage=1.")
     optimizer.optimizer.state.clear()
-    for masters, weights in zip(optimizer.fp32_groups, optimizer.fp16_groups, strict=True):
-        for master, weight in zip(masters, weights, strict=True):
-            master.data.copy_(weight.data)
+    for master, weight in pairs:
+        master.data.copy_(weight.data)
+
+
+def _masters(optimizer: Any) -> Iterator[tuple[Any, Any]]:
+    """(32-bit copy, what the model computes with): a pair per parameter, or per group where they lie in one piece."""
+    if hasattr(optimizer, "fp32_groups_flat"):
+        return zip(optimizer.fp32_groups_flat, optimizer.fp16_groups_flat, strict=True)
+    groups = zip(getattr(optimizer, "fp32_groups", ()), getattr(optimizer, "fp16_groups", ()), strict=True)
+    return (pair for masters, weights in groups for pair in zip(masters, weights, strict=True))
 
 
 def _dtype_name(job: Job) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from tunekit.diagnosis.cause import Cause, find_cause, is_consequence
 
 LOST = Cause(rank=0, lines=("Traceback", "RuntimeError: Connection reset by peer"))
@@ -27,3 +29,40 @@ def test_only_consequences_are_better_than_nothing_and_the_launcher_better_than_
     assert find_cause([LOST, lost_too], world_size=2) == LOST
     assert find_cause([], world_size=2, gone_first=1) == Cause(rank=1, silent=True)
     assert find_cause([], world_size=2, otherwise=("no GPU",)) == Cause(lines=("no GPU",))
+
+
+HUNG_UP = [
+    ("httpx.ReadError: [Errno 104] Connection reset by peer",),
+    ("requests.exceptions.ConnectionError: ('Connection aborted.', ConnectionResetError(104, 'reset by peer'))",),
+    ("urllib.error.URLError: <urlopen error [Errno 104] Connection reset by peer>",),
+    (
+        '  File "/usr/lib/python3.11/http/client.py", line 1395, in getresponse',
+        "    response.begin()",
+        '  File "/usr/lib/python3.11/ssl.py", line 1166, in read',
+        "    return self._sslobj.read(len, buffer)",
+        "ConnectionResetError: [Errno 104] Connection reset by peer",
+    ),
+    (
+        '  File "/venv/lib/python3.11/site-packages/huggingface_hub/utils/_http.py", line 310, in http_get',
+        "    for chunk in r.iter_content(chunk_size=1024):",
+        "    read(chunk_size)",
+        "    sock.recv_into(b)",
+        "BrokenPipeError: [Errno 32] Broken pipe",
+    ),
+]
+
+
+@pytest.mark.parametrize("lines", HUNG_UP, ids=lambda lines: lines[-1][:25])
+def test_a_server_that_hung_up_is_a_cause_and_no_lost_rank(lines):
+    hub = Cause(rank=0, lines=lines)
+    assert not is_consequence(hub)
+    assert find_cause([hub, Cause(rank=1, lines=LOST.lines)], world_size=2) == hub
+
+
+def test_a_lost_peer_is_one_whatever_stands_around_it():
+    told = (
+        '  File "/venv/lib/python3.11/site-packages/torch/distributed/distributed_c10d.py", line 3000, in all_reduce',
+        "    work = group.allreduce([tensor], opts)",
+        "RuntimeError: [pair.cc:537] Read error [127.0.0.1]:54684: Connection reset by peer",
+    )
+    assert is_consequence(Cause(rank=0, lines=told))

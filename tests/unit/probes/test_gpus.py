@@ -97,3 +97,16 @@ def test_links_as_they_are_now_in_the_order_that_was_asked() -> None:
         LinkState(generation=4, lanes=16),
     )
     assert read_links(["GPU-a"], FakeNvml((Card(),), refuses=("nvmlDeviceGetCurrPcieLinkWidth",))) == ()
+
+
+@pytest.mark.parametrize("refuses", [(), ("nvmlDeviceGetCurrPcieLinkWidth",)])
+def test_links_leave_the_driver_as_it_was(refuses: tuple[str, ...]) -> None:
+    library = FakeNvml((Card(),), refuses=refuses)
+    read_links(["GPU-a"], library)
+    assert library.log == ["init", "shutdown"]
+
+
+def test_links_without_a_driver_shut_nothing_down() -> None:
+    library = FakeNvml((), refuses=("nvmlInit",))
+    assert read_links(["GPU-a"], library) == ()
+    assert library.log == []

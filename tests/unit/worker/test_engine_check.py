@@ -103,3 +103,24 @@ def test_other_optimizers_keep_their_state() -> None:
     optimizer = SimpleNamespace(optimizer=SimpleNamespace(state={"moment": 1}))
     forget_empty_step(SimpleNamespace(optimizer=optimizer))
     assert optimizer.optimizer.state == {"moment": 1}
+
+
+def test_the_empty_step_of_the_fused_optimizer_is_forgotten() -> None:
+    """The real class: what a user's own JSON with AdamW gets on a card, where Adam itself is compiled."""
+    from deepspeed.runtime.fp16.fused_optimizer import FP16_Optimizer
+
+    weights = [torch.nn.Parameter(torch.full((size,), 1.5, dtype=torch.bfloat16)) for size in (4, 3)]
+    inner = torch.optim.AdamW(weights, lr=0.5, weight_decay=0.5)
+    optimizer = FP16_Optimizer(inner, low_precision_dtype=torch.bfloat16)
+    (master,) = optimizer.fp32_groups_flat
+    assert inner.state
+    assert not torch.equal(master, torch.full((7,), 1.5))
+    forget_empty_step(SimpleNamespace(optimizer=optimizer))
+    assert not inner.state
+    assert torch.equal(master, torch.full((7,), 1.5))
+
+
+def test_a_wrapper_with_its_masters_elsewhere_is_refused() -> None:
+    strange = type("FP16_Optimizer", (), {})()
+    with pytest.raises(TunekitError, match=r"FP16_Optimizer of this DeepSpeed is unknown; set zero\.stage=1"):
+        forget_empty_step(SimpleNamespace(optimizer=strange))

@@ -114,6 +114,17 @@ GATED = Signature(
     cure="accept its terms on the hub and `hf auth login`, or fetch it once before the ranks start",
     source="huggingface_hub errors",
 )
+NETWORK = Signature(
+    name="network lost",
+    pattern=r"^(?:\[rank\d+\]:\s*)?(?:requests|urllib3?|httpx|httpcore|aiohttp|botocore|huggingface_hub)\.(?:\w+\.)*"
+    r"(?:Connect(?:ion)?|Read|Write|Protocol|RemoteProtocol|SSL|Proxy|URL|MaxRetry|NewConnection|EndpointConnection"
+    r"|ChunkedEncoding|LocalEntryNotFound|ServerDisconnected|ClientConnector)"
+    r"(?:Error|Timeout(?:Error)?)?:",
+    cause="a download or a call over the network broke off: the hub, a proxy or the line",
+    cure="fetch model and data once before the ranks start (`hf download`), then HF_HUB_OFFLINE=1; a tracker: "
+    "WANDB_MODE=offline",
+    source="requests/exceptions.py, httpx/_exceptions.py, huggingface_hub/errors.py",
+)
 SIGNATURES = (
     BATCH,
     AUTO_LEFT,
@@ -130,4 +141,5 @@ SIGNATURES = (
     ACCUMULATION,
     NO_PADDING,
     GATED,
+    NETWORK,
 )
