@@ -39,6 +39,19 @@ def test_the_readme_shows_the_plan_it_promises() -> None:
     assert len(shown) == 5
 
 
+def test_the_sample_of_a_comparison_is_what_is_printed_on_its_day() -> None:
+    """Its prices grow old, so it is held to the output that is pinned for the day it names; `...` stands for lines."""
+    (sample,) = re.findall(
+        r"```\n\$ tunekit plan recipes/codellama34b_qlora.yaml --compare\n(.*?)```", README, re.DOTALL
+    )
+    assert "on 22 November 2026" in README.partition(sample)[0].rpartition("\n\n")[0]
+    printed = (docs.ROOT / "tests/golden/plans/codellama34b_qlora_compare.txt").read_text(encoding="utf-8")
+    rest = iter(printed.splitlines())
+    lines = [line for line in sample.splitlines() if line.strip() not in ("", "...")]
+    assert len(lines) > 12
+    assert [line for line in lines if line not in rest] == []
+
+
 def test_the_python_in_the_readme_runs() -> None:
     (code,) = re.findall(r"<!-- run -->\n```python\n(.*?)```", README, re.DOTALL)
     ran = subprocess.run([sys.executable, "-c", code], cwd=docs.ROOT, capture_output=True, text=True, check=False)

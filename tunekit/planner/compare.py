@@ -10,6 +10,7 @@ from tunekit.errors import RecipeError
 from tunekit.hardware.power import load_watts
 from tunekit.hardware.spec import Hardware
 from tunekit.planner.plan import Plan, Verdict
+from tunekit.planner.quality import Loss, in_order, losses_of
 from tunekit.planner.resolve import resolve
 from tunekit.planner.verdict import explain_verdict
 from tunekit.prices.costs import (
@@ -21,14 +22,14 @@ from tunekit.prices.costs import (
     per_million_tokens,
     rent_cost,
 )
-from tunekit.prices.offers import Offer, offers
+from tunekit.prices.offers import Offer, offers, unknown_gpus
 from tunekit.prices.owning import Owned
 from tunekit.prices.rentable import machine_of
 from tunekit.recipe.schema import Recipe
 from tunekit.speed.estimate import estimate_speed
 from tunekit.speed.terms import Band
 
-_Found: TypeAlias = tuple[Verdict, str, Band | None]
+_Found: TypeAlias = tuple[Verdict, str, Band | None, frozenset[Loss]]
 HOUR = 3600.0
 DOUBT = "probably"
 """How the note of a price begins that its own list does not believe: such a one is nobody's cheapest."""
@@ -50,6 +51,8 @@ class Side:
     hours: Band | None
     kwh: float | None
     """Expected, at the wall."""
+    losses: tuple[Loss, ...] = ()
+    """What the plan gives up in quality there."""
     usd_per_hour: float | None = None
     spot_usd_per_hour: float | None = None
     offer: Offer | None = None
@@ -102,7 +105,7 @@ def compare(plan: Plan, prices: Sequence[Offer], *, owned: Owned | None, tokens:
         owned=owned,
         own_usd_never_idle=_never_idle(own, owned),
         rented=tuple(sorted(rented, key=by_price)),
-        unknown=tuple(sorted({offer.gpu for offer in prices if offer.card is None})),
+        unknown=unknown_gpus(prices),
     )
 
 
@@ -148,7 +151,7 @@ def machines(prices: Iterable[Offer]) -> Iterator[tuple[Offer, ...]]:
 def own_side(plan: Plan, owned: Owned | None, tokens: int) -> Side:
     """The machine of the plan."""
     rate = plan.speed.tokens_per_second if plan.verdict != "rejected" and plan.speed else None
-    side = _side(plan.hardware.name, plan.hardware, (plan.verdict, plan.reason, rate), tokens)
+    side = _side(plan.hardware.name, plan.hardware, (plan.verdict, plan.reason, rate, losses_of(plan.job)), tokens)
     return side if owned is None else replace(side, usd_per_hour=in_usd(owned.own.hourly, owned.own.per_usd))
 
 
@@ -183,7 +186,7 @@ def _with_room(hardware: Hardware, plan: Plan) -> Hardware:
 
 
 def _side(name: str, hardware: Hardware, found: _Found, tokens: int) -> Side:
-    verdict, reason, rate = found
+    verdict, reason, rate, losses = found
     hours = _hours(tokens, rate) if rate is not None else None
     return Side(
         name=name,
@@ -193,6 +196,7 @@ def _side(name: str, hardware: Hardware, found: _Found, tokens: int) -> Side:
         tokens_per_second=rate,
         hours=hours,
         kwh=energy_kwh(hours.expected, load_watts(hardware)) if hours else None,
+        losses=in_order(losses),
     )
 
 
@@ -200,12 +204,13 @@ def _weighed(plan: Plan, hardware: Hardware) -> _Found:
     try:
         found = resolve(movable(plan), plan.model_shape, hardware, plan.trust)
     except RecipeError as error:
-        return "rejected", f"{error.problems[0].found}.", None
+        return "rejected", f"{error.problems[0].found}.", None, frozenset()
     trial = found.trial
     reason = explain_verdict(trial.judgement, trial.memory, trial.table, plan.trust)
     fits = trial.judgement.verdict != "rejected"
     speed = estimate_speed(trial.job, plan.model_shape, hardware) if fits else None
-    return trial.judgement.verdict, reason, None if speed is None else speed.tokens_per_second
+    rate = None if speed is None else speed.tokens_per_second
+    return trial.judgement.verdict, reason, rate, losses_of(trial.job)
 
 
 def _hours(tokens: int, rate: Band) -> Band:

@@ -31,6 +31,7 @@ def side_tree(side: Side, today: date) -> dict[str, Any]:
         "name": side.name,
         "verdict": side.verdict,
         "reason": side.reason,
+        "gives_up": list(side.losses),
         "assumed": side.hardware.source,
         "tokens_per_second": None if side.tokens_per_second is None else asdict(side.tokens_per_second),
         "hours": None if side.hours is None else asdict(side.hours),

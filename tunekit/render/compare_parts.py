@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from tunekit.planner.compare import Comparison, Side
+from tunekit.planner.quality import MEANING
 from tunekit.prices.costs import HOURS_A_MONTH
 from tunekit.prices.offers import STALE_DAYS, Offer, age_days
 from tunekit.render.fit_parts import duration
@@ -14,7 +15,7 @@ from tunekit.units import format_count
 SHOWN = 8
 """Rentable machines that are told of: the cheapest per token, and always the one with the cards of one's own."""
 REFUSED = 4
-HEAD = ("tokens/s", "time", "kWh", "$/hour", "$/job", "spot", "$/M tok.")
+HEAD = ("tokens/s", "time", "kWh", "$/hour", "$/job", "$ spot", "$/M tok.")
 NONE = "-"
 
 
@@ -39,6 +40,17 @@ def refused(found: Comparison) -> tuple[Side, ...]:
 def is_twin(side: Side, own: Side) -> bool:
     """Whether a rented machine has the cards of one's own."""
     return [gpu.name for gpu in side.hardware.gpus] == [gpu.name for gpu in own.hardware.gpus]
+
+
+def states(side: Side) -> str:
+    """What a machine's plan gives up for optimizer states that are smaller: the search may choose so for each."""
+    return ", ".join(loss for loss in side.losses if loss.endswith("states"))
+
+
+def states_line(found: Comparison) -> str:
+    """What that means, for all machines of the table together; empty where none gives up any."""
+    every = {loss for side in (found.own, *shown(found)) for loss in side.losses if loss.endswith("states")}
+    return "; ".join(f"{loss}: {MEANING[loss]}" for loss in MEANING if loss in every)
 
 
 def figures(side: Side) -> tuple[str, ...]:
@@ -94,6 +106,17 @@ def age_line(found: Comparison, today: date) -> str:
     parts = [f"{len(old)} of {len(ages)} prices are older than {STALE_DAYS} days (up to {max(old)})"] if old else []
     parts += [f"{ages.count(None)} have no date"] if None in ages else []
     return f"{' and '.join(parts)}: look before you rent, or give a newer list with --prices FILE." if parts else ""
+
+
+def unknown_line(found: Comparison) -> str:
+    """Cards of the price list that are not compared, and what to do about them; empty where all are known."""
+    if not found.unknown:
+        return ""
+    return (
+        f"Not compared, as tunekit does not know the cards: {', '.join(found.unknown)}. If one is in "
+        "tunekit/hardware/gpus.yaml, call it in the price list as it is sold there; else write its numbers into a file "
+        "as tunekit/hardware/README.md says, and plan for that: --on FILE."
+    )
 
 
 def cheapest_line(side: Side, tokens: int, today: date) -> str:

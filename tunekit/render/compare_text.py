@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tunekit.planner.compare import Comparison
+from tunekit.planner.compare import Comparison, Side
 from tunekit.render.compare_parts import (
     HEAD,
     REFUSED,
@@ -24,6 +24,9 @@ from tunekit.render.compare_parts import (
     price_lines,
     refused,
     shown,
+    states,
+    states_line,
+    unknown_line,
 )
 from tunekit.render.plain import without_trailing_spaces
 
@@ -40,6 +43,8 @@ def _parts(found: Comparison, today: date) -> Iterator[RenderableType]:
     yield Padding(_rows(found, today), (0, 0, 0, 2))
     if old := age_line(found, today):
         yield Padding(Text(f"! {old}", style="yellow"), (0, 0, 0, 2))
+    if unknown := unknown_line(found):
+        yield Padding(Text(unknown, style="dim"), (0, 0, 0, 2))
     even = [(side.name, line) for side in shown(found) if (line := even_line(side, found))]
     if found.owned is not None and even:
         yield Text("\nHours of use per month beyond which the own machine is cheaper", style="bold")
@@ -54,17 +59,23 @@ def _rows(found: Comparison, today: date) -> Table:
     table.add_column("", overflow="fold")
     for name in HEAD:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_row(Text(found.own.name, style="bold"), *figures(found.own))
-    for side in shown(found):
-        table.add_row(side.name, *figures(side))
+    for side in (found.own, *shown(found)):
+        table.add_row(_name(side, "bold" if side is found.own else ""), *figures(side))
     outer = Table.grid()
     outer.add_row(table)
     if more := more_line(found):
         outer.add_row(Text(more, style="dim"))
+    if lost := states_line(found):
+        outer.add_row(Text(lost, style="dim"))
     notes = [(found.own.name, own_line(found)), *_sources(found, today)]
     outer.add_row(Text())
     outer.add_row(_pairs(notes))
     return outer
+
+
+def _name(side: Side, style: str) -> Text:
+    lost = states(side)
+    return Text.assemble((side.name, style), (f"\n  {lost}" if lost else "", "dim"))
 
 
 def _sources(found: Comparison, today: date) -> Iterator[tuple[str, str]]:

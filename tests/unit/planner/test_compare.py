@@ -5,6 +5,7 @@ from comparing import PRICES, compared, offer, planned
 
 from tunekit.planner.compare import TOLD_TOKENS, Comparison, Side, cheapest_machine, compare, movable, tokens_of
 from tunekit.prices.costs import break_even_hours
+from tunekit.prices.loading import load_prices
 from tunekit.prices.owning import owned
 
 
@@ -125,3 +126,11 @@ def test_where_nothing_fits_or_has_a_price_on_demand_no_machine_is_the_cheapest(
     found = compare(planned("full", "z3_offload"), offers, owned=None)
     assert found.fitting
     assert cheapest_machine(found.rented) is None
+
+
+def test_what_each_machine_gives_up_is_that_of_its_own_plan() -> None:
+    found = compare(planned("full", "z3_offload"), load_prices(), owned=None)
+    given = {side.name: side.losses for side in found.fitting}
+    assert ("bf16 states",) in given.values()
+    assert () in given.values()
+    assert all(side.losses == ("adapters", "4-bit base") for side in compared().fitting)

@@ -81,3 +81,28 @@ def test_what_is_not_shown_is_counted() -> None:
     assert compare_parts.more_line(found) == ""
     many = replace(found, rented=tuple(replace(found.rented[0], name=f"{index}") for index in range(SHOWN + 3)))
     assert compare_parts.more_line(many) == "and 3 more that it fits on: --json lists all"
+
+
+def test_what_a_machine_gives_up_in_its_states_stands_in_its_row_and_is_explained_once() -> None:
+    found = compared()
+    cheap = replace(found.rented[0], losses=("adapters", "4-bit base", "8-bit states"))
+    assert compare_parts.states(cheap) == "8-bit states"
+    assert compare_parts.states(found.rented[0]) == compare_parts.states_line(found) == ""
+    some = replace(found, rented=(cheap, cheap))
+    assert (
+        compare_parts.states_line(some)
+        == "8-bit states: moments in 8 bits: as good as 32 in published runs (2110.02861)"
+    )
+
+
+def test_unknown_cards_are_named_with_what_to_do() -> None:
+    line = compare_parts.unknown_line(compared())
+    assert "does not know the cards: MI300X. " in line
+    assert "--on FILE" in line
+    assert compare_parts.unknown_line(replace(compared(), unknown=())) == ""
+
+
+def test_every_column_of_money_says_its_currency() -> None:
+    titles = [title for title in compare_parts.HEAD if title not in ("tokens/s", "time", "kWh")]
+    assert len(titles) == 4
+    assert all("$" in title for title in titles)

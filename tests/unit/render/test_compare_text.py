@@ -46,3 +46,15 @@ def test_machines_that_are_left_out_of_the_table_are_counted_below_it() -> None:
     found = compared()
     many = replace(found, rented=tuple(replace(found.rented[0], name=f"box {index}") for index in range(12)))
     assert "and 4 more that it fits on: --json lists all" in text(many)
+
+
+def test_the_row_of_a_machine_says_that_its_states_are_smaller() -> None:
+    found = compared()
+    lines = text(replace(found, rented=(replace(found.rented[0], losses=("bf16 states",)),))).splitlines()
+    row = next(index for index, line in enumerate(lines) if line.startswith(f"  {found.rented[0].name} "))
+    assert lines[row + 1] == "    bf16 states"
+    assert "  bf16 states: master weights and moments in bf16" in "\n".join(lines[row + 2 :])
+
+
+def test_cards_that_nothing_is_known_of_are_named() -> None:
+    assert "does not know the cards: MI300X" in " ".join(text(compared()).split())

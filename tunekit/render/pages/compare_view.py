@@ -17,6 +17,9 @@ from tunekit.render.compare_parts import (
     price_lines,
     refused,
     shown,
+    states,
+    states_line,
+    unknown_line,
 )
 from tunekit.render.pages.bars import ROOM, Bar, Chart, Palette, placed_ticks
 from tunekit.render.pages.parts import Cell, Lines, Part, Section, Table, cells
@@ -36,8 +39,8 @@ def compare_sections(found: Comparison, today: date) -> tuple[Section, ...]:
     if chart is not None:
         parts.append(chart)
     parts.append(_table(found, today))
-    if old := age_line(found, today):
-        parts.append(Lines(lines=(old,)))
+    notes = (states_line(found), age_line(found, today), unknown_line(found))
+    parts += [Lines(lines=(note,)) for note in notes if note]
     first = Section(title=heading(found), parts=tuple(parts))
     owning = _owning(found)
     refusals = tuple(cells(side.name, f"{money(side.usd_per_hour)} $/hour", side.reason) for side in refused(found))
@@ -98,7 +101,7 @@ def _row(side: Side, found: Comparison, more: str) -> tuple[Cell, ...]:
     even = even_line(side, found).partition(":")[0].replace(" a month", "") if side is not found.own else ""
     last = (Cell(text=even or "–"),) if found.owned else ()
     return (
-        Cell(text=side.name, look="name", more=more),
+        Cell(text=", ".join(each for each in (side.name, states(side)) if each), look="name", more=more),
         *(Cell(text=text, look="number") for text in figures(side)),
         *last,
     )
