@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -40,9 +40,20 @@ _SHORTEST = 8
 
 def redact(text: str, environ: Mapping[str, str] | None = None) -> str:
     """The text with `[hidden]` for every secret; `environ` is this process's environment when left out."""
-    for value in secret_values(os.environ if environ is None else environ):
-        text = text.replace(value, HIDDEN)
-    return _FORMS.sub(HIDDEN, text)
+    return _hiding(environ)(text)
+
+
+def redact_json(text: str, environ: Mapping[str, str] | None = None) -> str:
+    """JSON text with `[hidden]` for every secret in its strings, so that it stays the same JSON beside them.
+
+    Numbers and names stay: in plain text a secret such as 12345678 would be found amid a longer number, and one that is
+    a word would hide the name of a field. The text itself where nothing is to hide. ValueError: it is no JSON.
+    """
+    found = json.loads(text)
+    hidden = _hidden(found, _hiding(environ))
+    if hidden == found:
+        return text
+    return json.dumps(hidden, indent=2 if "\n" in text.strip() else None) + ("\n" if text.endswith("\n") else "")
 
 
 def redact_forms(text: str) -> str:
@@ -85,6 +96,27 @@ class HidingStream:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def _hiding(environ: Mapping[str, str] | None) -> Callable[[str], str]:
+    values = secret_values(os.environ if environ is None else environ)
+
+    def hide(text: str) -> str:
+        for value in values:
+            text = text.replace(value, HIDDEN)
+        return _FORMS.sub(HIDDEN, text)
+
+    return hide
+
+
+def _hidden(value: Any, hide: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return hide(value)
+    if isinstance(value, list):
+        return [_hidden(each, hide) for each in value]
+    if isinstance(value, dict):
+        return {redact_forms(name): _hidden(each, hide) for name, each in value.items()}
+    return value
 
 
 def _is_secret(value: str) -> bool:

@@ -5,7 +5,16 @@ import json
 
 import pytest
 
-from tunekit.secrecy import HIDDEN, HidingStream, holds_secret, is_secret_name, redact, redact_forms, secret_values
+from tunekit.secrecy import (
+    HIDDEN,
+    HidingStream,
+    holds_secret,
+    is_secret_name,
+    redact,
+    redact_forms,
+    redact_json,
+    secret_values,
+)
 
 PLANTED = {
     "HF_TOKEN": "planted-hf-value",
@@ -83,3 +92,23 @@ def test_a_stream_hides_and_is_otherwise_itself(monkeypatch: pytest.MonkeyPatch)
     stream.writelines(["planted-hf-value", "\n"])
     assert below.getvalue() == f"a {HIDDEN} b{HIDDEN}\n"
     assert stream.isatty() is False
+
+
+@pytest.mark.parametrize("secret", ["12345678", "learning_rate", 'pla"nted\\aws/value', "plänted-välue", "truenull"])
+def test_json_stays_the_same_json_beside_its_secrets(secret: str) -> None:
+    record = {"learning_rate": 1e-4, "bytes": 991234567899, "said": f"<{secret}>", "rows": [True, None, secret, {}]}
+    for text in (json.dumps(record), json.dumps(record, indent=2, ensure_ascii=False) + "\n"):
+        shown = redact_json(text, {"A_TOKEN": secret})
+        assert json.loads(shown) == {**record, "said": f"<{HIDDEN}>", "rows": [True, None, HIDDEN, {}]}
+        assert shown.count("\n") in (0, len(text.splitlines()))
+
+
+def test_json_within_json_and_names_in_the_form_of_secrets_are_looked_at_too() -> None:
+    inner = json.dumps({"x": 'pla"nted\\aws/value'})
+    shown = redact_json(json.dumps({"inner": inner, f"hf_{'a' * 34}": 1}), PLANTED)
+    assert json.loads(shown) == {"inner": json.dumps({"x": HIDDEN}), HIDDEN: 1}
+
+
+def test_json_without_secrets_keeps_its_bytes() -> None:
+    text = '{"a":   1.50,\n "b": "x"}'
+    assert redact_json(text, PLANTED) == text

@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from tunekit.secrecy import redact
+from tunekit.secrecy import redact_json
 from tunekit.watch.notice import Addressee, Notice
 
 SEND_SECONDS = 10.0
@@ -33,6 +33,8 @@ class Notifier:
         self._complain = complain
         self._notices: queue.Queue[Notice | None] = queue.Queue(WAITING)
         self._thread: threading.Thread | None = None
+        self._running: subprocess.Popen[bytes] | None = None
+        self._over = False
 
     def send(self, notice: Notice) -> None:
         """Hand a notice over; returns at once."""
@@ -45,32 +47,52 @@ class Notifier:
             self._notices.put_nowait(notice)
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
-        """Wait a little for what is still to be sent."""
-        if self._thread is not None and self._thread.is_alive():
-            with suppress(queue.Full):
-                self._notices.put_nowait(None)
+        """Wait a little for what is still to be sent; a program that still runs then is killed, and no other begins."""
+        if self._thread is None:
+            return
+        with suppress(queue.Full):
+            self._notices.put_nowait(None)
+        try:
             self._thread.join(seconds)
+        finally:  # also where Ctrl-C ends the waiting
+            self._over = True
+            if self._running is not None:
+                kill_group(self._running)
             self._thread = None
 
     def _deliver_all(self) -> None:
         while (notice := self._notices.get()) is not None:
             for addressee in self._addressees:
-                fault = deliver(addressee, notice)
+                if self._over:
+                    return
+                fault = deliver(addressee, notice, begun=self._begun)
+                self._running = None
                 if fault is not None:
                     self._say(f"the notice `{notice.occasion}` did not reach {addressee.name}: {fault}")
+
+    def _begun(self, process: subprocess.Popen[bytes]) -> None:
+        self._running = process
+        if self._over:  # `close` looked just before
+            kill_group(process)
 
     def _say(self, text: str) -> None:
         with suppress(OSError):  # a full drive takes no complaint either
             self._complain(text)
 
 
-def deliver(addressee: Addressee, notice: Notice) -> str | None:
+Begun = Callable[["subprocess.Popen[bytes]"], None]
+"""Is told of a program when it has begun."""
+
+
+def deliver(addressee: Addressee, notice: Notice, *, begun: Begun = lambda process: None) -> str | None:
     """Send one notice; what went wrong, or None."""
-    body = redact(json.dumps(notice.payload())).encode()
-    return run_program(addressee.command, body) if addressee.command else post(addressee.url, body)
+    body = redact_json(json.dumps(notice.payload())).encode()
+    return run_program(addressee.command, body, begun=begun) if addressee.command else post(addressee.url, body)
 
 
-def run_program(argv: Sequence[str], body: bytes, seconds: float = SEND_SECONDS) -> str | None:
+def run_program(
+    argv: Sequence[str], body: bytes, seconds: float = SEND_SECONDS, *, begun: Begun = lambda process: None
+) -> str | None:
     """Run the program, without a shell, with `body` on its standard input; killed with its children when it is slow."""
     try:
         process = subprocess.Popen(
@@ -82,16 +104,23 @@ def run_program(argv: Sequence[str], body: bytes, seconds: float = SEND_SECONDS)
         )
     except (OSError, ValueError) as error:
         return getattr(error, "strerror", None) or str(error)
+    begun(process)
     try:
         process.communicate(body, timeout=seconds)
     except subprocess.TimeoutExpired:
-        with suppress(OSError):
-            os.killpg(process.pid, signal.SIGKILL)
+        kill_group(process)
         process.wait()
         return f"it took more than {seconds:g} s"
     except OSError:
         process.wait()
     return None if process.returncode == 0 else f"it ended with code {process.returncode}"
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a program that runs in a session of its own, with its children."""
+    if process.returncode is None:  # else its number may be another's by now
+        with suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def post(url: str, body: bytes, seconds: float = SEND_SECONDS) -> str | None:

@@ -33,7 +33,7 @@ from tunekit.launcher.state import is_run
 from tunekit.planner.plan import Plan
 from tunekit.recipe.loading import LoadedRecipe
 from tunekit.recipe.shipped import existing_path
-from tunekit.secrecy import redact
+from tunekit.secrecy import redact, redact_json
 
 BYTES_PER_WEIGHT = 2
 """Of the files on the hub: 16-bit weights."""
@@ -230,7 +230,8 @@ def write_files(request: LaunchRequest) -> None:
         path = Path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         # A folder's name need not be UTF-8; whatever the shell's language, these files are.
-        path.write_text(redact(text), encoding="utf-8", errors="surrogateescape")
+        shown = redact_json(text) if path.suffix == ".json" else redact(text)
+        path.write_text(shown, encoding="utf-8", errors="surrogateescape")
         if path.suffix == ".sh":
             path.chmod(0o755)
 

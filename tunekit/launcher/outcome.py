@@ -23,7 +23,7 @@ from tunekit.launcher.stop_request import read_stop_request
 from tunekit.launcher.told import launchers_words, told_by
 from tunekit.planner.mending import Mend
 from tunekit.planner.plan import Plan
-from tunekit.secrecy import redact
+from tunekit.secrecy import redact_json
 from tunekit.units import MIB, format_bytes
 from tunekit.watch import rules
 
@@ -145,7 +145,7 @@ def _correct_failure(run_dir: RunDir, result: RunResult) -> None:
 def _write(path: Path, record: Mapping[str, Any]) -> None:
     temporary = path.with_suffix(".tmp")
     try:
-        temporary.write_text(redact(json.dumps(record, indent=2)) + "\n")
+        temporary.write_text(redact_json(json.dumps(record, indent=2)) + "\n")
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunekit.launcher.environment import ATTEMPT_VARIABLE
 from tunekit.launcher.run_dir import RunDir
-from tunekit.secrecy import redact
+from tunekit.secrecy import redact_json
 
 if TYPE_CHECKING:
     from tunekit.worker.signs import Signs
@@ -96,7 +96,7 @@ class Journal:
     def _append(self, path: Path, record: dict[str, Any]) -> None:
         if self.rank == 0:
             with path.open("a") as file:
-                file.write(redact(json.dumps(record, default=str)) + "\n")
+                file.write(redact_json(json.dumps(record, default=str)) + "\n")
 
 
 def write_json(path: Path, record: dict[str, Any]) -> None:
@@ -120,7 +120,7 @@ def write_once(path: Path, record: dict[str, Any]) -> bool:
 def _written_beside(path: Path, record: dict[str, Any]) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(redact(json.dumps(record, indent=2, default=str)) + "\n")
+        temporary.write_text(redact_json(json.dumps(record, indent=2, default=str)) + "\n")
     except OSError:  # a full disk: nothing half-written stays
         temporary.unlink(missing_ok=True)
         raise

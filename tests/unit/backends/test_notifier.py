@@ -116,6 +116,22 @@ def test_a_slow_addressee_holds_nobody_up(server):
     assert time.monotonic() - began < 2
 
 
+def test_a_program_that_still_runs_when_the_waiting_ends_is_killed_with_its_children(tmp_path):
+    """It would outlive tunekit: it has a session of its own."""
+    script = f"sleep 60 & echo $! $$ > {tmp_path}/ids.new; mv {tmp_path}/ids.new {tmp_path}/ids; sleep 60"
+    slow = Addressee(command=("/bin/sh", "-c", script))
+    notifier = Notifier((slow, Addressee(command=writer(tmp_path / "next"))), lambda text: None)
+    notifier.send(NOTICE)
+    assert until((tmp_path / "ids").exists)
+    began = time.monotonic()
+    notifier.close(0.1)
+    assert time.monotonic() - began < 2
+    child, program = map(int, (tmp_path / "ids").read_text().split())
+    assert until(lambda: not lives(child) and not lives(program))
+    assert until(lambda: "tunekit-notices" not in [thread.name for thread in threading.enumerate()])
+    assert not (tmp_path / "next").exists(), "the run has ended: nothing else begins"
+
+
 def test_a_complaint_that_fails_ends_nothing(server):
     def broken(text):
         raise OSError(28, "No space left on device")

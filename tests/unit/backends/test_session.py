@@ -16,6 +16,7 @@ from tunekit.errors import MissingError, RunFailed, UsageError
 from tunekit.launcher.ports import choose_port
 from tunekit.launcher.preflight import Machine
 from tunekit.launcher.run_dir import RunDir
+from tunekit.launcher.state import read_plan
 from tunekit.recipe.loading import LoadedRecipe
 
 HERE = Machine(hardware=CPU_BOX)
@@ -34,6 +35,16 @@ def test_a_warm_start_prepares_nothing(first, caller):
     assert json.loads(first.run_dir.launch.read_text())["argv"] == list(request.argv)
     assert first.run_dir.launch_script.stat().st_mode & 0o111
     assert request.env["TUNEKIT_ATTEMPT"] == "1"
+
+
+@pytest.mark.parametrize("secret", ["format_version", '"verdict"', "00000000"])
+def test_a_secret_that_is_also_a_word_of_the_plan_does_not_break_it(first, caller, monkeypatch, secret):
+    begin(first, caller)
+    before = read_plan(first.run_dir)
+    monkeypatch.setenv("MY_TOKEN", secret)
+    shutil.rmtree(first.run_dir.path)
+    begin(first, caller)
+    assert read_plan(first.run_dir) == before
 
 
 def test_missing_ops_are_built_before_the_start(first, caller, monkeypatch):
