@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import gzip
+import os
+import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from tunekit.errors import UsageError
-from tunekit.units import GIB, format_bytes
+from tunekit.units import GIB, KIB, format_bytes
 
 MOST_ENTRIES = 100_000
 MOST_GROWTH = 100
 """Times its own size that an archive may unpack to; rows of text come to ten."""
 SMALL_BYTES = GIB
-"""A .zip that unpacks to no more than this may do so."""
+"""A .zip or .zst that unpacks to no more than this may do so."""
 _CHUNK, _SAMPLE_CHUNKS = 2**20, 64
 
 
 def check_archives(folder: Path) -> None:
-    """UsageError: a .zip or .gz below `folder` that is damaged, names files outside, or unpacks to too much."""
+    """UsageError: a .zip, .gz or .zst below `folder` that is damaged, names files outside, or unpacks to too much."""
     for path in sorted(path for end in _LOOKS for path in folder.rglob(f"*{end}")):
         fault = _LOOKS[path.suffix](path)
         if fault is not None:
@@ -58,7 +61,55 @@ def gzip_fault(path: Path) -> str | None:
     return None
 
 
-_LOOKS: Mapping[str, Callable[[Path], str | None]] = {".zip": zip_fault, ".gz": gzip_fault}
+def zstd_fault(path: Path) -> str | None:
+    """Why a .zst must not be unpacked, from the headers of its blocks, which unpack to 128 KiB at most (RFC 8878)."""
+    try:
+        with path.open("rb") as file:
+            unpacked = sum(_frames(file))
+    except (OSError, struct.error, ValueError) as error:
+        return f"it is no whole zstd file ({error})"
+    size = path.stat().st_size
+    if unpacked > max(SMALL_BYTES, MOST_GROWTH * size):
+        return f"it has {format_bytes(size)} and may unpack to {format_bytes(unpacked)}"
+    return None
+
+
+def _frames(file: BinaryIO) -> Iterator[int]:
+    """The most bytes that each block of each frame unpacks to. ValueError: it is something else, or cut off."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    while file.tell() < end:
+        (magic,) = struct.unpack("<I", file.read(4))
+        if magic & ~0xF == _SKIPPED_FRAME:
+            file.seek(struct.unpack("<I", file.read(4))[0], os.SEEK_CUR)
+        elif magic == _FRAME:
+            (about,) = file.read(1) or b"\0"
+            alone = about >> 5 & 1
+            file.seek((1 - alone) + (0, 1, 2, 4)[about & 3] + (alone, 2, 4, 8)[about >> 6], os.SEEK_CUR)
+            yield from _blocks(file)
+            file.seek(4 * (about >> 2 & 1), os.SEEK_CUR)
+        else:
+            raise ValueError("unknown frame")
+    if file.tell() > end:
+        raise ValueError("cut off")
+
+
+def _blocks(file: BinaryIO) -> Iterator[int]:
+    last = 0
+    while not last:
+        low, high = struct.unpack("<HB", file.read(3))
+        header = low | high << 16
+        last, kind, size = header & 1, header >> 1 & 3, header >> 3
+        if kind == _RESERVED:
+            raise ValueError("unknown block")
+        yield _BLOCK_BYTES if kind == _COMPRESSED else size
+        file.seek(1 if kind == _REPEATED else size, os.SEEK_CUR)
+
+
+_FRAME, _SKIPPED_FRAME = 0xFD2FB528, 0x184D2A50
+_REPEATED, _COMPRESSED, _RESERVED = 1, 2, 3
+_BLOCK_BYTES = 128 * KIB
+_LOOKS: Mapping[str, Callable[[Path], str | None]] = {".zip": zip_fault, ".gz": gzip_fault, ".zst": zstd_fault}
 
 
 def _leads_outside(name: str) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from tunekit.errors import UsageError
 from tunekit.hub import archives
-from tunekit.hub.archives import check_archives, gzip_fault, zip_fault
+from tunekit.hub.archives import check_archives, gzip_fault, zip_fault, zstd_fault
 
 
 def write_zip(path: Path, entries: dict[str, bytes]) -> Path:
@@ -50,8 +50,39 @@ def test_a_gzip_bomb_is_told_from_its_first_part(tmp_path: Path) -> None:
     assert "unpack to 64 MiB" in fault
 
 
-@pytest.mark.parametrize("name", ["a.zip", "a.gz"])
+@pytest.mark.parametrize("name", ["a.zip", "a.gz", "a.zst"])
 def test_what_is_damaged_is_said_to_be(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"PK\x03\x04 no archive")
-    with pytest.raises(UsageError, match="it is no whole (zip archive|gzip file)"):
+    with pytest.raises(UsageError, match="it is no whole (zip archive|gzip file|zstd file)"):
         check_archives(tmp_path)
+
+
+FRAME = bytes.fromhex("28b52ffd")
+SKIPPED = bytes.fromhex("502a4d18") + (3).to_bytes(4, "little") + b"abc"
+
+
+def block(kind: int, size: int, *, last: bool = False) -> bytes:
+    return (last | kind << 1 | size << 3).to_bytes(3, "little")
+
+
+def frame(blocks: bytes) -> bytes:
+    """A frame of one segment, with a checksum and a size of 8 bytes."""
+    return FRAME + bytes([0xE4]) + bytes(8) + blocks + b"\0\1\2\3"
+
+
+def test_a_zst_is_read_block_by_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "rows.jsonl.zst"
+    path.write_bytes(SKIPPED + frame(block(0, 5) + b"abcde" + block(1, 7, last=True) + b"x") * 2)
+    assert zstd_fault(path) is None
+    monkeypatch.setattr(archives, "SMALL_BYTES", 1000)
+    path.write_bytes(SKIPPED + frame((block(2, 9) + bytes(9)) * 40 + block(1, 3, last=True) + b"x"))
+    with pytest.raises(UsageError, match=r"rows\.jsonl\.zst is not unpacked: it has .* and may unpack to 5 MiB"):
+        check_archives(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", [FRAME, frame(block(3, 1, last=True)), frame(block(0, 99, last=True)), frame(block(0, 1)), SKIPPED[:-2]]
+)
+def test_a_zst_that_is_cut_off_or_strange_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.zst").write_bytes(content)
+    assert "it is no whole zstd file" in str(zstd_fault(tmp_path / "a.zst"))
