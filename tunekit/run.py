@@ -7,20 +7,22 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from difflib import get_close_matches
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from tunekit.backends.base import STOP_GRACE, Backend, Process, backend
 from tunekit.backends.processes import end_processes, is_alive, kill_processes, read_process, reap_orphans
-from tunekit.backends.resuming import resumable
-from tunekit.backends.retrying import next_try
+from tunekit.backends.resuming import refuse_what_cannot_go_on, resumable
+from tunekit.backends.retrying import Retry, next_try
 from tunekit.backends.session import Start, start_run, used_devices
 from tunekit.errors import DoesNotFit, RunFailed, TunekitError, UsageError
 from tunekit.hardware.profiles import LOCAL
 from tunekit.hardware.spec import Hardware
 from tunekit.launcher.attempts import all_metrics, last_attempt
 from tunekit.launcher.caller import Caller, this_caller
+from tunekit.launcher.checkpoint_bytes import Proofs, bytes_fault
 from tunekit.launcher.checkpoints import Checkpoint, list_checkpoints, newest_complete
 from tunekit.launcher.json_lines import Record, read_record
 from tunekit.launcher.logs import find_rank_log
@@ -33,6 +35,7 @@ from tunekit.launcher.story import story_of
 from tunekit.oversight import Oversight, cards_of
 from tunekit.planner.plan import Plan
 from tunekit.probes.gpus import GpuReport, read_gpus, visible_gpus, visible_here
+from tunekit.recipe.job import Job
 from tunekit.recipe.loading import LoadedRecipe
 from tunekit.render.diagnosis_text import (
     Explanation,
@@ -244,13 +247,21 @@ def check_on_oom(on_oom: str) -> None:
 
 def _retried(run: Run, *, console: Console | None, on: Backend | None) -> Run:
     """The run after as many attempts as running out of memory asks for; the last one's ending stands."""
-    caller, tried = this_caller(), [run.plan.job]
-    while (retry := next_try(run.dir, run.ended, caller, tried=tried)) is not None:
+    caller, tried, proofs = this_caller(), [run.plan.job], Proofs()
+    while (retry := _next_try(run, caller, tried, proofs, console=console)) is not None:
         if console is not None:
             console.print(run.ended.said, str(retry), sep="\n", markup=False, highlight=False, soft_wrap=True)
         tried.append(retry.start.plan.job)
         run = _start(retry.start, retry.caller, wait=True, console=console, on=on)
     return run
+
+
+def _next_try(
+    run: Run, caller: Caller, tried: Sequence[Job], proofs: Proofs, *, console: Console | None
+) -> Retry | None:
+    with LiveView(run.dir, run.plan, console or _silent()) as view:
+        damage = partial(proofs.fault, report=view.report)
+        return next_try(run.dir, run.ended, caller, tried=tried, damage=damage)
 
 
 def _checked(run: Run, *, wait: bool) -> Run:
@@ -275,7 +286,10 @@ def resume(
     def planning(loaded: LoadedRecipe) -> Plan:
         return plan_loaded(loaded, trust=read_plan(run_dir).trust)
 
-    found = resumable(run_dir, this_caller(), overrides, planning)
+    refuse_what_cannot_go_on(run_dir)
+    with LiveView(run_dir, read_plan(run_dir), console or _silent()) as view:
+        damage = partial(bytes_fault, report=view.report)
+        found = resumable(run_dir, this_caller(), overrides, planning, damage=damage)
     order = found.start
     if order.replanned and order.plan.verdict == "rejected":
         raise DoesNotFit(rejection_text(order.plan), plan=order.plan)

@@ -148,6 +148,20 @@ def test_stop_and_resume(first):
     assert len(resumed.metrics()) == 2, "the first attempt's steps are still told"
 
 
+def test_resume_shows_how_far_the_reading_of_a_checkpoint_is(first, monkeypatch):
+    def slow(folder, *, report):
+        report(f"verifying {folder.name}: 1.0 GiB of 96.0 GiB read")
+
+    monkeypatch.setattr("tunekit.run.bytes_fault", slow)
+    run = start(first, wait=False, on=RecordingBackend(Script(polls=None)))
+    run.stop()
+    write_checkpoint(run.dir.checkpoints, 2)
+    output = io.StringIO()
+    again = Script(files={"success.json": json.dumps({"attempt": 2, "steps": 4})})
+    resume(run.dir, on=RecordingBackend(again), console=Console(file=output, width=200))
+    assert output.getvalue().startswith("[  0 s] verifying checkpoint-2 …\ntiny: going on from checkpoint-2")
+
+
 def test_resume_with_changes_plans_anew_as_the_command_does(wide, monkeypatch):
     monkeypatch.setattr("tunekit.hub.find_shape", lambda *asked: wide.plan.model_shape)
     run = start(wide, wait=False, on=RecordingBackend(Script(polls=None)))

@@ -14,7 +14,7 @@ from tunekit.backends.session import Start
 from tunekit.errors import UsageError
 from tunekit.launcher.build import deals_round
 from tunekit.launcher.caller import Caller
-from tunekit.launcher.checkpoint_files import bytes_fault
+from tunekit.launcher.checkpoint_bytes import Damage, bytes_fault
 from tunekit.launcher.checkpoints import DOUBT, Checkpoint, list_checkpoints, newest_complete, passed_over
 from tunekit.launcher.json_lines import read_record
 from tunekit.launcher.resuming import check_same_training, how_to_read, refuse_changes, reopened, what_is_lost
@@ -40,17 +40,22 @@ class Resumption:
 
 
 def resumable(
-    run_dir: RunDir, caller: Caller, overrides: Sequence[str] = (), planning: Planning | None = None
+    run_dir: RunDir,
+    caller: Caller,
+    overrides: Sequence[str] = (),
+    planning: Planning | None = None,
+    *,
+    damage: Damage = bytes_fault,
 ) -> Resumption:
-    """From the newest complete checkpoint, in the folder the run was started in.
+    """From the newest complete checkpoint whose bytes have no `damage`, in the folder the run was started in.
 
     UsageError: not a run, going on, done, without a complete checkpoint, or that folder is gone; with what to do.
     RecipeError: an override would make the rest another training.
     """
-    _refuse_what_cannot_go_on(run_dir)
+    refuse_what_cannot_go_on(run_dir)
     refuse_changes(overrides)
     before = read_plan(run_dir)
-    checkpoint = _checkpoint_to_resume(run_dir, before)
+    checkpoint = _checkpoint_to_resume(run_dir, before, damage)
     there = replace(caller, cwd=folder_of_start(run_dir, caller))
     with chdir(there.cwd):
         plan = _replanned(before, overrides, planning) if overrides and planning is not None else before
@@ -72,7 +77,8 @@ def resumable(
     )
 
 
-def _refuse_what_cannot_go_on(run_dir: RunDir) -> None:
+def refuse_what_cannot_go_on(run_dir: RunDir) -> None:
+    """UsageError: it is not a run, going on, or done."""
     if not is_run(run_dir):
         raise UsageError(f"{run_dir.path} is not a run directory; `tunekit runs` lists the runs.")
     state = read_state(run_dir, alive=is_alive(run_dir))
@@ -105,12 +111,12 @@ def text_with(run_dir: RunDir, overrides: Sequence[str]) -> str:
     return run_dir.recipe.read_text() + "".join(["\n# Changed when it was resumed:\n", *lines] if lines else [])
 
 
-def _checkpoint_to_resume(run_dir: RunDir, plan: Plan) -> Checkpoint:
+def _checkpoint_to_resume(run_dir: RunDir, plan: Plan, damage: Damage) -> Checkpoint:
     while (complete := newest_complete(run_dir.checkpoints)) is not None:
-        damage = bytes_fault(complete.path)
-        if damage is None:
+        fault = damage(complete.path)
+        if fault is None:
             return complete
-        (complete.path / DOUBT).write_text(json.dumps({"reason": damage}) + "\n")
+        (complete.path / DOUBT).write_text(json.dumps({"reason": fault}) + "\n")
     broken = [f"  {found.path.name}: {found.fault}" for found in list_checkpoints(run_dir.checkpoints)]
     again = command_anew(run_dir)
     saving = "" if plan.recipe.output.save_steps else " output.save_steps=50"

@@ -15,6 +15,7 @@ from tunekit.backends.resuming import folder_of_start, resumable, text_with
 from tunekit.backends.session import Start
 from tunekit.errors import UsageError
 from tunekit.launcher.caller import Caller
+from tunekit.launcher.checkpoint_bytes import Damage
 from tunekit.launcher.checkpoints import newest_complete
 from tunekit.launcher.outcome import RunResult
 from tunekit.launcher.resuming import check_same_training, reopened
@@ -61,37 +62,39 @@ class Retry:
         return f"Trying again {where} with {self.mend}. Kept: {kept}."
 
 
-def next_try(run_dir: RunDir, result: RunResult, caller: Caller, *, tried: Sequence[Job]) -> Retry | None:
+def next_try(
+    run_dir: RunDir, result: RunResult, caller: Caller, *, tried: Sequence[Job], damage: Damage
+) -> Retry | None:
     """What to try after an attempt that ran out of memory, or was stopped before it did.
 
     None where it was something else, or nothing surely fits.
-    `tried`: the jobs that were tried before, which are not tried again.
+    `tried`: the jobs that were tried before, which are not tried again. `damage` is asked for each candidate.
     """
     if result.state == "done" or result.fault is None or len(tried) > MOST_RETRIES:
         return None
     before = read_plan(run_dir)
     seen = Seen(place="device" if result.fault == "GPU memory" else "host", bytes=result.seen_bytes)
     for mend in find_mends(before, seen, keys=KEPT, most=MOST_MENDS):
-        retry = _with(mend, run_dir, before, caller)
+        retry = _with(mend, run_dir, before, caller, damage)
         if retry is not None and retry.start.plan.job not in tried:
             return retry
     return None
 
 
-def _with(mend: Mend, run_dir: RunDir, before: Plan, caller: Caller) -> Retry | None:
+def _with(mend: Mend, run_dir: RunDir, before: Plan, caller: Caller, damage: Damage) -> Retry | None:
     """The start with this change; None where it would be another training, or would lose the optimizer's states."""
     try:
-        retry = _from_checkpoint(mend, run_dir, before, caller) or _anew(mend, run_dir, before, caller)
+        retry = _from_checkpoint(mend, run_dir, before, caller, damage) or _anew(mend, run_dir, before, caller)
     except UsageError:
         return None
     lost = retry.start.transfer == "weights"
     return None if lost or retry.start.plan.verdict == "rejected" else retry
 
 
-def _from_checkpoint(mend: Mend, run_dir: RunDir, before: Plan, caller: Caller) -> Retry | None:
+def _from_checkpoint(mend: Mend, run_dir: RunDir, before: Plan, caller: Caller, damage: Damage) -> Retry | None:
     if newest_complete(run_dir.checkpoints) is None:
         return None
-    found = resumable(run_dir, caller, mend.overrides, lambda loaded: _planned(loaded, before))
+    found = resumable(run_dir, caller, mend.overrides, lambda loaded: _planned(loaded, before), damage=damage)
     return Retry(start=found.start, caller=found.caller, mend=mend, step=found.checkpoint.step)
 
 

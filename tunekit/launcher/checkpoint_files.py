@@ -6,7 +6,6 @@ import json
 import struct
 import zipfile
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +34,6 @@ def size_fault(folder: Path, sizes: Mapping[str, int]) -> str | None:
         if found != size:
             return f"{name} has {found:,} bytes, {size:,} were written"
     return None
-
-
-def bytes_fault(folder: Path) -> str | None:
-    """The first of torch's files whose bytes changed after they were written, by its checksums; reads all of them.
-
-    torch itself looks at no checksum: training would go on with other weights or states and say nothing.
-    """
-    paths = sorted(path for path in folder.rglob("*") if path.suffix in (".pt", ".pth"))
-    with ThreadPoolExecutor() as readers:
-        damaged = [path for path, bad in zip(paths, readers.map(_is_damaged, paths), strict=True) if bad]
-    return f"{damaged[0].relative_to(folder)} is damaged: its bytes changed after the save" if damaged else None
 
 
 def safetensors_is_whole(path: Path) -> bool:
@@ -82,14 +70,6 @@ def _safetensors_fault(path: Path) -> str | None:
     if not header:
         return "holds no tensor"
     return f"holds empty tensors, first {empty[0]}: ZeRO-3's placeholders were saved" if empty else None
-
-
-def _is_damaged(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is not None
-    except zipfile.BadZipFile:
-        return True
 
 
 def _zip_is_whole(path: Path) -> bool:

@@ -15,6 +15,8 @@ import torch.distributed as dist
 from safetensors import safe_open
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
+from tunekit.launcher.checkpoint_bytes import checksums
+from tunekit.launcher.checkpoints import CHECKSUMS
 from tunekit.memory.saving import SAVE_FILE_BYTES
 from tunekit.worker.journal import write_json
 from tunekit.worker.measuring import whole_bytes
@@ -174,14 +176,15 @@ def checkpoint_folder(checkpoints: str | Path, step: int) -> Path:
 def seal_checkpoint(folder: Path, world: World, *, stepping: Mapping[str, Any]) -> None:
     """Mark `folder` complete when every rank has written its part.
 
-    The mark holds how the optimizer stores its states and the size of every file, and is written when all of them are
-    on the disk: a power cut leaves no checkpoint that only seems complete. Torn ones of earlier steps go too: an
-    attempt was ended while it saved, and this one has passed it.
+    The mark holds how the optimizer stores its states, the size of every file and what tells whether its bytes are the
+    same. It is written when all of them are on the disk: a power cut leaves no checkpoint that only seems complete.
+    Torn ones of earlier steps go too: an attempt was ended while it saved, and this one has passed it.
     """
     dist.barrier()
     if world.is_first:
-        told = {"step": step_of(folder), "world_size": world.size}
-        write_json(folder / COMPLETE, {**told, "stepping": dict(stepping), "files": to_disk(folder)})
+        told: dict[str, Any] = {"step": step_of(folder), "world_size": world.size}
+        told |= {"stepping": dict(stepping), "files": to_disk(folder), CHECKSUMS: checksums(folder)}
+        write_json(folder / COMPLETE, told)
         drop_torn(folder.parent, before=step_of(folder))
     dist.barrier()
 

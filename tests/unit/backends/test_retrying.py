@@ -9,6 +9,8 @@ from tests.plans import CPU_BOX, make_caller
 from tests.runs import write_checkpoint, write_json, write_run
 from tunekit.backends import retrying
 from tunekit.backends.retrying import KEPT, MOST_RETRIES, next_try
+from tunekit.launcher import checkpoint_bytes
+from tunekit.launcher.checkpoint_bytes import Proofs, bytes_fault
 from tunekit.launcher.outcome import RunResult
 from tunekit.launcher.resuming import CHANGEABLE
 from tunekit.planner.make import make_plan
@@ -49,7 +51,7 @@ def saved(run_dir, step):
 def test_the_smallest_change_that_fits_goes_on_from_the_newest_checkpoint(run_dir, caller, plan):
     saved(run_dir, 2)
     saved(run_dir, 4)
-    retry = next_try(run_dir, FULL, caller, tried=[plan.job])
+    retry = next_try(run_dir, FULL, caller, tried=[plan.job], damage=bytes_fault)
     assert (retry.step, retry.start.resume_from.name) == (4, "checkpoint-4")
     before, after = plan.job.batch, retry.start.plan.job.batch
     assert after.micro_batch_size < before.micro_batch_size
@@ -63,7 +65,7 @@ def test_the_smallest_change_that_fits_goes_on_from_the_newest_checkpoint(run_di
 
 
 def test_without_a_checkpoint_it_begins_anew_in_the_same_folder(run_dir, caller, plan):
-    retry = next_try(run_dir, FULL, caller, tried=[plan.job])
+    retry = next_try(run_dir, FULL, caller, tried=[plan.job], damage=bytes_fault)
     assert (retry.step, retry.start.resume_from) == (None, None)
     assert retry.start.goes_on
     assert retry.start.run_dir == run_dir
@@ -71,10 +73,10 @@ def test_without_a_checkpoint_it_begins_anew_in_the_same_folder(run_dir, caller,
 
 
 def test_never_the_same_plan_twice_and_not_for_ever(run_dir, caller, plan):
-    first = next_try(run_dir, FULL, caller, tried=[plan.job]).start.plan.job
-    other = next_try(run_dir, FULL, caller, tried=[plan.job, first])
+    first = next_try(run_dir, FULL, caller, tried=[plan.job], damage=bytes_fault).start.plan.job
+    other = next_try(run_dir, FULL, caller, tried=[plan.job, first], damage=bytes_fault)
     assert other is None or other.start.plan.job not in (plan.job, first)
-    assert next_try(run_dir, FULL, caller, tried=[plan.job] * (MOST_RETRIES + 1)) is None
+    assert next_try(run_dir, FULL, caller, tried=[plan.job] * (MOST_RETRIES + 1), damage=bytes_fault) is None
 
 
 @pytest.mark.parametrize(
@@ -87,18 +89,18 @@ def test_never_the_same_plan_twice_and_not_for_ever(run_dir, caller, plan):
     ],
 )
 def test_what_is_not_tried_again(run_dir, caller, plan, result):
-    assert next_try(run_dir, result, caller, tried=[plan.job]) is None
+    assert next_try(run_dir, result, caller, tried=[plan.job], damage=bytes_fault) is None
 
 
 def test_where_the_optimizers_states_would_be_lost_it_is_not_tried(run_dir, caller, plan, monkeypatch):
     saved(run_dir, 2)
     monkeypatch.setattr("tunekit.backends.resuming.how_to_read", lambda *any, **more: "weights")
-    assert next_try(run_dir, FULL, caller, tried=[plan.job]) is None
+    assert next_try(run_dir, FULL, caller, tried=[plan.job], damage=bytes_fault) is None
 
 
 def test_a_folder_that_is_gone_ends_it(run_dir, caller, plan):
     write_json(run_dir.launch, {"attempt": 1, "cwd": "/no/such/folder"})
-    assert next_try(run_dir, FULL, caller, tried=[plan.job]) is None
+    assert next_try(run_dir, FULL, caller, tried=[plan.job], damage=bytes_fault) is None
 
 
 def test_only_what_a_resumed_run_may_change_is_changed():
@@ -108,4 +110,19 @@ def test_only_what_a_resumed_run_may_change_is_changed():
 
 def test_a_stop_before_the_host_was_full_is_tried_again_too(run_dir, caller, plan):
     stopped = RunResult(state="stopped", attempt=1, exit_code=130, fault="host memory", said="0.4 GiB of RAM are left")
-    assert next_try(run_dir, stopped, caller, tried=[plan.job]) is not None
+    assert next_try(run_dir, stopped, caller, tried=[plan.job], damage=bytes_fault) is not None
+
+
+def test_several_candidates_read_the_checkpoint_once(run_dir, caller, plan, monkeypatch):
+    saved(run_dir, 2)
+    asked, read, proofs = [], [], Proofs()
+    monkeypatch.setattr(checkpoint_bytes, "bytes_fault", lambda folder, *, report: read.append(folder))
+
+    def damage(folder):
+        asked.append(folder)
+        return proofs.fault(folder, report=print)
+
+    first = next_try(run_dir, FULL, caller, tried=[plan.job], damage=damage).start.plan.job
+    next_try(run_dir, FULL, caller, tried=[plan.job, first], damage=damage)
+    assert len(asked) > 2
+    assert read == [run_dir.checkpoints / "checkpoint-2"]

@@ -88,6 +88,7 @@ def test_what_was_cut_short_goes_once_a_newer_one_is_complete(tmp_path: Path, lo
     assert [path.name for path in sealed_checkpoints(tmp_path)] == ["checkpoint-2", "checkpoint-9", "checkpoint-10"]
     (tmp_path / "checkpoint-12").mkdir()
     (tmp_path / "checkpoint-12" / "weights").write_bytes(b"12345")
+    (tmp_path / "checkpoint-12" / "a.safetensors").write_bytes(b"123456789")
     seal_checkpoint(tmp_path / "checkpoint-12", lonely_world, stepping={"zenflow": False})
     assert [path.name for path in sealed_checkpoints(tmp_path)][-1] == "checkpoint-12"
     assert not (tmp_path / "checkpoint-11").exists(), "its save was cut short, and step 12 is beyond it"
@@ -97,7 +98,8 @@ def test_what_was_cut_short_goes_once_a_newer_one_is_complete(tmp_path: Path, lo
         "step": 12,
         "world_size": 1,
         "stepping": {"zenflow": False},
-        "files": {"weights": 5},
+        "files": {"a.safetensors": 9, "weights": 5},
+        "checksums": {"a.safetensors": 0xCBF43926},  # what CRC-32 gives for these nine characters
     }
 
 
