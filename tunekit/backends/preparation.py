@@ -25,6 +25,10 @@ Report = Callable[[str], None]
 _CURES: tuple[tuple[str, str], ...] = (
     (r"Python\.h: No such file", "the headers of Python are missing: apt install python3-dev"),
     (r"libaio|laio", "libaio's headers are missing: apt install libaio-dev"),
+    (
+        r"Command '\['[^']+', '--version'\]' returned non-zero",
+        "that is no C++ compiler: unset CXX, or apt install g++ and set CXX=g++",
+    ),
     (r"(c\+\+|g\+\+): (command )?not found", "there is no C++ compiler: apt install g++"),
     (r"No such file or directory: '?[\w/]*[cg]\+\+", "there is no C++ compiler: apt install g++"),
     (r"ninja[^\n]*(not found|not being installed|No such)", "ninja is missing in this environment: pip install ninja"),
@@ -108,8 +112,10 @@ def _watch(
 
 
 def _cause(text: str) -> str | None:
-    """The compiler's first error, else the last line of the first traceback."""
+    """The compiler's first error, else the last line of the first traceback, else the builder's own words."""
     if match := re.search(r"^.*(?:(?:fatal error|error): .*|\+\+: (?:command )?not found)$", text, re.MULTILINE):
         return match[0].strip()
-    traceback = first_traceback(text)
-    return None if traceback is None else traceback.splitlines()[-1]
+    if traceback := first_traceback(text):
+        return traceback.splitlines()[-1]
+    builder = re.search(r"^DeepSpeed's op \w+ cannot be built: (.+)$", text, re.MULTILINE)
+    return builder[1] if builder else None

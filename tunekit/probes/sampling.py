@@ -21,7 +21,16 @@ class Sampler:
     A card that stops answering is reported with the driver's words, a drive that is gone is left out.
     """
 
-    def __init__(self, cards: Sequence[int], drives: Mapping[str, Path], nvml: Any = None) -> None:
+    def __init__(
+        self,
+        cards: Sequence[int],
+        drives: Mapping[str, Path],
+        nvml: Any = None,
+        *,
+        proc: Path = Path("/proc"),
+        cgroups: Path = Path("/sys/fs/cgroup"),
+    ) -> None:
+        self._kernel = (proc, cgroups)
         self._cards = tuple(cards)
         self._drives = dict(drives)
         self._nvml: Any = (nvml if nvml is not None else nvml_library()) if cards else None
@@ -40,7 +49,7 @@ class Sampler:
 
     def memory(self) -> HostSample:
         """RAM and swap now: cheap enough for once a second."""
-        memory, swap = read_memory(), read_swap()
+        memory, swap = read_memory(*self._kernel), read_swap(*self._kernel)
         return HostSample(
             total_bytes=memory.total,
             available_bytes=memory.available,

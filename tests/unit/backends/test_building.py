@@ -65,6 +65,17 @@ def test_the_compilers_own_error_is_told(monkeypatch, caller, tmp_path):
     assert text.endswith(f"{tmp_path / 'ops' / LOG}; the headers of Python are missing: apt install python3-dev.")
 
 
+def test_a_compiler_that_says_nothing_is_named(monkeypatch, caller):
+    """What torch says where CXX=/bin/false."""
+    words = "Command '['/bin/false', '--version']' returned non-zero exit status 1."
+    log = f"building cpu_adam (about 50 s on two cores)\nDeepSpeed's op cpu_adam cannot be built: {words}\n"
+    with pytest.raises(MissingError) as caught:
+        built(monkeypatch, caller, Builder(4, log))
+    first, second = str(caught.value).splitlines()
+    assert first == f"cpu_adam, async_io cannot be built: {words}"
+    assert second.endswith("that is no C++ compiler: unset CXX, or apt install g++ and set CXX=g++.")
+
+
 def test_a_build_that_hangs(monkeypatch, caller):
     with pytest.raises(MissingError, match="not built after 40 min 00 s"):
         built(monkeypatch, caller, Builder(None))

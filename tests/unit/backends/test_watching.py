@@ -18,6 +18,7 @@ from tunekit.backends.watching import Watched, Watcher, append, planned_checkpoi
 from tunekit.launcher.json_lines import read_lines
 from tunekit.launcher.stop_request import read_stop_request
 from tunekit.planner.make import make_plan as planner
+from tunekit.probes.sampling import Sampler
 from tunekit.units import GIB
 from tunekit.watch.sample import GpuSample, HostSample, Sample
 from tunekit.watch.stacks import Frame, RankStack
@@ -317,3 +318,50 @@ def test_bytes_of_a_planned_checkpoint():
     (term,) = [term for term in plan.memory.terms if term.name == "checkpoints"]
     assert planned_checkpoint_bytes(plan) == term.disk_bytes // 2 > 0
     assert planned_checkpoint_bytes(make_plan()) == 0
+
+
+class Container:
+    """A cgroup (v2) of 8 GiB on a machine with 64, as the kernel shows it in folders of ours."""
+
+    def __init__(self, path: Any) -> None:
+        self.proc, self.cgroups = path / "proc", path / "cgroup"
+        (self.proc / "self").mkdir(parents=True)
+        self.cgroups.mkdir()
+        total = 64 * GIB // 1024
+        (self.proc / "meminfo").write_text(
+            f"MemTotal: {total} kB\nMemFree: {total} kB\nSwapTotal: {total} kB\nSwapFree: {total} kB\n"
+        )
+        (self.proc / "self" / "cgroup").write_text("0::/\n")
+        self.write("memory.max", 8 * GIB)
+        self.write("memory.swap.max", 0)
+        self.uses(2 * GIB)
+
+    def write(self, name: str, number: int) -> None:
+        (self.cgroups / name).write_text(f"{number}\n")
+
+    def uses(self, number: int, *, cache: int = 0) -> None:
+        self.write("memory.current", number + cache)
+        (self.cgroups / "memory.stat").write_text(f"anon {number}\ninactive_file {cache}\n")
+
+
+def test_a_run_is_stopped_before_the_kernel_kills_it_for_its_cgroups_limit(place, tmp_path, monkeypatch):
+    """With eyes as of a real run: the machine has RAM and swap left, the container has not."""
+    signals: list[tuple[int, int]] = []
+    monkeypatch.setattr(watching.os, "kill", lambda pid, number: signals.append((pid, number)))
+    container = Container(tmp_path / "kernel")
+    place.eyes = Sampler((), {}, proc=container.proc, cgroups=container.cgroups)
+    place.watcher = place.make()
+    place.after(6)
+    container.uses(3 * GIB, cache=5 * GIB - 1)
+    place.after(1.1)
+    assert (place.said, signals) == ([], []), "cache can be dropped"
+    container.uses(8 * GIB - GIB // 4)
+    place.after(1.1)
+    assert place.said == ["ram at step 0"], "seen between two long looks"
+    asked = read_stop_request(place.run_dir)
+    assert "256 MiB of RAM and swap left in the cgroup of 8.0 GiB" in asked.reason
+    assert asked.save, "with a last checkpoint"
+    assert signals == [(NOBODY, signal.SIGTERM), (NOBODY + 1, signal.SIGTERM)]
+    place.after(6)
+    assert place.events() == [("ram", "began")], "asked once"
+    assert read_lines(place.run_dir.metrics)[-1]["host"]["cgroup_limit_bytes"] == 8 * GIB
