@@ -15,6 +15,7 @@ from tunekit.cli.new_file import write_new
 from tunekit.cli.next_command import Typed, command, first_fix, with_fix
 from tunekit.cli.trace import show_trace_alone, trace_plan
 from tunekit.errors import UnknownFamily
+from tunekit.hub import gated_hint
 from tunekit.launcher.history import MeasuredBefore, find_measured
 from tunekit.launcher.run_dir import RUNS
 from tunekit.notebook import plan
@@ -90,6 +91,8 @@ def _next(made: Plan, typed: Typed) -> str:
     if made.verdict != "rejected":
         faults = _data_faults(made)
         stops = "".join(f"\nA launch would stop at the data: {fault}\n" for fault in faults)
+        hint = gated_hint(made.recipe.model.path, made.recipe.model.revision)
+        stops += f"\n{hint}\n" if hint else ""
         first = "Mend the data first, then" if faults else "Next"
         return f"{stops}\n{first}: {command('launch', typed)}"
     fix = first_fix(made)

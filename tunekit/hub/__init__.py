@@ -3,6 +3,7 @@
 from tunekit.hub.cache import CONVERTED_MARKER, converted_gguf_dir, hub_home, hub_of
 from tunekit.hub.data import check_data_path, fetch_data, local_data_path
 from tunekit.hub.folders import is_pickled
+from tunekit.hub.gated import gated_hint
 from tunekit.hub.models import check_access, fetch_model, find_shape, gguf_source, local_model_dir
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "fetch_data",
     "fetch_model",
     "find_shape",
+    "gated_hint",
     "gguf_source",
     "hub_home",
     "hub_of",

@@ -146,10 +146,7 @@ def explain(error: Exception, repository: Repository) -> TunekitError:
     if isinstance(error, errors.OfflineModeIsEnabled):
         return Unreachable(f"{name} is not on this disk, and HF_HUB_OFFLINE is set. Unset it, or fetch {name} first.")
     if isinstance(error, errors.GatedRepoError):
-        return MissingError(
-            f"{name} is gated: its owner grants access. Ask for it at {page}, then type `hf auth login` (or set "
-            "HF_TOKEN) and run the same command again."
-        )
+        return MissingError(way_in(repository, "and run the same command again"))
     if isinstance(error, errors.RepositoryNotFoundError):
         return MissingError(_not_found(repository))
     if isinstance(error, errors.RevisionNotFoundError):
@@ -160,6 +157,14 @@ def explain(error: Exception, repository: Repository) -> TunekitError:
     if isinstance(error, errors.HFValidationError):
         return MissingError(f"{name} is not a name the hub can have: {error}")
     return Unreachable(f"{name} cannot be fetched: {repository.host} is not reached ({_reason(error)}).")
+
+
+def way_in(repository: Repository, when: str) -> str:
+    """How access to a gated repository is had."""
+    return (
+        f"{repository.name} is gated: its owner grants access. Ask for it at {repository.page}, then type "
+        f"`hf auth login` (or set HF_TOKEN) {when}."
+    )
 
 
 def _not_found(repository: Repository) -> str:

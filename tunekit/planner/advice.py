@@ -18,6 +18,7 @@ from tunekit.planner.pinning import pin_memory, pinned_bytes
 from tunekit.planner.plan import Plan, Trust
 from tunekit.planner.search import Settled, Trial
 from tunekit.planner.settings import zero_settings
+from tunekit.planner.steps import few_steps
 from tunekit.planner.zero import why
 from tunekit.recipe.checks import remarks
 from tunekit.speed.estimate import estimate_speed
@@ -176,6 +177,11 @@ def _machine(settled: Settled, trial: Trial) -> Iterator[str]:
     yield from supply_warnings(hardware)
 
 
+def _few_steps(settled: Settled, trial: Trial) -> Iterator[str]:
+    if text := few_steps(settled.recipe, trial.job):
+        yield text
+
+
 def _single_quant(settled: Settled, trial: Trial) -> Iterator[str]:
     """Quantising the scales too takes 0.37 bit per parameter less (QLoRA, section 3)."""
     quantization = trial.job.quantization
@@ -204,6 +210,7 @@ def _half_precision_on_amd(settled: Settled, trial: Trial) -> Iterator[str]:
 
 ADVICE: tuple[Advice, ...] = (
     _rows_beyond_the_model,
+    _few_steps,
     _fp16_for_bf16_models,
     _eager_scores,
     _swapping,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from tunekit.errors import RecipeError, UsageError
 from tunekit.hardware.spec import Hardware
@@ -12,6 +13,7 @@ from tunekit.planner.candidate import TOLD_TOKENS, candidate_of
 from tunekit.planner.candidates import NVME_FOLDER
 from tunekit.planner.change import Change, Setting, applied
 from tunekit.planner.explore import Explored, explore_for_sure
+from tunekit.planner.fit_recipe import EXAMPLE_DATA
 from tunekit.planner.goals import ranked, runner_up, why_not
 from tunekit.planner.make import make_plan
 from tunekit.planner.plan import Fix, Plan, Trust
@@ -19,6 +21,7 @@ from tunekit.planner.search import Trial, shortfall
 from tunekit.planner.search_result import Candidate, Goal, SearchResult
 from tunekit.planner.settings import settings_of
 from tunekit.planner.space import settled_for
+from tunekit.planner.steps import few_steps
 from tunekit.recipe.schema import Recipe
 
 
@@ -54,6 +57,10 @@ def find_plans(
     other = runner_up(order) if order else None
     settings = _settings(explored, best, _length(recipe, best, tokens, by_epochs=by_epochs))
     plan = _plan(recipe, shape, hardware, trust, settings)
+    if plan is not None and recipe.data.path == EXAMPLE_DATA:
+        # Nobody named data: how few steps the example makes is no news.
+        few = few_steps(plan.recipe, plan.job)
+        plan = replace(plan, warnings=tuple(each for each in plan.warnings if each != few))
     return SearchResult(
         goal=goal,
         recipe=recipe,

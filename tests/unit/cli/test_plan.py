@@ -154,3 +154,14 @@ def test_a_page_never_replaces_a_file(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_a_rejected_plan_has_a_page_too(tmp_path: Path) -> None:
     assert show("codellama34b_full", html=tmp_path / "plan.html", json=True) == 3
     assert "What to change" in (tmp_path / "plan.html").read_text(encoding="utf-8")
+
+
+def test_a_gated_model_is_told_before_the_next_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    for name in ("HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    show_plan("llama31_8b_lora", [], on=None, trust="both", views=Views())
+    printed = capsys.readouterr().out
+    assert printed.index("is gated: its owner grants access") < printed.index("\nNext: tunekit launch")

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from planning import LLAMA_8B, machine, recipe_for, shape_of
+
+from tunekit.notebook import fit
+from tunekit.planner.make import make_plan
+from tunekit.planner.plan import Plan
+from tunekit.planner.steps import expected_steps, few_steps
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """400 samples of about 60 tokens: 12 rows of 2,048."""
+    path = tmp_path / "short.jsonl"
+    row = {"instruction": "What?", "output": "word " * 40}
+    path.write_text("".join(json.dumps(row) + "\n" for _ in range(400)), encoding="utf-8")
+    return path
+
+
+def planned(data: Path, **keys: Any) -> Plan:
+    keys = {"data__path": str(data), "train__micro_batch_size": 2, "train__global_batch_size": 16, **keys}
+    return make_plan(recipe_for(LLAMA_8B, "lora", **keys), shape_of(LLAMA_8B), machine())
+
+
+def test_packing_short_samples_leaves_few_steps_and_the_plan_says_so(data: Path) -> None:
+    plan = planned(data, data__packing=True)
+    (text,) = [each for each in plan.warnings if "optimizer step" in each]
+    assert text == few_steps(plan.recipe, plan.job)
+    assert expected_steps(plan.recipe, plan.job) == 1
+    assert "about 1 optimizer step in all" in text
+    assert "400 samples packed into" in text
+    for way in ("train.num_epochs=10 ", "data.packing=false makes 25 steps", "train.global_batch_size=4 "):
+        assert way in text
+
+
+def test_what_it_says_helps(data: Path) -> None:
+    assert expected_steps(*_asked(planned(data, data__packing=True, train__num_epochs=10))) == 10
+    assert expected_steps(*_asked(planned(data, data__packing=False))) == ceil(400 / 16) == 25
+    more = expected_steps(*_asked(planned(data, data__packing=True, train__global_batch_size=4)))
+    assert more is not None
+    assert more > 1
+    assert few_steps(*_asked(planned(data, data__packing=False))) == ""
+
+
+def _asked(plan: Plan) -> tuple[Any, Any]:
+    return plan.recipe, plan.job
+
+
+def test_where_steps_are_given_or_the_data_is_not_all_read_nothing_is_said(data: Path, tmp_path: Path) -> None:
+    assert few_steps(*_asked(planned(data, data__packing=True, train__max_steps=3))) == ""
+    assert few_steps(*_asked(planned(tmp_path / "not_there.jsonl"))) == ""
+    many = tmp_path / "many.jsonl"
+    many.write_text(data.read_text(encoding="utf-8") * 3, encoding="utf-8")
+    assert few_steps(*_asked(planned(many, data__packing=True))) == ""
+
+
+def test_rows_kept_for_evaluation_are_not_learned_from(data: Path) -> None:
+    found = expected_steps(*_asked(planned(data, data__packing=False, data__eval_fraction=0.5)))
+    assert found == ceil(200 / 16)
+
+
+def test_a_search_says_it_of_the_data_that_was_named_and_not_of_the_example(data: Path) -> None:
+    named = fit(LLAMA_8B, ("data.packing=true",), on="dual_rtx4090", method="lora", data=str(data)).plan
+    stand_in = fit(LLAMA_8B, ("data.packing=true",), on="dual_rtx4090", method="lora").plan
+    assert named is not None
+    assert stand_in is not None
+    assert any("optimizer step" in each for each in named.warnings)
+    assert not any("optimizer step" in each for each in stand_in.warnings)

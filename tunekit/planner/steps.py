@@ -1,0 +1,70 @@
+"""How many optimizer steps a run has, where its data can be read here: too few of them teach nothing."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from tunekit.recipe.data_length import read_lengths
+from tunekit.recipe.job import Job
+from tunekit.recipe.schema import Recipe
+
+FEW = 10
+"""Steps of a run below which a model has hardly seen its learning rate: warm-up and decay take as many."""
+
+
+def expected_steps(recipe: Recipe, job: Job, *, packing: bool | None = None) -> int | None:
+    """About how many steps `train.num_epochs` make; None where `train.max_steps` says it or the data is not all read.
+
+    Counted as transformers' Trainer does; rows that are packed are taken as full.
+    """
+    counted = _rows(recipe, job, job.packing if packing is None else packing)
+    if counted is None or recipe.train.max_steps is not None:
+        return None
+    return ceil(_per_epoch(counted[1], job) * recipe.train.num_epochs)
+
+
+def few_steps(recipe: Recipe, job: Job) -> str:
+    """A warning where a run has hardly any steps, with the numbers and what makes more of them; else empty."""
+    steps, counted = expected_steps(recipe, job), _rows(recipe, job, job.packing)
+    if steps is None or counted is None or steps >= FEW:
+        return ""
+    samples, rows = counted
+    packed = f" packed into {_count(rows, 'row')} of {job.max_seq_length:,} tokens" if job.packing else ""
+    each = f"{job.batch.global_batch_size} rows a step"
+    return (
+        f"The run has about {_count(steps, 'optimizer step')} in all, which teaches little: "
+        f"{_count(samples, 'sample')}{packed}, {each}. {_remedies(recipe, job, rows)}."
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _remedies(recipe: Recipe, job: Job, rows: int) -> str:
+    epochs = ceil(FEW / _per_epoch(rows, job))
+    ways = [f"train.num_epochs={epochs} goes through the data more often"]
+    single = expected_steps(recipe, job, packing=False)
+    if job.packing and single is not None:
+        ways.append(f"data.packing=false makes {_count(single, 'step')} of single samples")
+    least = job.batch.micro_batch_size * job.batch.world_size
+    if job.batch.global_batch_size > least:
+        ways.append(f"train.global_batch_size={least} steps more often")
+    return "; ".join(ways)
+
+
+def _rows(recipe: Recipe, job: Job, packing: bool) -> tuple[int, int] | None:
+    """Samples that are learned from, and the rows that they make."""
+    lengths = read_lengths(recipe.data)
+    if lengths is None or not lengths.whole:
+        return None
+    kept = 1.0 if recipe.data.eval_path is not None else 1.0 - recipe.data.eval_fraction
+    samples = max(1, round(kept * len(lengths.tokens)))
+    packed = ceil(kept * lengths.total(job.max_seq_length) / job.max_seq_length)
+    return samples, min(samples, max(1, packed)) if packing else samples
+
+
+def _per_epoch(rows: int, job: Job) -> int:
+    batch = job.batch
+    passes = ceil(rows / (batch.micro_batch_size * batch.world_size))
+    return max(1, ceil(passes / batch.gradient_accumulation_steps))
