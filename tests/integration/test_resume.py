@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from tests.integration import tiny
 from tunekit.launcher.checkpoints import Checkpoint, list_checkpoints, newest_complete
 from tunekit.launcher.resuming import how_to_read
 from tunekit.launcher.run_dir import RunDir
+from tunekit.memory.case import make_case
+from tunekit.memory.saving import largest_state
 from tunekit.planner.plan_json import plan_from_json
 
 pytestmark = [pytest.mark.slow, pytest.mark.train]
@@ -199,6 +202,24 @@ def test_only_the_newest_checkpoints_are_kept(place: Place, kind: str) -> None:
     checkpoints = RunDir(place.run(f"{kind}-straight")).checkpoints
     assert sorted(path.name for path in checkpoints.iterdir()) == ["checkpoint-30", "checkpoint-40"]
     assert all((path / "complete.json").exists() for path in checkpoints.iterdir())
+
+
+@pytest.mark.parametrize("name", ["full-straight", "lora-straight", "z2"])
+def test_a_checkpoint_leaves_a_card_in_no_larger_pieces_than_planned(place: Place, name: str) -> None:
+    """`torch.save` copies storage after storage to RAM: what is one record of the file was there at once."""
+    plan = plan_from_json(RunDir(place.run(name)).plan.read_text())
+    case = make_case(plan.job, plan.model_shape, plan.hardware)
+    folder = checkpoint_of(place.run(name))
+    assert largest_record(folder, "*_optim_states.pt") == pytest.approx(largest_state(case), rel=0.01)
+    assert largest_record(folder, "*_model_states.pt") <= case.weight_bytes * case.inventory.largest_trainable
+
+
+def largest_record(checkpoint: Path, files: str) -> int:
+    """Bytes of the largest storage in these files of a checkpoint."""
+    found = list(checkpoint.glob(f"global_step*/{files}"))
+    assert found
+    records = (each for path in found for each in zipfile.ZipFile(path).infolist() if "/data/" in each.filename)
+    return max(each.file_size for each in records)
 
 
 @pytest.mark.parametrize("kind", CASES)

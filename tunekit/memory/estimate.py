@@ -26,7 +26,7 @@ SINGLE: tuple[Callable[[Case], MemoryTerm], ...] = (
     model_states.master_weights,
     model_states.optimizer_states,
     model_states.gradients_kept_on_device,
-    model_states.optimizer_step,
+    engine_work.optimizer_step,
     engine_work.masters_being_made,
     engine_work.gradient_norm,
     buffers.reduce_bucket,

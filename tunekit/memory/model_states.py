@@ -34,10 +34,6 @@ STATE_BYTES: dict[Optimizer, tuple[float, float]] = {
 
 8-bit Adam: 1 byte and a float32 scale per 256, twice. Adafactor cannot factor DeepSpeed's flat vectors: one moment.
 """
-ADAM_TEMPORARIES = 2
-NORM_BYTES, NORM_ELEMENTS = 8, 250_000_000
-_UNFUSED_TEMPORARIES: dict[Optimizer, int] = {"adafactor": 2, "lion": 1}
-"""Whole-partition temporaries, in copies of the master, of optimizers that do not update in place."""
 
 
 def stage_source(case: Case) -> str:
@@ -170,7 +166,7 @@ def flattens_on_device(case: Case) -> bool:
     flat = case.weight_bytes * case.inventory.num_trainable
     resident = flat + case.weight_bytes * case.inventory.num_frozen + 2 * case.inventory.num_packed
     usable = min((gpu.usable_bytes for gpu in case.hardware.gpus), default=0)
-    return case.stage in (1, 2) and (case.on_cpu or usable - resident >= flat)
+    return case.stage in (1, 2) and (case.on_cpu or sums_in_a_buffer(case) or usable - resident >= flat)
 
 
 def flat_copy(case: Case) -> MemoryTerm:
@@ -194,6 +190,8 @@ def flat_copy(case: Case) -> MemoryTerm:
 def gradients(case: Case) -> MemoryTerm:
     """g N_t in stages 0 and 1, g n in stages 2 and 3 (g = b, or 4 where the JSON says so).
 
+    Where stage 1 sums up bf16 gradients in fp32 they live for ever (`sums_in_a_buffer`).
+
     With offload none in stages 2 and 3. Stage 1 frees only those that a rank itself has sent to RAM, once a step: while
     the last micro-batch goes back with overlap_comm, g (N_t - n), or after it; with accumulation all wait, g N_t.
 
@@ -203,7 +201,7 @@ def gradients(case: Case) -> MemoryTerm:
     elements = _kept_gradients(case)
     divided = f"{case.inventory.num_trainable:,}{share(case) if case.stage >= 2 else ''}"
     counted = f"{elements:,}" if case.offloads_optimizer else divided
-    lasting = case.stage == 3
+    lasting = case.stage == 3 or sums_in_a_buffer(case)
     early: tuple[Moment, ...] = ("loss", "backward start") if case.accumulates else ()
     return MemoryTerm(
         name="gradients",
@@ -214,6 +212,16 @@ def gradients(case: Case) -> MemoryTerm:
         source=f"{stage_source(case)}; accumulated in the model's type, or in that of `data_types.grad_accum_dtype`",
         kind="exact",
     )
+
+
+def sums_in_a_buffer(case: Case) -> bool:
+    """Whether DeepSpeed takes its `BF16_Optimizer`: stage 1, bf16 weights, fp32 gradients, no offload.
+
+    It keeps all gradients in one fp32 buffer from its start on, and those of the pass, in bf16, until it has stepped;
+    with accumulation these are only set to zero (runtime/engine.py `_do_optimizer_sanity_check`, bf16_optimizer.py).
+    """
+    wide = case.job.precision == "bf16" and case.gradient_bytes > case.weight_bytes
+    return case.stage == 1 and wide and not case.offloads_optimizer
 
 
 def _kept_gradients(case: Case) -> int:
@@ -232,7 +240,7 @@ def master_weights(case: Case) -> MemoryTerm:
     Stages 1 to 3 copy also weights that already have the master's type; only stage 0 in fp32 has none (live tensors
     of a CPU run: 20 B per parameter in fp32 and 10 B with bf16 states under stages 2 and 3).
     """
-    elements = _device_share(case) if case.offloads_optimizer else case.partition
+    elements = sum(sub_groups_on_device(case)) if case.offloads_optimizer else case.partition
     if steps_weights_in_place(case):
         elements = 0
     return MemoryTerm(
@@ -251,7 +259,7 @@ def optimizer_states(case: Case) -> MemoryTerm:
 
     The first step makes them: a job may fit its first forward and not its second.
     """
-    elements = _device_share(case) if case.offloads_optimizer else case.partition
+    elements = sum(sub_groups_on_device(case)) if case.offloads_optimizer else case.partition
     each = state_bytes(case)
     paged = case.job.optimizer == "paged_adamw_8bit"
     return MemoryTerm(
@@ -269,7 +277,7 @@ def optimizer_states(case: Case) -> MemoryTerm:
 
 def gradients_kept_on_device(case: Case) -> MemoryTerm:
     """With offload_ratio < 1: the fp32 gradient buffer of the sub-groups that stay on the device, 4 B each element."""
-    elements = _device_share(case) if case.offloads_optimizer else 0
+    elements = sum(sub_groups_on_device(case)) if case.offloads_optimizer else 0
     return MemoryTerm(
         name="gradient buffer of the sub-groups on the device",
         phases=ALWAYS,
@@ -281,49 +289,12 @@ def gradients_kept_on_device(case: Case) -> MemoryTerm:
     )
 
 
-def optimizer_step(case: Case) -> MemoryTerm:
-    """What the step allocates on top: g n for the flat gradient and 4 n for its cast, of one group or sub-group.
-
-    AdamW is fused and updates in place; torch's own, which a JSON may ask for, takes 8 n more. An optimizer with
-    temporaries works on the cast when the flat copy is gone and, in stages 1 and 2, after the kept gradients were
-    released. Before all that gradients are measured: 8 B x the largest, where that is more. Nothing with offload.
-    Stage 0: 4 N_t.
-    """
-    piece = _largest_stepped(case)
-    flat = 0 if case.stage == 0 else case.gradient_bytes * piece
-    cast = 0 if case.gradient_bytes == case.master_bytes else case.master_bytes * piece
-    copies = ADAM_TEMPORARIES if case.job.zero.unfused_adam else _UNFUSED_TEMPORARIES.get(case.job.optimizer, 0)
-    released = case.gradient_bytes * piece if case.stage in (1, 2) else 0
-    updating = max(flat, cast) + copies * case.master_bytes * piece - released
-    return MemoryTerm(
-        name="optimizer step",
-        phases=("optimizer",),
-        device_bytes=max(flat + cast, updating, 0 if case.offloads_optimizer else norm_bytes(case)),
-        formula=f"{flat:,} B of flat gradient + {cast:,} B of its cast, of {piece:,} elements stepped at once, "
-        f"or {norm_bytes(case):,} B of a gradient in float64",
-        source=stage_source(case),
-        kind="exact",
-    )
-
-
-def norm_bytes(case: Case) -> int:
-    """8 x the largest gradient of a rank: DeepSpeed takes norms in float64 (`get_norm_dtype`), not in stage 0.
-
-    Stage 3 measures an offloaded gradient in pieces of 250 million elements (`_constant_buffered_norm2`).
-    """
-    largest = case.inventory.largest_trainable
-    if case.stage == 3:
-        share = -(-largest // case.world_size)
-        return NORM_BYTES * (min(share, NORM_ELEMENTS) if case.offloads_optimizer else share)
-    return NORM_BYTES * min(largest, max(case.group_partitions, default=0)) if case.stage else 0
-
-
 def gradients_in_flight(case: Case) -> tuple[MemoryTerm, ...]:
     """Gradients that are not yet in a bucket: b x the head at the loss, then a layer, then the embedding.
 
     Where head and embedding are one, autograd keeps the head's through all of backward, until the embedding's joins it.
-    Where stage 1 or 2 accumulates in another type, a rank's own wait until the pass is over
-    (`_use_compact_grad_partition_buffer`).
+    Where stage 2 accumulates in another type, a rank's own wait until the pass is over
+    (`_use_compact_grad_partition_buffer`); where stage 1 does, all wait for the step (`sums_in_a_buffer`).
     """
     inventory = case.inventory
     full = case.job.method == "full"
@@ -331,14 +302,22 @@ def gradients_in_flight(case: Case) -> tuple[MemoryTerm, ...]:
     last = max(layer, inventory.embedding if inventory.embedding_is_trained else 0)
     kept = 0 if case.stage >= 2 or case.accumulates else _kept_gradients(case)
     waiting = inventory.head if case.shape.tied_embeddings and inventory.embedding_is_trained else 0
-    cast_later = case.stage in (1, 2) and case.gradient_bytes > case.weight_bytes and not case.offloads_optimizer
-    uncast = case.partition if cast_later else 0
+    uncast = _uncast_gradients(case)
+    again = uncast if case.stage == 1 and case.accumulates else 0
     at: tuple[tuple[Moment, str, int], ...] = (
-        ("loss", "head", inventory.head if inventory.head_is_trained else 0),
-        ("backward start", "last layer", layer + waiting),
+        ("loss", "head", max(again, inventory.head if inventory.head_is_trained else 0)),
+        ("backward start", "last layer", max(again, layer) + waiting),
         ("backward end", "first layer or embedding", waiting + (uncast or min(last, inventory.num_trainable - kept))),
     )
     return tuple(_in_flight(case, moment, what, elements) for moment, what, elements in at)
+
+
+def _uncast_gradients(case: Case) -> int:
+    """Elements whose gradients wait in the weights' type for their cast at the end of backward."""
+    if sums_in_a_buffer(case):
+        return case.inventory.num_trainable
+    wide = case.gradient_bytes > case.weight_bytes and not case.offloads_optimizer
+    return case.partition if case.stage == 2 and wide else 0
 
 
 def _in_flight(case: Case, moment: Moment, what: str, elements: int) -> MemoryTerm:
@@ -370,12 +349,11 @@ def steps_weights_in_place(case: Case) -> bool:
     return case.stage == 0 and case.job.precision == "fp32"
 
 
-def _device_share(case: Case) -> int:
+def sub_groups_on_device(case: Case) -> tuple[int, ...]:
     """Elements of the sub-groups that offload_ratio leaves on the device: the first int((1 - ratio) x count)."""
     if case.stage != 3 or case.job.zero.offload_ratio >= 1 or case.job.zero.offload_optimizer != "cpu":
-        return 0
-    groups = case.sub_groups
-    return sum(groups[: int((1 - case.job.zero.offload_ratio) * len(groups))])
+        return ()
+    return case.sub_groups[: int((1 - case.job.zero.offload_ratio) * len(case.sub_groups))]
 
 
 def _spread(case: Case) -> str:
@@ -383,12 +361,3 @@ def _spread(case: Case) -> str:
     if case.offloads_optimizer:
         return f" x {1 - ratio:g} on the device{share(case)}" if ratio < 1 else ", offloaded"
     return share(case) if case.stage else ""
-
-
-def _largest_stepped(case: Case) -> int:
-    """Elements stepped at once on the device: all in stage 0, a group's share in 1 and 2, a sub-group in 3."""
-    if case.offloads_optimizer or steps_weights_in_place(case):
-        return 0
-    if case.stage == 0:
-        return case.inventory.num_trainable
-    return max(case.sub_groups if case.stage == 3 else case.group_partitions, default=0)

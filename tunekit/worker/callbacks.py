@@ -16,6 +16,7 @@ from tunekit.worker.rehearsal import rehearse
 from tunekit.worker.samples import answer_samples
 from tunekit.worker.saving import checkpoint_folder, is_sealed
 from tunekit.worker.stopping import StopRequest, go_back_to, random_states
+from tunekit.worker.storages import part_checkpoints
 from tunekit.worker.world import gather_numbers
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class StartCallback(TrainerCallback):
         for name, value in {**self.engine, **self.shards}.items():
             self.journal.derived(name, value)
         forget_empty_step(trainer.model_wrapped)
+        part_checkpoints(trainer.model_wrapped)
         if self.rehearses:
             rehearse(trainer, self.journal)
             self.journal.enter("engine")

@@ -48,6 +48,8 @@ CASES = [
     a_case(2, offload=True, accumulate=2),
     *(a_case(stage, fp32_gradients=True) for stage in (2, 3)),
     a_case(3, fp32_gradients=True, offload=True),
+    # Last: DeepSpeed's engine for it keeps its buffers after it is destroyed.
+    a_case(1, fp32_gradients=True),
 ]
 
 

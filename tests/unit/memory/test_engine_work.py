@@ -6,17 +6,16 @@ import pytest
 from memory_jobs import job, llama, machine
 
 from tunekit.memory.case import Case, make_case
-from tunekit.memory.engine_work import gradient_norm, masters_being_made
+from tunekit.memory.engine_work import gradient_norm, masters_being_made, norm_bytes, optimizer_step
 from tunekit.memory.estimate import estimate_memory
-from tunekit.memory.model_states import norm_bytes
 
 SHAPE = llama(hidden=256, ffn=704)
 COUNT = SHAPE.num_parameters
-CPU = {"offload_optimizer": "cpu"}
+CPU: dict[str, Any] = {"offload_optimizer": "cpu"}
 
 
-def case(stage: int, *, gpus: int = 2, **zero: Any) -> Case:
-    return make_case(job(ranks=2, zero={"stage": stage, **zero}), SHAPE, machine(gpus))
+def case(stage: int, *, ranks: int = 2, **zero: Any) -> Case:
+    return make_case(job(ranks=ranks, zero={"stage": stage, **zero}), SHAPE, machine(2))
 
 
 @pytest.mark.parametrize(
@@ -63,3 +62,25 @@ def test_stage_three_measures_large_gradients_in_pieces_when_they_leave_the_card
     pieces, whole = (make_case(job(ranks=2, zero={"stage": 3, **zero}), huge, machine(2)) for zero in (CPU, {}))
     assert norm_bytes(pieces) == 8 * 250_000_000
     assert norm_bytes(whole) == 8 * 8192 * 256_000 // 2
+
+
+def test_an_adam_that_is_not_fused_takes_two_copies() -> None:
+    fused, loose = (case(3, ranks=1, unfused_adam=value) for value in (False, True))
+    largest = max(fused.sub_groups)
+    assert optimizer_step(fused).device_bytes == 6 * largest
+    assert optimizer_step(loose).device_bytes == 12 * largest
+
+
+@pytest.mark.parametrize(("stage", "extra"), [(0, 4), (1, 6), (2, 6), (3, 6)])
+def test_the_step_flattens_and_casts_gradients(stage: int, extra: int) -> None:
+    found = case(stage, ranks=1)
+    stepped = max(found.sub_groups) if stage == 3 else max(found.group_partitions) if stage else COUNT
+    assert optimizer_step(found).device_bytes == extra * stepped
+
+
+def test_the_step_of_stage_three_is_one_sub_group() -> None:
+    small = case(3, ranks=1, sub_group_size=1)
+    medium = case(3, ranks=1, sub_group_size=COUNT // 3)
+    assert optimizer_step(medium).device_bytes == 6 * max(medium.sub_groups) < 6 * COUNT
+    # One tensor fills the smallest group: measuring it in float64 takes more than stepping it.
+    assert optimizer_step(small).device_bytes == norm_bytes(small) == 8 * max(small.sub_groups)

@@ -74,6 +74,19 @@ def test_going_on_is_weighed_where_checkpoints_are_kept() -> None:
     assert not any("resume" in term.phases for term in none.terms)
 
 
+def test_a_checkpoint_is_read_when_the_rehearsal_has_left_nothing() -> None:
+    """What it reads stands beside the engine's own buffers: no averages, no gradients, no activations, no copies."""
+    zero = {"stage": 2, "offload_optimizer": "cpu"}
+    found = estimate_memory(job(save_checkpoints=True, zero=zero), SHAPE, machine())
+    phases = {term.name: term.phases for term in found.terms}
+    assert phases["checkpoint being read"] == ("resume",)
+    assert {"optimizer", "save"} <= set(phases["optimizer states in RAM"]) <= {"step", "optimizer", "eval", "save"}
+    at_rest = [term for term in found.terms if {"first forward", "resume"} <= set(term.phases)]
+    host = {peak.phase: peak.host_bytes for peak in found.peaks}
+    (read,) = (term.host_bytes for term in found.terms if term.name == "checkpoint being read")
+    assert host["resume"] == read + sum(term.host_bytes for term in at_rest)
+
+
 def test_evaluation_is_weighed_where_it_happens() -> None:
     quiet, evaluating = (estimate_memory(job(evaluates=value), SHAPE, machine()) for value in (False, True))
     assert quiet.peaks[PHASES.index("eval")].device_bytes == 0

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from memory_jobs import job, llama, machine
 
+from tunekit.memory import engine_work
 from tunekit.memory import model_states as states
 from tunekit.memory.case import Case, make_case
 from tunekit.memory.terms import MemoryTerm
@@ -47,14 +48,23 @@ def test_float32_gradients_are_twice_as_large_and_need_no_cast() -> None:
     for stage in (1, 2, 3):
         plain, wide = (case(zero={"stage": stage, "fp32_gradients": value}) for value in (False, True))
         assert states.gradients(wide).device_bytes == 2 * states.gradients(plain).device_bytes
-        assert states.optimizer_step(wide).device_bytes < states.optimizer_step(plain).device_bytes
+        assert engine_work.optimizer_step(wide).device_bytes < engine_work.optimizer_step(plain).device_bytes
 
 
-def test_an_adam_that_is_not_fused_takes_two_copies() -> None:
-    fused, loose = (case(zero={"stage": 3, "unfused_adam": value}) for value in (False, True))
-    largest = max(fused.sub_groups)
-    assert states.optimizer_step(fused).device_bytes == 6 * largest
-    assert states.optimizer_step(loose).device_bytes == 12 * largest
+def test_stage_one_sums_up_in_one_float32_buffer_for_ever() -> None:
+    """deepspeed 0.19.8 bf16_optimizer.py; live tensors: 18 B per parameter between steps, 20 from backward to step."""
+    zero = {"stage": 1, "fp32_gradients": True}
+    found, several = case(ranks=2, zero=zero), case(ranks=2, zero=zero, accumulate=2)
+    assert states.gradients(found).device_bytes == 4 * COUNT
+    assert {"load", "first forward", "eval", "save"} < set(states.gradients(found).phases)
+    assert states.flattens_on_device(make_case(job(zero=zero), SHAPE, machine(2, usable=3 * COUNT / 2**30)))
+    (early, _, last), (again, *_) = states.gradients_in_flight(found), states.gradients_in_flight(several)
+    assert early.device_bytes < last.device_bytes == again.device_bytes == 2 * COUNT, "set to zero, not freed"
+    assert engine_work.optimizer_step(found).device_bytes == 2 * COUNT
+    for other in ({"offload_optimizer": "cpu"}, {"stage": 2}, {"fp32_gradients": False}):
+        assert not states.sums_in_a_buffer(case(zero={**zero, **other}))
+    for precision in ("fp16", "fp32"):
+        assert not states.sums_in_a_buffer(case(zero=zero, precision=precision))
 
 
 def test_bf16_states_halve_master_and_moments() -> None:
@@ -85,7 +95,7 @@ def test_paged_states_may_leave_the_card() -> None:
 def test_offload_leaves_weights_alone_on_the_card() -> None:
     found = case(zero={"stage": 2, "offload_optimizer": "cpu"})
     assert per_parameter(states.trained_weights, found) == 2
-    for gone in (states.gradients, states.master_weights, states.optimizer_states, states.optimizer_step):
+    for gone in (states.gradients, states.master_weights, states.optimizer_states, engine_work.optimizer_step):
         assert gone(found).device_bytes == 0
 
 
@@ -148,21 +158,6 @@ def test_stage_three_shares_packed_weights_but_not_scales_nor_loading() -> None:
     whole = states.whole_base_while_loading(shared).device_bytes
     assert whole == states.quantised_base(alone).device_bytes + states.frozen_base(alone).device_bytes
     assert states.whole_base_while_loading(alone).device_bytes == 0
-
-
-@pytest.mark.parametrize(("stage", "extra"), [(0, 4), (1, 6), (2, 6), (3, 6)])
-def test_the_step_flattens_and_casts_gradients(stage: int, extra: int) -> None:
-    found = case(zero={"stage": stage})
-    stepped = max(found.sub_groups) if stage == 3 else max(found.group_partitions) if stage else COUNT
-    assert states.optimizer_step(found).device_bytes == extra * stepped
-
-
-def test_the_step_of_stage_three_is_one_sub_group() -> None:
-    small = case(zero={"stage": 3, "sub_group_size": 100_000})
-    medium = case(zero={"stage": 3, "sub_group_size": COUNT // 3})
-    assert states.optimizer_step(medium).device_bytes == 6 * max(medium.sub_groups) < 6 * COUNT
-    # One tensor fills the smallest group: measuring it in float64 takes more than stepping it.
-    assert states.optimizer_step(small).device_bytes == states.norm_bytes(small) == 8 * max(small.sub_groups)
 
 
 def test_weights_are_flattened_where_there_is_room() -> None:

@@ -166,13 +166,14 @@ def test_the_last_step_saves_only_when_one_is_due(steps: StepCallback, step: int
 def test_a_plan_that_is_new_here_is_rehearsed_before_a_checkpoint_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rehearsed = []
+    done = []
     for name, value in (("check_engine", {}), ("shard_sizes", {})):
         monkeypatch.setattr(module, name, lambda *_, value=value: value)
-    monkeypatch.setattr(module, "rehearse", lambda trainer, journal: rehearsed.append(trainer))
+    monkeypatch.setattr(module, "part_checkpoints", done.append)
+    monkeypatch.setattr(module, "rehearse", lambda trainer, journal: done.append(trainer))
     trainer: Any = SimpleNamespace(plan=make_plan(), model_wrapped=SimpleNamespace(optimizer=None))
     StartCallback(Journal(RunDir(tmp_path), rank=0), Meter(CPU), rehearses=True).on_engine(trainer)
-    assert rehearsed == [trainer]
+    assert done == [trainer.model_wrapped, trainer], "a rehearsed save copies no more than a real one"
 
 
 def test_a_converted_checkpoint_goes_after_the_first_step(steps: StepCallback, tmp_path: Path) -> None:
@@ -206,7 +207,8 @@ def test_training_begins_with_its_first_forward(tmp_path: Path, monkeypatch: pyt
         monkeypatch.setattr(module, name, lambda *_, value=value: value)
     meter = Meter(CPU)
     start = StartCallback(Journal(RunDir(tmp_path), rank=0), meter)
-    engine = SimpleNamespace(optimizer=None, backward=lambda: None, step=lambda: meter.phase)
+    writer = SimpleNamespace(name="another")
+    engine = SimpleNamespace(optimizer=None, checkpoint_engine=writer, backward=lambda: None, step=lambda: meter.phase)
     trainer: Any = SimpleNamespace(plan=make_plan(), model_wrapped=engine)
     start.on_engine(trainer)
     assert meter.phase is None, "nothing is rehearsed that was not asked for"

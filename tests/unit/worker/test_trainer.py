@@ -14,6 +14,7 @@ from transformers import Trainer
 from trl import SFTConfig, SFTTrainer
 
 from tunekit.launcher.run_dir import RunDir
+from tunekit.worker import trainer as module
 from tunekit.worker.arguments import argument_values
 from tunekit.worker.measuring import Meter
 from tunekit.worker.model import load_model, load_tokenizer
@@ -157,6 +158,20 @@ def test_evaluating_is_a_phase_of_its_own(make_trainer: MakeTrainer) -> None:
     assert loss == pytest.approx(expected, rel=1e-5)
     assert ours.meter.phase == "step"
     assert set(ours.meter.peaks) == {"step", "eval"}
+
+
+def test_a_rehearsal_is_over_before_a_checkpoint_is_read(
+    make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After it, the rehearsal would keep copies of the averages that were read; the plan counts none in `resume`."""
+    order: list[str] = []
+    trainer = make_trainer()
+    trainer.on_engine = lambda found: order.append("engine" if found is trainer else "another")
+    monkeypatch.setattr(module, "read_checkpoint", lambda found, folder: order.append(str(folder)))
+    monkeypatch.setattr(Trainer, "_load_from_checkpoint", lambda *_: order.append("read by transformers"))
+    trainer._prepare_for_training(1, trainer.get_train_dataloader(), "checkpoint-4")
+    trainer._prepare_for_training(1, trainer.get_train_dataloader(), None)
+    assert order == ["engine", "checkpoint-4", "engine"]
 
 
 def test_no_step_is_taken_after_the_last(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
