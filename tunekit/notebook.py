@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tunekit.hardware.spec import Hardware
@@ -81,6 +82,8 @@ def fit(
     """
     from tunekit.planner.fit import find_plans
     from tunekit.planner.fit_recipe import check_goal, open_recipe, tokens_asked
+    from tunekit.prices.hourly import hourly_of
+    from tunekit.prices.loading import load_prices
 
     check_trust(trust)
     check_goal(goal)
@@ -88,7 +91,7 @@ def fit(
     recipe, shape, hardware = aim(loaded, on)
     count, said = tokens_asked(recipe, tokens=tokens, data=data)
     with placing(loaded, recipe):
-        return find_plans(
+        found = find_plans(
             recipe,
             shape,
             hardware,
@@ -98,3 +101,4 @@ def fit(
             by_epochs=data is not None,
             trust=trust,
         )
+    return replace(found, hourly=hourly_of(hardware, load_prices())) if goal == "cost" else found

@@ -14,6 +14,7 @@ from tunekit.planner.answer import as_typed
 from tunekit.planner.change import Setting
 from tunekit.planner.plan import Fix, Plan, Verdict
 from tunekit.planner.quality import Loss
+from tunekit.prices.hourly import Hourly
 from tunekit.recipe.job import Zero
 from tunekit.recipe.schema import MethodKind, Optimizer, Recipe
 from tunekit.speed.terms import RunCost, SpeedEstimate
@@ -104,6 +105,12 @@ class SearchResult:
     """Plans in the space."""
     weighed: int
     """Of them held against both judges; the others were decided by these."""
+    hourly: Hourly | None = None
+    """What an hour costs; told where cost is the goal. The hours of a plan decide which is the cheapest."""
+
+    def cost(self, candidate: Candidate) -> float | None:
+        """Expected money of the run, in the currency of `hourly`."""
+        return None if self.hourly is None else candidate.run.hours.expected * self.hourly.amount
 
     @property
     def frontier(self) -> tuple[Candidate, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tunekit.planner.fit_recipe import EXAMPLE_DATA
 from tunekit.planner.goals import ranked
-from tunekit.planner.quality import MEANING, in_order
+from tunekit.planner.quality import MEANING, WORTH, in_order
 from tunekit.planner.search_result import Candidate, SearchResult
 from tunekit.recipe.job import Zero
 from tunekit.render.plan_parts import METHOD_NAMES, samples_line
@@ -108,9 +108,22 @@ def recommended_lines(found: SearchResult, best: Candidate) -> tuple[tuple[str, 
             f"{format_seconds(3600 * run.hours.expected)} ({format_seconds(3600 * run.hours.low)} to "
             f"{format_seconds(3600 * run.hours.high)}), {run.kwh.expected:.2g} kWh",
         ),
+        *_money(found, best),
         ("Quality", gives_up(best) + (f"; {NO_RESUME}" if found.no_resume else "")),
         ("Keys", best.typed),
     )
+
+
+def cost_words(found: SearchResult, candidate: Candidate) -> str:
+    """Money of a plan: `2.13`; empty where it is not the goal."""
+    cost = found.cost(candidate)
+    return "" if cost is None else f"{cost:.3f}" if cost < 0.1 else f"{cost:,.2f}"
+
+
+def _money(found: SearchResult, best: Candidate) -> tuple[tuple[str, str], ...]:
+    if found.hourly is None:
+        return ()
+    return (("Cost", f"{cost_words(found, best)} {found.hourly.currency}: {found.hourly.said}"),)
 
 
 def _samples(found: SearchResult) -> tuple[tuple[str, str], ...]:
@@ -124,6 +137,10 @@ def given_up(found: SearchResult) -> tuple[tuple[str, str], ...]:
     """What plans of the table give up in quality, and the recommended one in safety, with what it means."""
     losses = {loss for row in rows(found) for loss in row.candidate.losses}
     meant = tuple((str(loss), MEANING[loss]) for loss in in_order(frozenset(losses)))
+    if len({row.candidate.losses for row in rows(found)}) > 1:
+        meant += (
+            ("the rule", f"each of these must make a plan {WORTH:g} times as good for {found.goal}, or it is left"),
+        )
     return (*meant, (NO_RESUME, f"{found.no_resume}; the recipe saves no checkpoints")) if found.no_resume else meant
 
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from tunekit.planner.search_result import SearchResult
 from tunekit.render.fit_parts import (
     Row,
+    cost_words,
     count_line,
     given_up,
     gives_up,
@@ -84,7 +85,8 @@ def _frontier(found: SearchResult) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("")
     table.add_column("plan", overflow="fold", ratio=1)
-    for title in ("GPU GiB", "RAM GiB", "tokens/s", "low to high", hours_title(found)):
+    band = "low to high" if found.hourly is None else found.hourly.currency
+    for title in ("GPU GiB", "RAM GiB", "tokens/s", band, hours_title(found)):
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows(found):
         table.add_row(*_cells(found, row))
@@ -102,6 +104,6 @@ def _cells(found: SearchResult, row: Row) -> tuple[RenderableType, ...]:
         Text(f"{each.device.expected_bytes / GIB:.1f}", style),
         Text(f"{each.host.expected_bytes / GIB:.1f}", style),
         Text(f"{rate.expected:,.0f}", style),
-        Text(f"{rate.low:,.0f}-{rate.high:,.0f}", "dim"),
+        Text(cost_words(found, each), style) if found.hourly else Text(f"{rate.low:,.0f}-{rate.high:,.0f}", "dim"),
         Text(row.hours, style),
     )

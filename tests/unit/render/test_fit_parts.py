@@ -6,11 +6,14 @@ import pytest
 from planning import LLAMA_8B
 from searching import searched
 
+from tunekit.notebook import fit
 from tunekit.planner.search_result import Candidate
 from tunekit.render.fit_parts import (
     MOST_ROWS,
+    cost_words,
     count_line,
     duration,
+    given_up,
     gives_up,
     headline,
     hours_title,
@@ -63,3 +66,24 @@ def test_lines_carry_the_numbers_of_the_candidate() -> None:
     assert hours_title(found) == "1 M tok."
     assert f"{found.plans:,} plans" in count_line(found)
     assert "tunekit hardware probe" in truth(found)
+
+
+def test_where_cost_is_the_goal_every_plan_has_its_money_and_the_cheapest_is_recommended() -> None:
+    found = fit(LLAMA_8B, on="dual_rtx4090", method="lora", goal="cost", tokens=10_000_000)
+    best = found.recommended
+    assert best is not None
+    assert found.hourly is not None
+    cost = found.cost(best)
+    assert cost == pytest.approx(best.run.hours.expected * found.hourly.amount)
+    equal = [found.cost(each) or 0.0 for each in found.frontier if each.losses == best.losses]
+    assert cost is not None
+    assert cost <= 1.005 * min(equal)
+    told = dict(recommended_lines(found, best))["Cost"]
+    assert told.startswith(f"{cost_words(found, best)} CNY: electricity of 1,000 W")
+    assert "Cost" not in dict(recommended_lines(replace(found, hourly=None), best))
+
+
+def test_the_rule_behind_the_choice_is_told_where_plans_give_up_unlike_things() -> None:
+    assert ("the rule", "each of these must make a plan 1.4 times as good for speed, or it is left") in given_up(
+        searched(LLAMA_8B, None)
+    )

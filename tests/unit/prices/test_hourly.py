@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tunekit.hardware.profiles import load_profile
+from tunekit.prices.hourly import hourly_of
+from tunekit.prices.loading import load_prices
+from tunekit.prices.offers import offers
+
+
+def test_ones_own_machine_costs_its_electricity() -> None:
+    found = hourly_of(load_profile("dual_rtx4090"), load_prices())
+    assert (found.amount, found.currency) == (pytest.approx(0.56), "CNY")
+    assert "1,000 W at 0.56 CNY per kWh" in found.said
+
+
+def test_a_machine_that_nobody_bought_costs_its_cheapest_hire() -> None:
+    found = hourly_of(load_profile("8x_h100_80gb"), load_prices())
+    cheapest = next(each for each in offers(load_prices(), count=8) if each.gpu == "H100 SXM")
+    assert (found.amount, found.currency) == (cheapest.on_demand, "USD")
+    assert cheapest.provider in found.said
+
+
+def test_without_an_offer_and_here_it_is_electricity_too() -> None:
+    rented = load_profile("8x_h100_80gb")
+    for machine, prices in ((rented, ()), (replace(rented, name="local"), load_prices())):
+        found = hourly_of(machine, prices)
+        assert found.said.startswith("electricity of ")
+        assert found.currency == "USD"
