@@ -35,6 +35,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.train]
 POISON = "<|unk|>"
 """A token whose embedding is no number."""
 ENDLESS, LAST = 1_000_000, 30
+GOING = ("preparing", "running")
 WATCH = {"every_seconds": 1, "silent_seconds": 3}
 
 
@@ -116,8 +117,9 @@ def seen(place: Path, hook: ThreadingHTTPServer) -> Seen:
             until(lambda: has_steps(run, 4), seconds=300)
             stop_and_let_go(run)
             real = sampling.read_memory
-            patch.setattr(sampling, "read_memory", lambda: dataclasses.replace(real(), available=100 * MIB))
-            patch.setattr(sampling, "read_swap", lambda: Swap(total=0, free=0))
+            patch.setattr(sampling, "read_memory", lambda *roots: dataclasses.replace(real(*roots), available=100 * MIB))
+            patch.setattr(sampling, "read_swap", lambda *roots: Swap(total=0, free=0))
+            until(lambda: run.status().state not in GOING, seconds=120)
             run.wait()
         finally:
             run.stop()
@@ -135,7 +137,7 @@ def seen(place: Path, hook: ThreadingHTTPServer) -> Seen:
 
 def has_steps(run: Run, count: int) -> bool:
     """Whether it has logged so many steps. AssertionError: it ended before."""
-    assert run.status().state in ("preparing", "running"), run.explain()
+    assert run.status().state in GOING, run.explain()
     return len(tiny.metrics(run.path)) >= count
 
 
