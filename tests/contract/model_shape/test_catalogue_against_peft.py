@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,35 +43,47 @@ def _owner(shape: ModelShape, leaf: str) -> str:
     return next((tensor.name for tensor in shape.tensors if f".{leaf}." in tensor.name), "")
 
 
-def counted_by_peft(model: Any, targets: tuple[str, ...]) -> int:
-    """Trainable elements of the real model, wrapped on the meta device and unwrapped again."""
+def counted_by_peft(model: Any, targets: tuple[str, ...]) -> Counter[str]:
+    """Trainable elements by the module they adapt: the real model, wrapped on the meta device and unwrapped again."""
     torch = pytest.importorskip("torch")
     peft = pytest.importorskip("peft")
     with torch.device("meta"):
         adapted = peft.get_peft_model(model, peft.LoraConfig(r=RANK, target_modules=list(targets)))
-    found = sum(value.numel() for value in adapted.parameters() if value.requires_grad)
+    found: Counter[str] = Counter()
+    for name, value in adapted.named_parameters():
+        if value.requires_grad:
+            found[name.partition(".lora_")[0].rpartition(".")[2]] += value.numel()
     adapted.unload()
     return found
 
 
-def compare(config: dict[str, Any]) -> int:
-    """Compare every target set of a model; how many there were."""
-    shape, model = shape_of(config), build(config)
-    sets = list(target_sets(shape))
-    for targets in sets:
-        adapter = Adapter(rank=RANK, alpha=RANK, dropout=0.0, target_modules=targets)
-        assert num_trainable(shape, "lora", adapter) == counted_by_peft(model, targets), targets
-    return len(sets)
+def counted_by_us(shape: ModelShape, targets: tuple[str, ...]) -> int:
+    """The same in all, by the shape."""
+    return num_trainable(shape, "lora", Adapter(rank=RANK, alpha=RANK, dropout=0.0, target_modules=targets))
 
 
 @pytest.mark.parametrize("name", SAMPLE)
 def test_trainable_parameters_of_a_sample(name: str) -> None:
-    assert compare({**CONFIGS[name], "num_hidden_layers": 3}) >= 3
+    """Every set by a wrapping of its own."""
+    config = {**CONFIGS[name], "num_hidden_layers": 3}
+    shape, model = shape_of(config), build(config)
+    sets = list(target_sets(shape))
+    assert len(sets) >= 3
+    for targets in sets:
+        assert counted_by_us(shape, targets) == counted_by_peft(model, targets).total(), targets
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_trainable_parameters_of_every_model(name: str) -> None:
-    assert compare(CONFIGS[name]) >= 3
+    """PEFT adapts a module alike whatever else it adapts: one wrapping counts for every set, but for fused experts."""
+    shape, model = shape_of(CONFIGS[name]), build(CONFIGS[name])
+    every = resolve_target_modules(shape, "all-linear")
+    found, sets = counted_by_peft(model, every), list(target_sets(shape))
+    assert len(sets) >= 3
+    for targets in sets:
+        alike = set(found) == set(every)
+        theirs = sum(found[each] for each in targets) if alike else counted_by_peft(model, targets).total()
+        assert counted_by_us(shape, targets) == theirs, targets
 
 
 def test_the_whole_catalogue_is_compared() -> None:
