@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from threading import Event
 from typing import Any
 
+from tunekit.launcher.checkpoint_files import ZIP_FAULTS
 from tunekit.launcher.checkpoints import CHECKSUMS, SEAL
 from tunekit.launcher.json_lines import read_record
 from tunekit.units import MIB, format_bytes
@@ -36,7 +38,7 @@ class Proofs:
 
     def fault(self, folder: Path, *, report: Report) -> str | None:
         """`bytes_fault` of this folder, from memory while its files keep their sizes and times."""
-        key = folder, _state(_checked(folder))
+        key = folder, tuple(_seen(_checked(folder)))
         if key not in self.known:
             self.known[key] = bytes_fault(folder, report=report)
         return self.known[key]
@@ -49,7 +51,7 @@ def bytes_fault(folder: Path, *, report: Report = lambda text: None) -> str | No
     weights or states and say nothing.
     """
     files = _checked(folder)
-    total, read, stop = sum(size for _, size, _ in _state(files)), dict.fromkeys(files, 0), Event()
+    total, read, stop = sum(size for _, size, _ in _seen(files)), dict.fromkeys(files, 0), Event()
 
     def is_damaged(path: Path) -> bool:
         try:
@@ -57,7 +59,7 @@ def bytes_fault(folder: Path, *, report: Report = lambda text: None) -> str | No
                 read[path] += size
                 if stop.is_set():
                     break
-        except (_Damaged, zipfile.BadZipFile, zlib.error, EOFError, OSError):
+        except (_Damaged, zlib.error, EOFError, OSError, *ZIP_FAULTS):
             return True
         return False
 
@@ -80,18 +82,27 @@ def checksums(folder: Path) -> dict[str, int]:
 
 
 def _checked(folder: Path) -> dict[Path, int | None]:
-    """Every file that has a checksum, in order; None where it holds its own."""
-    sealed: Mapping[str, Any] = (read_record(folder / SEAL) or {}).get(CHECKSUMS) or {}
+    """Every file that has a checksum, in order; None where it holds its own. A seal speaks of its own folder alone."""
+    sealed: Any = (read_record(folder / SEAL) or {}).get(CHECKSUMS)
     files: dict[Path, int | None] = {
         path: None for path in folder.rglob("*") if path.suffix in (".pt", ".pth") and path.is_file()
     }
-    files |= {folder / name: number for name, number in sealed.items()}
+    if isinstance(sealed, dict):
+        files |= {folder / name: number for name, number in sealed.items() if _lies_inside(name)}
     return dict(sorted(files.items()))
 
 
-def _state(files: Mapping[Path, int | None]) -> _State:
-    found = ((path, path.stat()) for path in files if path.exists())
-    return tuple((str(path), stat.st_size, stat.st_mtime_ns) for path, stat in found)
+def _lies_inside(name: str) -> bool:
+    path = PurePath(name)
+    return not path.is_absolute() and ".." not in path.parts and path.suffix == ".safetensors"
+
+
+def _seen(files: Iterable[Path]) -> Iterator[tuple[str, int, int]]:
+    """Name, size and time of every file that is there."""
+    for path in files:
+        with suppress(OSError, ValueError):  # it is not there, or can have no such name
+            stat = path.stat()
+            yield str(path), stat.st_size, stat.st_mtime_ns
 
 
 def _pieces(path: Path, checksum: int | None) -> Iterator[int]:

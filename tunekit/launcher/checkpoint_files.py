@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+ZIP_FAULTS = (zipfile.BadZipFile, RuntimeError, ValueError)
+"""What zipfile raises for a damaged file: also "is encrypted", "zip file version 6.4", and names that are no text."""
 _PREFIX_BYTES = 8
 
 
@@ -78,7 +80,7 @@ def _zip_is_whole(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except zipfile.BadZipFile:
+    except ZIP_FAULTS:
         return False
     return bool(entries) and all(entry.header_offset + entry.compress_size <= size for entry in entries)
 

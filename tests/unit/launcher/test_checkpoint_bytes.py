@@ -81,3 +81,32 @@ def test_a_checkpoint_is_read_once_while_it_stays_the_same(sealed: Path, monkeyp
     assert "is damaged" in str(proofs.fault(sealed, report=print))
     assert len(reads) == 2
     assert Proofs().known == {}, "nothing is kept beyond a command"
+
+
+def test_whatever_bit_of_a_zip_file_changed_it_is_damaged_or_whole_and_nothing_is_raised(sealed: Path) -> None:
+    """zipfile says of some that they are encrypted, of a later version, or named in no known letters."""
+    path = next(sealed.glob("global_step4/*model_states.pt"))
+    content = path.read_bytes()
+    raised = 0
+    for place in range(len(content)):
+        for bit in (1, 64):
+            changed = bytearray(content)
+            changed[place] ^= bit
+            path.write_bytes(changed)
+            raised += bytes_fault(sealed) is not None
+            file_fault(path)
+    assert raised > len(content)
+
+
+@pytest.mark.parametrize("told", [[1], 5, {"/dev/zero": 1}, {"../other.safetensors": 1}, "words"])
+def test_a_seal_that_speaks_of_other_places_or_in_other_words_makes_nothing_be_read(sealed: Path, told: object) -> None:
+    seal = json.loads((sealed / SEAL).read_text())
+    (sealed / SEAL).write_text(json.dumps({**seal, CHECKSUMS: told}))
+    assert Proofs().fault(sealed, report=print) is None
+
+
+@pytest.mark.parametrize("name", ["a\0b.safetensors", "a" * 5000 + ".safetensors"])
+def test_a_name_that_no_file_can_have_is_damaged(sealed: Path, name: str) -> None:
+    seal = json.loads((sealed / SEAL).read_text())
+    (sealed / SEAL).write_text(json.dumps({**seal, CHECKSUMS: {name: 1}}))
+    assert "is damaged" in str(Proofs().fault(sealed, report=print))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import struct
+import zipfile
 
 import pytest
 
@@ -54,3 +55,11 @@ def test_sizes(tmp_path):
     assert size_fault(tmp_path, {"a": 3}) is None
     assert size_fault(tmp_path, {"a": 4}) == "a has 3 bytes, 4 were written"
     assert size_fault(tmp_path, {"b": 4}) == "b is missing"
+
+
+def test_a_table_of_contents_with_a_name_that_is_no_text_is_cut_off(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
+        archive.writestr("ä.pkl", b"x")
+    content = (tmp_path / "a.pt").read_bytes()
+    (tmp_path / "a.pt").write_bytes(content.replace("ä".encode(), b"\xff\xff"))
+    assert file_fault(tmp_path / "a.pt") == "is cut off"
