@@ -56,8 +56,9 @@ class Notifier:
             self._thread.join(seconds)
         finally:  # also where Ctrl-C ends the waiting
             self._over = True
-            if self._running is not None:
-                kill_group(self._running)
+            running = self._running  # the other thread may forget it meanwhile
+            if running is not None:
+                kill_group(running)
             self._thread = None
 
     def _deliver_all(self) -> None:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 
@@ -130,6 +131,26 @@ def test_a_program_that_still_runs_when_the_waiting_ends_is_killed_with_its_chil
     assert until(lambda: not lives(child) and not lives(program))
     assert until(lambda: "tunekit-notices" not in [thread.name for thread in threading.enumerate()])
     assert not (tmp_path / "next").exists(), "the run has ended: nothing else begins"
+
+
+def test_a_program_that_ends_while_closing_looks_at_it_harms_nothing(tmp_path):
+    class Forgetting(Notifier):
+        looks = 0
+
+        @property
+        def _running(self):
+            self.looks += 1
+            return SimpleNamespace(returncode=0) if self.looks == 1 else None
+
+        @_running.setter
+        def _running(self, process):
+            pass
+
+    found = Forgetting([Addressee(command=writer(tmp_path / "kept"))], print)
+    found.send(NOTICE)
+    found.close()
+    assert found.looks == 1
+    assert (tmp_path / "kept").exists()
 
 
 def test_a_complaint_that_fails_ends_nothing(server):
