@@ -31,8 +31,6 @@ from tunekit.speed.terms import Band
 
 _Found: TypeAlias = tuple[Verdict, str, Band | None, frozenset[Loss]]
 HOUR = 3600.0
-DOUBT = "probably"
-"""How the note of a price begins that its own list does not believe: such a one is nobody's cheapest."""
 TOLD_TOKENS = 1_000_000
 """What is compared where the plan does not know how many tokens it learns from."""
 
@@ -143,7 +141,7 @@ def machines(prices: Iterable[Offer]) -> Iterator[tuple[Offer, ...]]:
     """The offers of each machine with a known card, the cheapest on demand first."""
     found: dict[tuple[str, int], list[Offer]] = {}
     for offer in offers(prices):
-        if offer.card is not None and not offer.note.startswith(DOUBT):
+        if offer.card is not None and not offer.doubtful:
             found.setdefault((offer.card, offer.count), []).append(offer)
     return (tuple(each) for each in found.values())
 

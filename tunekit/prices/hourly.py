@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from tunekit.hardware.gpu_table import known_gpus
 from tunekit.hardware.power import load_watts
+from tunekit.hardware.profiles import LOCAL
 from tunekit.hardware.spec import Hardware
 from tunekit.prices.costs import energy_cost, energy_kwh
 from tunekit.prices.offers import Offer, offers
-from tunekit.prices.owning import CURRENCIES, owned
-
-LOCAL = "local"
+from tunekit.prices.owning import CURRENCIES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,27 +24,26 @@ class Hourly:
 
 
 def hourly_of(hardware: Hardware, prices: Sequence[Offer]) -> Hourly:
-    """Electricity where the machine has a purchase price or is this one; else the cheapest hire of the same cards."""
-    mine = owned(hardware)
-    if mine is not None:
-        own = mine.own
-        return _electricity(hardware, own.kwh_price, own.currency)
-    hired = None if hardware.name == LOCAL else _cheapest(hardware, prices)
+    """Electricity where the machine has a purchase price or is this one; else the cheapest hire of the same cards.
+
+    A kWh is told in the currency of the purchase where its price is known in it, else in USD.
+    """
+    bought = hardware.price
+    hired = None if bought or hardware.name == LOCAL else _cheapest(hardware, prices)
     if hired is not None and hired.on_demand is not None:
         said = f"hire of {hired.count} x {hired.gpu} on demand, {hired.provider}, {hired.date or 'no date'}"
         return Hourly(amount=hired.on_demand, currency="USD", said=said)
-    return _electricity(hardware, CURRENCIES["USD"].kwh, "USD")
+    return _electricity(hardware, bought.currency if bought and bought.currency in CURRENCIES else "USD")
 
 
-def _electricity(hardware: Hardware, kwh: float, currency: str) -> Hourly:
-    said = f"electricity of {load_watts(hardware):,.0f} W at {kwh:g} {currency} per kWh"
-    where = CURRENCIES[currency].kwh_said if currency in CURRENCIES else ""
-    amount = energy_cost(energy_kwh(1.0, load_watts(hardware)), kwh)
-    return Hourly(amount=amount, currency=currency, said=f"{said} ({where})" if where else said)
+def _electricity(hardware: Hardware, currency: str) -> Hourly:
+    money, watts = CURRENCIES[currency], load_watts(hardware)
+    said = f"electricity of {watts:,.0f} W at {money.kwh:g} {currency} per kWh ({money.kwh_said})"
+    return Hourly(amount=energy_cost(energy_kwh(1.0, watts), money.kwh), currency=currency, said=said)
 
 
 def _cheapest(hardware: Hardware, prices: Sequence[Offer]) -> Offer | None:
     names = {gpu.name for gpu in hardware.gpus}
     card = next((short for short, known in known_gpus().items() if names == {known.gpu.name}), None)
     found = offers(prices, card=card, count=len(hardware.gpus)) if card else ()
-    return next((each for each in found if each.on_demand is not None), None)
+    return next((each for each in found if each.on_demand is not None and not each.doubtful), None)

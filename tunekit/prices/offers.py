@@ -9,6 +9,8 @@ from datetime import date
 
 from tunekit.hardware.gpu_table import card_sold_as
 
+DOUBT = "probably"
+"""How the note of a price begins that its own list does not believe: such a one is nobody's cheapest."""
 STALE_DAYS = 90
 """Prices older than this say so: markets move by a fifth in a quarter."""
 
@@ -38,6 +40,11 @@ class Offer:
     def card(self) -> str | None:
         """Short name of the card in `hardware/gpus.yaml`; None for one that is not there."""
         return card_sold_as(self.gpu)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the list itself does not believe the price."""
+        return self.note.startswith(DOUBT)
 
 
 def offers(prices: Iterable[Offer], *, card: str | None = None, count: int | None = None) -> tuple[Offer, ...]:
