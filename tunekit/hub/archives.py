@@ -7,7 +7,7 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -23,11 +23,23 @@ _CHUNK, _SAMPLE_CHUNKS = 2**20, 64
 
 
 def check_archives(folder: Path) -> None:
-    """UsageError: a .zip, .gz or .zst below `folder` that is damaged, names files outside, or unpacks to too much."""
-    for path in sorted(path for end in _LOOKS for path in folder.rglob(f"*{end}")):
-        fault = _LOOKS[path.suffix](path)
+    """UsageError: an archive below `folder` that is damaged, names files outside, or unpacks to too much.
+
+    Whatever its name is: `datasets` unpacks what begins like an archive, or ends like a .zip (5.2 `extract.py`).
+    """
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        fault = next((fault for look in _looks(path) if (fault := look(path)) is not None), None)
         if fault is not None:
             raise UsageError(f"{path} is not unpacked: {fault}. Unpack it yourself, and set data.path to a file of it.")
+
+
+def _looks(path: Path) -> Iterable[Callable[[Path], str | None]]:
+    with path.open("rb") as file:
+        start = file.read(_MAGIC_BYTES)
+    looks = {look for magic, look in _STARTS.items() if start.startswith(magic)}
+    if zipfile.is_zipfile(path):
+        looks.add(zip_fault)
+    return looks or {look for end, look in _LOOKS.items() if path.suffix.lower() == end}
 
 
 def zip_fault(path: Path) -> str | None:
@@ -109,7 +121,24 @@ def _blocks(file: BinaryIO) -> Iterator[int]:
 _FRAME, _SKIPPED_FRAME = 0xFD2FB528, 0x184D2A50
 _REPEATED, _COMPRESSED, _RESERVED = 1, 2, 3
 _BLOCK_BYTES = 128 * KIB
+
+
+def _unknown(_: Path) -> str:
+    return "it is an archive of another kind than .zip, .gz and .zst"
+
+
 _LOOKS: Mapping[str, Callable[[Path], str | None]] = {".zip": zip_fault, ".gz": gzip_fault, ".zst": zstd_fault}
+_STARTS: Mapping[bytes, Callable[[Path], str | None]] = {
+    b"PK\x03\x04": zip_fault,
+    b"\x1f\x8b": gzip_fault,
+    b"\x28\xb5\x2f\xfd": zstd_fault,
+    b"\xfd7zXZ\0": _unknown,
+    b"BZh": _unknown,
+    b"Rar!\x1a\x07": _unknown,
+    b"7z\xbc\xaf\x27\x1c": _unknown,
+    b"\x04\x22\x4d\x18": _unknown,
+}
+_MAGIC_BYTES = max(map(len, _STARTS))
 
 
 def _leads_outside(name: str) -> bool:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -48,6 +51,28 @@ def test_a_gzip_bomb_is_told_from_its_first_part(tmp_path: Path) -> None:
     fault = gzip_fault(tmp_path / "a.gz")
     assert fault is not None
     assert "unpack to 64 MiB" in fault
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.GZ", "rows.txt"])
+def test_a_bomb_is_known_by_its_bytes_and_not_by_its_name(tmp_path: Path, name: str) -> None:
+    """`datasets` unpacks by these bytes: https://github.com/huggingface/datasets, utils/extract.py."""
+    (tmp_path / name).write_bytes(gzip.compress(bytes(200 * 2**20), compresslevel=1))
+    with pytest.raises(UsageError, match="unpack to 64 MiB"):
+        check_archives(tmp_path)
+
+
+def test_a_zip_behind_the_beginning_of_something_else_is_looked_into(tmp_path: Path) -> None:
+    archive = write_zip(tmp_path / "a", {"../out.txt": b"x"}).read_bytes()
+    (tmp_path / "a").write_bytes(b'{"text": "x"}\n' + archive)
+    with pytest.raises(UsageError, match="which lies outside"):
+        check_archives(tmp_path)
+
+
+@pytest.mark.parametrize("pack", [lzma.compress, bz2.compress])
+def test_archives_that_nobody_can_look_into_are_refused(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(pack(b'{"text": "x"}\n'))
+    with pytest.raises(UsageError, match="an archive of another kind"):
+        check_archives(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.gz", "a.zst"])
