@@ -44,13 +44,23 @@ def _count(number: int, what: str) -> str:
 def _remedies(recipe: Recipe, job: Job, rows: int) -> str:
     epochs = ceil(FEW / _per_epoch(rows, job))
     ways = [f"train.num_epochs={epochs} goes through the data more often"]
-    single = expected_steps(recipe, job, packing=False)
-    if job.packing and single is not None:
+    single, steps = expected_steps(recipe, job, packing=False), expected_steps(recipe, job)
+    if single is not None and steps is not None and single > steps:
         ways.append(f"data.packing=false makes {_count(single, 'step')} of single samples")
-    least = job.batch.micro_batch_size * job.batch.world_size
-    if job.batch.global_batch_size > least:
-        ways.append(f"train.global_batch_size={least} steps more often")
+    if smaller := _smaller_batch(recipe, job):
+        ways.append(f"{smaller} steps more often")
     return "; ".join(ways)
+
+
+def _smaller_batch(recipe: Recipe, job: Job) -> str:
+    """The keys that make the batch of a step as small as a pass; with both sizes written, both must change."""
+    if job.batch.gradient_accumulation_steps == 1:
+        return ""
+    train, least = recipe.train, job.batch.micro_batch_size * job.batch.world_size
+    keys = ["train.gradient_accumulation_steps=1"] if train.gradient_accumulation_steps is not None else []
+    if train.global_batch_size is not None or not keys:
+        keys.append(f"train.global_batch_size={least}")
+    return " ".join(keys)
 
 
 def _rows(recipe: Recipe, job: Job, packing: bool) -> tuple[int, int] | None:

@@ -48,6 +48,32 @@ def test_what_it_says_helps(data: Path) -> None:
     assert few_steps(*_asked(planned(data, data__packing=False))) == ""
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ({"train__global_batch_size": None}, " train.gradient_accumulation_steps=1 steps more often"),
+        ({}, " train.gradient_accumulation_steps=1 train.global_batch_size=4 steps more often"),
+    ],
+)
+def test_a_smaller_batch_is_named_by_the_keys_that_are_written(data: Path, written: dict[str, Any], said: str) -> None:
+    """One of them alone would contradict the other."""
+    plan = planned(data, data__packing=True, train__gradient_accumulation_steps=4, **written)
+    assert said in few_steps(plan.recipe, plan.job)
+    typed = dict(word.split("=") for word in said.split()[:-3])
+    keys = {key.replace(".", "__"): int(value) for key, value in typed.items()}
+    assert planned(data, data__packing=True, **{**written, **keys}).job.batch.global_batch_size == 4
+
+
+def test_single_samples_are_no_remedy_where_they_make_no_more_steps(data: Path) -> None:
+    plan = planned(data, data__packing=False, train__num_epochs=0.1)
+    assert 0 < (expected_steps(*_asked(plan)) or 0) < 10
+    assert "data.packing" not in few_steps(*_asked(plan))
+    full = planned(data, data__packing=True, train__max_seq_length=64)
+    rare = planned(data, data__packing=True, train__max_seq_length=64, train__num_epochs=0.01)
+    assert "data.packing" not in few_steps(*_asked(rare))
+    assert few_steps(*_asked(full)) == ""
+
+
 def _asked(plan: Plan) -> tuple[Any, Any]:
     return plan.recipe, plan.job
 
