@@ -74,12 +74,11 @@ class Elsewhere:
         from tunekit.planner.cheapest import find_cheapest
         from tunekit.planner.compare import cheapest_machine
         from tunekit.prices.loading import load_prices
-        from tunekit.prices.owning import owned
 
         if priced is not None:
             side = cheapest_machine(priced.found.rented)
         else:
-            side = find_cheapest(plan, load_prices(), owned=owned(plan.hardware), tokens=tokens)
+            side = find_cheapest(plan, load_prices(), tokens=tokens)
         return None if side is None else cls(side=side, tokens=tokens, today=date.today())
 
     def tree(self) -> dict[str, Any]:

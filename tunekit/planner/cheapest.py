@@ -26,7 +26,6 @@ from tunekit.planner.space import passes
 from tunekit.planner.zero import build_zero, rungs
 from tunekit.prices.costs import per_million_tokens
 from tunekit.prices.offers import Offer
-from tunekit.prices.owning import Owned
 from tunekit.speed.estimate import least_seconds
 from tunekit.speed.lengths import tokens_per_step
 
@@ -39,15 +38,15 @@ class Bound:
     group: tuple[Offer, ...]
 
 
-def find_cheapest(plan: Plan, prices: Sequence[Offer], *, owned: Owned | None, tokens: int) -> Side | None:
-    """What `cheapest_machine` says of the whole comparison."""
-    own = own_side(plan, owned, tokens)
+def find_cheapest(plan: Plan, prices: Sequence[Offer], *, tokens: int) -> Side | None:
+    """What `cheapest_machine` says of the whole comparison of a plan that does not fit: it is cheaper nowhere."""
+    own = own_side(plan, None, tokens)
     weighed: list[Side] = []
     best: Side | None = None
     for bound in sorted(bounds_of(plan, prices), key=lambda each: each.usd):
         if best is not None and bound.usd > (best.per_million(best.usd_per_hour) or 0.0):
             break
-        weighed.append(rented_side(plan, bound.group, tokens, own, owned))
+        weighed.append(rented_side(plan, bound.group, tokens, own, None))
         best = cheapest_machine(sorted(weighed, key=by_price))
     return best
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,12 @@ def test_wrong_words_are_one_clear_sentence(words: tuple[str, ...], said: str) -
 def test_words_are_told_again_as_they_were_typed() -> None:
     asked = Asked(model="my model", overrides=("a.b=1",), on="box", tokens=5, goal="cost", trust="model")
     assert asked.typed == "tunekit fit 'my model' a.b=1 --on box --tokens 5 --goal cost --trust model"
+
+
+def test_a_purchase_in_a_currency_that_nobody_knows_a_kwh_in_does_not_end_it(tmp_path: Path) -> None:
+    shipped = files("tunekit.hardware").joinpath("profiles", "dual_rtx4090.yaml").read_text(encoding="utf-8")
+    box = tmp_path / "box.yaml"
+    box.write_text(shipped.replace("currency: CNY", "currency: GBP"), encoding="utf-8")
+    done = fit("meta-llama/Llama-2-70b-hf", "--on", str(box), "--method", "lora")
+    assert done.exit_code == 3
+    assert "The cheapest machine for the whole job" in " ".join(done.stdout.split())

@@ -31,7 +31,7 @@ def test_it_is_the_one_that_the_whole_comparison_finds_and_no_machine_is_cheaper
 ) -> None:
     plan = planned(model, kind, length, packing)
     whole = compare(plan, load_prices(), owned=None, tokens=3_000_000)
-    found = find_cheapest(plan, load_prices(), owned=None, tokens=3_000_000)
+    found = find_cheapest(plan, load_prices(), tokens=3_000_000)
     assert found == cheapest_machine(whole.rented)
     bounds = {(each.group[0].card, each.group[0].count): each.usd for each in bounds_of(plan, load_prices())}
     told = [(side.offer, side.per_million(side.usd_per_hour)) for side in whole.fitting]
@@ -43,7 +43,7 @@ def test_it_is_the_one_that_the_whole_comparison_finds_and_no_machine_is_cheaper
 def test_machines_that_cannot_be_cheaper_are_not_planned_for() -> None:
     plan = planned(LLAMA_70B, "lora")
     with patch("tunekit.planner.cheapest.rented_side", wraps=rented_side) as weighed:
-        find_cheapest(plan, load_prices(), owned=None, tokens=1_000_000)
+        find_cheapest(plan, load_prices(), tokens=1_000_000)
     machines = {(each.card, each.count) for each in load_prices() if each.card is not None}
     assert 0 < weighed.call_count < 0.7 * len(machines)
 
@@ -51,4 +51,4 @@ def test_machines_that_cannot_be_cheaper_are_not_planned_for() -> None:
 def test_where_nothing_surely_fits_or_has_a_price_on_demand_there_is_none() -> None:
     plan = planned(LLAMA_70B, "full")
     offers = (*PRICES, offer("H200", 8, None, spot=9.0))
-    assert find_cheapest(plan, offers, owned=None, tokens=1_000_000) is None
+    assert find_cheapest(plan, offers, tokens=1_000_000) is None
