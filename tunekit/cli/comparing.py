@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from tunekit.hardware.spec import Hardware
     from tunekit.planner.compare import Comparison, Side
     from tunekit.planner.plan import Plan
+    from tunekit.prices.hourly import Hourly
     from tunekit.render.pages.parts import Section
 
 
@@ -19,6 +21,15 @@ class Comparing:
 
     own: tuple[str, ...] = ()
     prices: Path | None = None
+
+    def hourly(self, hardware: Hardware) -> Hourly:
+        """What an hour costs with these words."""
+        from tunekit.prices.hourly import hourly_of
+        from tunekit.prices.loading import load_prices
+        from tunekit.prices.owning import owned
+
+        mine = owned(hardware, self.own) if self.own else None
+        return hourly_of(hardware, load_prices(self.prices), mine.own if mine else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

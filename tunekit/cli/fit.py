@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -58,6 +58,8 @@ def show_fit(
         goal=cast("Goal", asked.goal),
         trust=cast("Trust", asked.trust),
     )
+    if found.hourly and found.plan and comparing:
+        found = replace(found, hourly=comparing.hourly(found.plan.hardware))
     written = _write(found, write) if write is not None and found.recommended is not None else ""
     priced = Priced.of(found.plan, comparing, found.tokens) if (comparing or html) and found.plan else None
     elsewhere = Elsewhere.of(found.plan, found.tokens, priced) if found.plan and not found.recommended else None

@@ -9,7 +9,7 @@ from tunekit.hardware.gpu_table import known_gpus
 from tunekit.hardware.power import load_watts
 from tunekit.hardware.profiles import LOCAL
 from tunekit.hardware.spec import Hardware
-from tunekit.prices.costs import energy_cost, energy_kwh
+from tunekit.prices.costs import Ownership, energy_cost, energy_kwh
 from tunekit.prices.offers import Offer, offers
 from tunekit.prices.owning import CURRENCIES
 
@@ -23,23 +23,27 @@ class Hourly:
     said: str
 
 
-def hourly_of(hardware: Hardware, prices: Sequence[Offer]) -> Hourly:
+def hourly_of(hardware: Hardware, prices: Sequence[Offer], typed: Ownership | None = None) -> Hourly:
     """Electricity where the machine has a purchase price or is this one; else the cheapest hire of the same cards.
 
-    A kWh is told in the currency of the purchase where its price is known in it, else in USD.
+    A kWh is told in the currency of the purchase where its price is known in it, else in USD; `typed` stands over both.
     """
+    if typed is not None:
+        return _electricity(hardware, typed.currency, typed.kwh_price)
     bought = hardware.price
     hired = None if bought or hardware.name == LOCAL else _cheapest(hardware, prices)
     if hired is not None and hired.on_demand is not None:
         said = f"hire of {hired.count} x {hired.gpu} on demand, {hired.provider}, {hired.date or 'no date'}"
         return Hourly(amount=hired.on_demand, currency="USD", said=said)
-    return _electricity(hardware, bought.currency if bought and bought.currency in CURRENCIES else "USD")
+    currency = bought.currency if bought and bought.currency in CURRENCIES else "USD"
+    return _electricity(hardware, currency, CURRENCIES[currency].kwh)
 
 
-def _electricity(hardware: Hardware, currency: str) -> Hourly:
-    money, watts = CURRENCIES[currency], load_watts(hardware)
-    said = f"electricity of {watts:,.0f} W at {money.kwh:g} {currency} per kWh ({money.kwh_said})"
-    return Hourly(amount=energy_cost(energy_kwh(1.0, watts), money.kwh), currency=currency, said=said)
+def _electricity(hardware: Hardware, currency: str, kwh: float) -> Hourly:
+    known, watts = CURRENCIES.get(currency), load_watts(hardware)
+    where = known.kwh_said if known and known.kwh == kwh else "as typed"
+    said = f"electricity of {watts:,.0f} W at {kwh:g} {currency} per kWh ({where})"
+    return Hourly(amount=energy_cost(energy_kwh(1.0, watts), kwh), currency=currency, said=said)
 
 
 def _cheapest(hardware: Hardware, prices: Sequence[Offer]) -> Offer | None:

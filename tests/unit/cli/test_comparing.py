@@ -11,6 +11,7 @@ from comparing import compared, planned
 from tunekit.cli.comparing import Comparing, Priced
 from tunekit.cli.plan import Views, show_plan
 from tunekit.errors import UsageError
+from tunekit.hardware.profiles import load_profile
 
 LIST = "provider,gpu,gpus,price_total_usd_h,price_per_gpu_usd_h,spot_total_usd_h,source,commit,data_date,notes\n"
 
@@ -66,3 +67,12 @@ def test_a_page_has_it_too(tmp_path: Path) -> None:
 def test_the_sections_of_a_page_are_those_of_the_comparison() -> None:
     titles = [each.title for each in Priced(found=compared(), today=date(2026, 11, 22)).sections()]
     assert titles[1:] == ["What owning counts", "Does not fit on"]
+
+
+def test_an_hour_costs_what_was_typed_of_electricity_or_of_hire(prices: Path) -> None:
+    mine = Comparing(own=("kwh=2",)).hourly(planned().hardware)
+    assert (mine.amount, mine.currency) == (pytest.approx(2.0), "CNY")
+    assert "at 2 CNY per kWh (as typed)" in mine.said
+    typed = Comparing(own=("price=1", "currency=GBP", "kwh=0.25", "usd=0.8")).hourly(planned().hardware)
+    assert (typed.amount, typed.currency) == (pytest.approx(0.25), "GBP")
+    assert Comparing(prices=prices).hourly(load_profile("a100_80gb")).said.startswith("electricity of ")

@@ -106,3 +106,9 @@ def test_a_purchase_in_a_currency_that_nobody_knows_a_kwh_in_does_not_end_it(tmp
     done = fit("meta-llama/Llama-2-70b-hf", "--on", str(box), "--method", "lora")
     assert done.exit_code == 3
     assert "The cheapest machine for the whole job" in " ".join(done.stdout.split())
+
+
+def test_the_money_of_a_plan_follows_what_was_typed_of_electricity() -> None:
+    done = fit("Qwen/Qwen2.5-0.5B", *BOX, "--method", "lora", "--goal", "cost", "--own", "kwh=2", "--compare")
+    assert done.exit_code == 0
+    assert "electricity of 1,000 W at 2 CNY per kWh (as typed)" in " ".join(done.stdout.split())
