@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path, PurePath
 from threading import Event
 from typing import Any
 
+from tunekit.errors import MissingError
 from tunekit.launcher.checkpoint_files import ZIP_FAULTS
 from tunekit.launcher.checkpoints import CHECKSUMS, SEAL
 from tunekit.launcher.json_lines import read_record
@@ -23,6 +25,8 @@ Damage = Callable[[Path], str | None]
 
 _CHUNK = 4 * MIB
 _TURN_SECONDS = 0.25
+_OUT_OF_REACH = (errno.EACCES, errno.EPERM, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""What says nothing of the file's bytes; a checkpoint that was called damaged would never be used again."""
 _State = tuple[tuple[str, int, int], ...]
 
 
@@ -48,7 +52,7 @@ def bytes_fault(folder: Path, *, report: Report = lambda text: None) -> str | No
     """The first file whose bytes changed after they were written; reads all of them, and reports how far it is.
 
     torch's own files hold checksums, those of safetensors files stand in the seal. Training would go on with other
-    weights or states and say nothing.
+    weights or states and say nothing. MissingError: a file is out of reach, whatever its bytes are.
     """
     files = _checked(folder)
     total, read, stop = sum(size for _, size, _ in _seen(files)), dict.fromkeys(files, 0), Event()
@@ -59,7 +63,13 @@ def bytes_fault(folder: Path, *, report: Report = lambda text: None) -> str | No
                 read[path] += size
                 if stop.is_set():
                     break
-        except (_Damaged, zlib.error, EOFError, OSError, *ZIP_FAULTS):
+        except OSError as error:
+            if error.errno in _OUT_OF_REACH:
+                raise MissingError(
+                    f"{path} cannot be read ({error.strerror}). Make it readable and try again."
+                ) from error
+            return True
+        except (_Damaged, zlib.error, EOFError, *ZIP_FAULTS):
             return True
         return False
 

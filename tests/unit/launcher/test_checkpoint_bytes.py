@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import errno
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.runs import write_checkpoint, write_safetensors, write_zip
+from tunekit.errors import MissingError
 from tunekit.launcher import checkpoint_bytes
 from tunekit.launcher.checkpoint_bytes import Proofs, bytes_fault, checksums
 from tunekit.launcher.checkpoint_files import file_fault
@@ -51,6 +54,15 @@ def test_a_seal_without_checksums_is_taken_as_it_is(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_damaged_too(sealed: Path) -> None:
     (sealed / "adapter_model.safetensors").unlink()
     assert "adapter_model.safetensors is damaged" in str(bytes_fault(sealed))
+
+
+def test_a_file_that_is_out_of_reach_is_not_called_damaged(sealed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, checksum: int | None) -> Iterator[int]:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(checkpoint_bytes, "_pieces", refuse)
+    with pytest.raises(MissingError, match=r"cannot be read \(Permission denied\)\. Make it readable"):
+        bytes_fault(sealed)
 
 
 def test_it_is_told_how_far_the_reading_is(sealed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
