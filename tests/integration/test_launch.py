@@ -236,7 +236,7 @@ def test_the_life_of_a_run(tunekit, place):  # type: ignore[no-untyped-def]
 def test_a_closed_terminal_or_a_killed_launcher_ends_no_run(tunekit, place):  # type: ignore[no-untyped-def]
     run = RunDir(place / "runs" / "long")
     terminal, its_end = os.openpty()
-    argv = [sys.executable, "-m", "tunekit", "launch", "short.yaml", "output.dir=runs/long", "train.max_steps=300"]
+    argv = [sys.executable, "-m", "tunekit", "launch", "short.yaml", "output.dir=runs/long", "train.max_steps=100"]
     launched = subprocess.Popen(argv, cwd=place, stdout=its_end, stderr=its_end, env=environment())
     os.close(its_end)
     until(lambda: drained(terminal) and len(tiny.metrics(run.path)) >= 3, seconds=400)

@@ -69,15 +69,19 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """One tiny model, and one run of each kind that nobody disturbs."""
+    """One tiny model, a run of each kind that nobody disturbs, and after them one that is killed."""
     root = tmp_path_factory.mktemp("resume")
     place = Place(root=root, model=tiny.write_model(root / "model"), data=tiny.write_data(root / "data.jsonl"))
     straight = [place.write(f"{kind}-straight", kind, sample_prompts=["What colour is the car?"]) for kind in CASES]
     straight.append(place.write("long-straight", "lora", train=LONG_STEPS))
     straight.append(place.write("z2", "full", train=ELASTIC, preset="z2", save_steps=ELASTIC_SAVED))
     straight.append(place.write("stream", "lora", train=ELASTIC, save_steps=ELASTIC_SAVED, streaming=True))
+    killed = place.write("full-killed", "full")
     tiny.build_ops(straight[0])
-    assert tiny.finish(tiny.start(straight)) == 0, tiny.log_tail(straight[0])
+    started = tiny.start([*straight, killed])
+    tiny.wait_for_step(started, killed, INTERRUPTED)
+    tiny.end(started)
+    assert all(RunDir(run).success.exists() for run in straight), tiny.log_tail(straight[0])
     return place
 
 
@@ -106,11 +110,10 @@ def stopped(place: Place) -> Stopped:
 @pytest.fixture(scope="module")
 def resumed(place: Place, stopped: Stopped) -> Path:
     """A run of each kind, killed in the middle, the stopped one, and two of `elastic`, gone on in one launch."""
-    runs = [place.write(f"{kind}-killed", kind) for kind in CASES]
-    for run in runs:
-        started = tiny.start([run])
-        tiny.wait_for_step(started, run, INTERRUPTED)
-        tiny.end(started)
+    runs = [place.run("full-killed"), place.write("lora-killed", "lora")]
+    started = tiny.start(runs[1:])
+    tiny.wait_for_step(started, runs[1], INTERRUPTED)
+    tiny.end(started)
     checkpoints = {run: checkpoint_of(run) for run in runs}
     assert {checkpoint.name for checkpoint in checkpoints.values()} == {f"checkpoint-{SAVE_STEPS}"}
     runs.append(stopped.run)
