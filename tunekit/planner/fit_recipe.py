@@ -47,15 +47,17 @@ def tokens_asked(recipe: Recipe, *, tokens: int | None, data: str | None) -> tup
     if data is None:
         return None, ""
     epochs = recipe.train.num_epochs
-    said = f"{data} at {BYTES_PER_TOKEN} bytes a token" + (f", {epochs:g} times" if epochs != 1 else "")
-    return max(1, round(_once(recipe, data) * epochs)), said
+    count, how = _once(recipe, data)
+    return max(1, round(count * epochs)), f"{data} {how}" + (f", {epochs:g} times" if epochs != 1 else "")
 
 
-def _once(recipe: Recipe, data: str) -> int:
-    """Tokens of all samples where they can be counted; of a large file, its size tells."""
+def _once(recipe: Recipe, data: str) -> tuple[int, str]:
+    """Tokens of all samples where they can be counted, and how; of a large file, its size tells."""
     estimate = estimate_tokens(data)
     lengths = read_lengths(recipe.data)
-    return lengths.total(recipe.train.max_seq_length) if lengths is not None and lengths.whole else estimate
+    if lengths is None or not lengths.whole:
+        return estimate, f"at {BYTES_PER_TOKEN} bytes a token"
+    return lengths.total(recipe.train.max_seq_length), lengths.counted
 
 
 def recipe_text(found: SearchResult) -> str:

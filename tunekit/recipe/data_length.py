@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,9 @@ from tunekit.recipe.shipped import existing_path
 
 MESSAGE_TOKENS = 5
 """What a chat template puts around a message: ChatML's `<|im_start|>`, role, line break, `<|im_end|>`, line break."""
+SYSTEM_TOKENS = 20
+"""What many chat templates put before a conversation that brings no system text: 21 tokens of SmolLM2, as many of
+Qwen 2.5. An assumption: the templates of Mistral, and those of base models, put nothing there."""
 READ_BYTES = 8 << 20
 """No more text than that is looked at: a look takes a tenth of a second at most."""
 _Key: TypeAlias = tuple[tuple[str, str], ...]
@@ -31,6 +34,14 @@ class Lengths:
 
     tokens: tuple[int, ...]
     whole: bool
+    templated: bool = False
+    """A chat template writes more around them than their text; that is counted."""
+
+    @property
+    def counted(self) -> str:
+        """How they were counted."""
+        added = f", and for the chat template {MESSAGE_TOKENS} a turn and {SYSTEM_TOKENS} of a default system prompt"
+        return f"at {BYTES_PER_TOKEN} bytes a token{f'{added} (assumed)' if self.templated else ''}"
 
     def total(self, longest: int) -> int:
         """Tokens of these samples, each cut at `longest`."""
@@ -47,7 +58,7 @@ def read_samples(data: DataSection, longest: int) -> Samples | None:
         return None
     count = len(found.tokens)
     which = f"all {count:,}" if found.whole else f"the first {count:,}"
-    source = f"{which} of {data.path} at {BYTES_PER_TOKEN} bytes a token"
+    source = f"{which} of {data.path} {found.counted}"
     return Samples(mean_tokens=max(1, round(found.total(longest) / count)), source=source)
 
 
@@ -63,7 +74,7 @@ def read_lengths(data: DataSection) -> Lengths | None:
         stat = file.stat()
         columns = tuple(sorted(data.columns.items()))
         found = _lengths(str(file), stat.st_mtime_ns, stat.st_size, data.format or "", columns, data.max_rows)
-        return Lengths(tokens=found.tokens, whole=found.whole and single) if found.tokens else None
+        return replace(found, whole=found.whole and single) if found.tokens else None
     except (TunekitError, RowError, OSError):
         return None
 
@@ -77,7 +88,8 @@ def _lengths(file: str, changed: int, size: int, format: str, columns: _Key, mos
     shown = looked[:limit]
     layout = recognise(tuple(dict.fromkeys(name for row in shown for name in row)), data, source=file)
     tokens = tuple(_few(shown, layout))
-    return Lengths(tokens=tokens, whole=len(tokens) == len(looked) or len(tokens) == most)
+    whole = len(tokens) == len(looked) or len(tokens) == most
+    return Lengths(tokens=tokens, whole=whole, templated=layout.format != "text")
 
 
 def _few(rows: Iterable[Row], layout: Layout) -> Iterable[int]:
@@ -96,4 +108,5 @@ def _text(row: Row, layout: Layout) -> tuple[str, int]:
     if layout.format == "text":
         return plain_text(row, layout), 0
     messages = conversation(row, layout)
-    return "".join(str(message["content"]) for message in messages), MESSAGE_TOKENS * len(messages)
+    opening = SYSTEM_TOKENS if messages and messages[0]["role"] != "system" else 0
+    return "".join(str(message["content"]) for message in messages), opening + MESSAGE_TOKENS * len(messages)

@@ -18,7 +18,7 @@ from tunekit.planner.steps import expected_steps, few_steps
 def data(tmp_path: Path) -> Path:
     """400 samples of about 60 tokens: 12 rows of 2,048."""
     path = tmp_path / "short.jsonl"
-    row = {"instruction": "What?", "output": "word " * 40}
+    row = {"instruction": "What?", "output": "word " * 20}
     path.write_text("".join(json.dumps(row) + "\n" for _ in range(400)), encoding="utf-8")
     return path
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tunekit.recipe.data_check import PEEKED_ROWS
-from tunekit.recipe.data_length import MESSAGE_TOKENS, READ_BYTES, read_lengths, read_samples
+from tunekit.recipe.data_length import MESSAGE_TOKENS, READ_BYTES, SYSTEM_TOKENS, read_lengths, read_samples
 from tunekit.recipe.schema import DataSection
 
 
@@ -19,9 +19,33 @@ def test_the_mean_is_that_of_the_text_and_of_what_a_template_adds(tmp_path: Path
     data = _data(tmp_path / "x.jsonl", rows)
     found = read_samples(data, 2048)
     assert found is not None
-    assert found.mean_tokens == (25 + 55) // 2 + 2 * MESSAGE_TOKENS
-    assert found.source == f"all 2 of {data.path} at 4 bytes a token"
+    assert found.mean_tokens == (25 + 55) // 2 + 2 * MESSAGE_TOKENS + SYSTEM_TOKENS
+    assert found.source == (
+        f"all 2 of {data.path} at 4 bytes a token, and for the chat template 5 a turn and 20 of a default system "
+        "prompt (assumed)"
+    )
     assert not found.assumed
+
+
+def test_a_row_with_its_own_system_text_gets_no_other(tmp_path: Path) -> None:
+    talk = [{"role": role, "content": "w" * 40} for role in ("system", "user", "assistant")]
+    found = read_samples(_data(tmp_path / "x.jsonl", [{"messages": talk}]), 2048)
+    assert found is not None
+    assert found.mean_tokens == 30 + 3 * MESSAGE_TOKENS
+
+
+def test_the_bundled_data_come_near_to_what_a_tokenizer_counts() -> None:
+    """80.6 tokens of SmolLM2-135M-Instruct a row, counted with its tokenizer and its template."""
+    found = read_samples(DataSection.model_validate({"path": "examples/data/finetuning_qa.jsonl"}), 2048)
+    assert found is not None
+    assert found.mean_tokens == pytest.approx(80.6, rel=0.1)
+
+
+def test_plain_text_gets_no_template(tmp_path: Path) -> None:
+    data = _data(tmp_path / "x.jsonl", [{"text": "a" * 400}])
+    found = read_samples(data, 2048)
+    assert found is not None
+    assert (found.mean_tokens, found.source) == (100, f"all 1 of {data.path} at 4 bytes a token")
 
 
 def test_samples_longer_than_a_row_are_cut(tmp_path: Path) -> None:
