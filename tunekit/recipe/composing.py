@@ -14,7 +14,7 @@ from tunekit.errors import Problem, RecipeError
 from tunekit.limits import DEEPEST
 from tunekit.recipe.finding import find_base
 from tunekit.recipe.interpolation import resolve
-from tunekit.recipe.keys import sections
+from tunekit.recipe.keys import all_keys, sections
 from tunekit.recipe.overrides import COMMAND_LINE, Override
 from tunekit.recipe.precedence import set_aside
 from tunekit.recipe.source_map import KeyPath, Place, SourceMap, read_yaml
@@ -106,9 +106,9 @@ def _merge(layers: Sequence[SourceMap], overrides: Sequence[Override], *, start:
     problems = [problem for layer in reversed(layers) for problem in layer.problems]
     places: dict[KeyPath, Place] = {}
     content: dict[str, Any] = {}
-    for layer in layers:
+    for depth, layer in enumerate(layers):
         places.update(layer.places)
-        content = _above(content, layer.content)
+        content = _above(content, layer.content) if depth else layer.content
     for index, override in enumerate(overrides):
         place = Place(document=len(layers), line=0, column=index, file=COMMAND_LINE)
         places.update({path: place for path in _paths(_nested(override.path, override.value), ())})
@@ -129,7 +129,23 @@ def _merge(layers: Sequence[SourceMap], overrides: Sequence[Override], *, start:
 
 
 def _above(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    return dict(_over(set_aside(below, above), above))
+    return _kept(dict(_over(set_aside(below, above), above)), above)
+
+
+def _kept(merged: dict[str, Any], above: dict[str, Any], path: KeyPath = ()) -> dict[str, Any]:
+    """Without the keys for which the upper layer says null: their defaults hold. Unknown ones are left to be told."""
+    return {
+        name: _kept(value, above[name], (*path, name))
+        if isinstance(value, dict) and isinstance(above.get(name), dict)
+        else value
+        for name, value in merged.items()
+        if value is not None or name not in above or not _is_key((*path, name))
+    }
+
+
+def _is_key(path: KeyPath) -> bool:
+    """A key of recipes, or a part below one, as of a mapping."""
+    return any(".".join(path[:depth]) in all_keys() for depth in (1, 2))
 
 
 def _typed(overrides: Sequence[Override]) -> dict[str, Any]:
@@ -139,11 +155,11 @@ def _typed(overrides: Sequence[Override]) -> dict[str, Any]:
     return content
 
 
-def _over(below: Any, above: Any) -> Any:
+def _over(below: Any, above: Any, depth: int = 0) -> Any:
     # Sections merge key by key; everything else, lists too, is replaced. An empty section changes nothing.
     if not isinstance(below, dict) or not isinstance(above, dict):
-        return below if isinstance(below, dict) and above is None else above
-    return {**below, **{key: _over(below.get(key), value) for key, value in above.items()}}
+        return below if isinstance(below, dict) and above is None and depth == 1 else above
+    return {**below, **{key: _over(below.get(key), value, depth + 1) for key, value in above.items()}}
 
 
 def _nested(path: KeyPath, value: Any) -> dict[str, Any]:

@@ -36,7 +36,8 @@ output:
   dir: runs/${method.kind}_test # the value of another key
 ```
 
-- The command line stands over the recipe, the recipe over its bases. `key=` or `key=null` takes a value away.
+- The command line stands over the recipe, the recipe over its bases. There, `key=` or
+  `key=null` takes away what a lower layer says of a key: its default holds.
 - Choosing another `method.kind` sets aside the adapter keys of a lower layer that the new method does not have.
   Choosing `zero.preset`, `zero.config` or `zero.stage` sets aside the others and, for a preset or a file, the offloads
   of a lower layer.

@@ -14,6 +14,7 @@ from tunekit.recipe.checks import Reader, check_recipe
 from tunekit.recipe.composing import Composed
 from tunekit.recipe.foreign_names import FOREIGN_NAMES, FOREIGN_VALUES
 from tunekit.recipe.keys import Key, all_keys, names_in, nearest_name, sections, spelled
+from tunekit.recipe.overrides import COMMAND_LINE
 from tunekit.recipe.schema import Recipe
 from tunekit.recipe.source_map import KeyPath, Place
 
@@ -132,7 +133,8 @@ def _value_hint(key: Key, value: Any, place: Place | None) -> str:
     elif isinstance(value, (int, float)):
         hint = _number_hint(key, value, place)
     else:
-        hint = "" if value is not None else "write a value, or remove the line"
+        typed = place is not None and place.file == COMMAND_LINE
+        hint = "" if value is not None or typed else "write a value, or remove the line"
     return hint or f"write e.g. {key.name}: {key.sample}"
 
 

@@ -50,6 +50,25 @@ def test_an_empty_section_is_one_without_keys(tmp_path: Path) -> None:
     assert result.content == {"train": {"seed": 1}, "output": {}}
 
 
+def test_null_above_takes_a_key_away_whatever_it_holds(tmp_path: Path) -> None:
+    files = {
+        "low.yaml": (
+            "tracking: [wandb]\ndata: {path: x, columns: {prompt: q, completion: a}}\n"
+            "train: {max_seq_length: 512, seed: 3, epochs: 2}\nwatch: {gpu_temperature: 70}\n"
+        ),
+        "r.yaml": "base: low.yaml\ntrain: {max_seq_length: null}\n",
+    }
+    words = ("data.columns=", "tracking=null", "watch.gpu_temperature=null", "train.seed=", "train.epochs=null")
+    result = composed(tmp_path, files, *words)
+    assert result.content == {"data": {"path": "x"}, "train": {"epochs": None}, "watch": {}}
+    assert composed(tmp_path, files, "data.columns.prompt=null").content["data"]["columns"] == {"completion": "a"}
+    assert composed(tmp_path, files, "train=null").content["train"] == {"seed": 3, "epochs": 2}
+
+
+def test_null_in_the_only_file_is_left_to_be_told(tmp_path: Path) -> None:
+    assert composed(tmp_path, {"r.yaml": "train: {seed: }\n"}).content == {"train": {"seed": None}}
+
+
 def test_a_choice_over_a_base_sets_aside_what_it_replaces(tmp_path: Path) -> None:
     files = {
         "low.yaml": "method: {kind: qlora, rank: 8}\nzero: {preset: z2}\n",
