@@ -8,6 +8,7 @@ from typing import Any, Literal
 from tunekit.errors import Problem, RecipeError
 from tunekit.launcher.checkpoints import SPREADS, Checkpoint
 from tunekit.recipe.job import Job
+from tunekit.recipe.keys import is_key, sections
 from tunekit.recipe.overrides import COMMAND_LINE, parse_overrides
 
 Transfer = Literal["spread", "universal", "weights"]
@@ -57,7 +58,10 @@ _SAME = ("method", "adapter", "quantization", "max_seq_length", "packing", "comp
 
 
 def refuse_changes(overrides: Sequence[str]) -> None:
-    """RecipeError with the reason for every `key=value` that would make another training of the rest of the run."""
+    """RecipeError with the reason for every `key=value` that would make another training of the rest of the run.
+
+    A key that there is none of is left to the reading of the recipe, which knows the nearest name.
+    """
     typed, _ = parse_overrides(overrides)
     problems = [problem for change in typed if (problem := _refusal(change.key))]
     if problems:
@@ -150,6 +154,8 @@ def _processes(count: int) -> str:
 
 def _refusal(key: str) -> Problem | None:
     if any(key == open_key or key.startswith(f"{open_key}.") for open_key in CHANGEABLE):
+        return None
+    if not is_key(key) and key not in sections():
         return None
     for prefix, reason in _REASONS:
         if key == prefix or key.startswith(f"{prefix}."):

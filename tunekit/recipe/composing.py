@@ -14,7 +14,7 @@ from tunekit.errors import Problem, RecipeError
 from tunekit.limits import DEEPEST
 from tunekit.recipe.finding import find_base
 from tunekit.recipe.interpolation import resolve
-from tunekit.recipe.keys import all_keys, sections
+from tunekit.recipe.keys import is_key, sections
 from tunekit.recipe.overrides import COMMAND_LINE, Override
 from tunekit.recipe.precedence import set_aside
 from tunekit.recipe.source_map import KeyPath, Place, SourceMap, read_yaml
@@ -139,13 +139,8 @@ def _kept(merged: dict[str, Any], above: dict[str, Any], path: KeyPath = ()) -> 
         if isinstance(value, dict) and isinstance(above.get(name), dict)
         else value
         for name, value in merged.items()
-        if value is not None or name not in above or not _is_key((*path, name))
+        if value is not None or name not in above or not is_key(".".join((*path, name)))
     }
-
-
-def _is_key(path: KeyPath) -> bool:
-    """A key of recipes, or a part below one, as of a mapping."""
-    return any(".".join(path[:depth]) in all_keys() for depth in (1, 2))
 
 
 def _typed(overrides: Sequence[Override]) -> dict[str, Any]:

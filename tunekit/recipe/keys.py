@@ -174,6 +174,12 @@ def all_keys() -> Mapping[str, Key]:
     return keys
 
 
+def is_key(path: str) -> bool:
+    """A key, or a part below one, as of a mapping; a section is none."""
+    parts = path.split(".")
+    return any(".".join(parts[:depth]) in all_keys() for depth in (1, 2))
+
+
 def position(path: str) -> int:
     """Where a key stands in the order of the schema; what is no key comes last."""
     keys = tuple(all_keys())

@@ -120,6 +120,11 @@ def test_another_machine_is_another_plan_with_the_same_global_batch(stopped, cal
     assert "one.yaml" not in stopped.recipe.read_text(), "nothing is written before it starts"
 
 
+def test_an_unknown_key_is_told_as_one_with_the_nearest_name(stopped, caller):
+    with pytest.raises(RecipeError, match=r"train.max_stepz: there is no such key; did you mean max_steps\?"):
+        resumable(stopped, caller, ["train.max_stepz=6"], on_one_process)
+
+
 def test_what_would_be_another_training_is_refused_before_anything(stopped, caller):
     with pytest.raises(RecipeError, match=r"train.learning_rate: cannot change when a run is resumed"):
         resumable(stopped, caller, ["train.learning_rate=0.1"], on_one_process)

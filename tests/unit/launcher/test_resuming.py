@@ -122,6 +122,18 @@ def test_every_other_key_is_refused_with_its_reason():
     assert len(caught.value.problems) == 2
 
 
+@pytest.mark.parametrize("key", ["train.max_stepz", "modell", "data.pth"])
+def test_a_key_that_there_is_none_of_is_left_to_the_reading_of_the_recipe(key):
+    refuse_changes([f"{key}=6"])
+
+
+def test_whole_sections_and_parts_of_mappings_are_refused_too():
+    with pytest.raises(RecipeError, match="weights of this method"):
+        refuse_changes(["method={kind: full}"])
+    with pytest.raises(RecipeError, match="the order in which the rest"):
+        refuse_changes(["data.columns.prompt=q"])
+
+
 def test_every_key_is_either_open_or_refused():
     refused = 0
     for key in all_keys():

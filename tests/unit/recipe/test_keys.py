@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tunekit.recipe.keys import Bounds, all_keys, in_yaml, join_words, names_in, nearest_name, sections, spelled
+from tunekit.recipe.keys import Bounds, all_keys, in_yaml, is_key, join_words, names_in, nearest_name, sections, spelled
 from tunekit.recipe.schema import Recipe
 
 
@@ -110,3 +110,8 @@ def test_the_top_level_knows_base() -> None:
 def test_what_lies_within_bounds(bounds: Bounds, inside: tuple[float, ...], outside: tuple[float, ...]) -> None:
     assert all(bounds.allows(value) for value in inside)
     assert not any(bounds.allows(value) for value in outside)
+
+
+def test_keys_and_parts_of_mappings_are_keys_and_sections_are_not() -> None:
+    known = ("hardware", "train.seed", "data.columns.prompt", "train", "train.sed", "hardwear")
+    assert [is_key(path) for path in known] == [True, True, True, False, False, False]
