@@ -9,7 +9,7 @@ from transformers import TrainerCallback
 from tunekit.launcher.stop_request import StopAsked, ask_to_stop
 from tunekit.planner.plan import Plan
 from tunekit.watch.findings import EVENT, Finding
-from tunekit.watch.loss import WINDOW, LossState, follow_loss, loss_text, must_stop
+from tunekit.watch.loss import LossState, follow_loss, loss_text, must_stop, state_after
 from tunekit.worker.journal import Journal
 from tunekit.worker.keeping import drop_old, set_aside
 from tunekit.worker.stopping import StopRequest
@@ -35,8 +35,7 @@ class GuardCallback(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """What was usual in an earlier attempt still is; checkpoints before the present one have proven themselves."""
-        losses = [log["loss"] for log in state.log_history if "loss" in log]
-        self.state = LossState(sound=tuple(losses[-WINDOW:]), sound_step=state.global_step)
+        self.state = state_after((log["loss"] for log in state.log_history if "loss" in log), state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         """No checkpoint is saved of a step whose loss nobody has seen."""
@@ -65,7 +64,8 @@ class GuardCallback(TrainerCallback):
         watch = self.plan.recipe.watch
         # With fp16 a gradient that overflows is thrown away, and the scale of the loss lowered.
         grad_norm = None if self.plan.job.precision == "fp16" else logs.get("grad_norm")
-        self.state = follow_loss(self.state, state.global_step, logs["loss"], grad_norm, watch)
+        size = self.plan.model_shape.vocab_size
+        self.state = follow_loss(self.state, state.global_step, logs["loss"], grad_norm, watch, vocabulary=size)
         self.trainer.proven_below = self.state.proven_below
         if must_stop(self.state, watch):
             self._end(control)

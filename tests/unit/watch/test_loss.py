@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 
 from tunekit.recipe.schema import WatchSection
-from tunekit.watch.loss import LossState, follow_loss, loss_text, must_stop
+from tunekit.watch.loss import STUCK_STEPS, LossState, follow_loss, loss_text, must_stop, state_after
 
 NAN = math.nan
 
 
-def after(*losses: float, grad_norm: float | None = 1.0, **watch: Any) -> tuple[LossState, bool]:
+def after(*losses: float, grad_norm: float | None = 1.0, vocabulary: int = 0, **watch: Any) -> tuple[LossState, bool]:
     """The state after these losses of steps 1, 2, …, and whether the run must stop."""
     limits, state = WatchSection.model_validate(watch), LossState()
     for step, loss in enumerate(losses, start=1):
-        state = follow_loss(state, step, loss, grad_norm, limits)
+        state = follow_loss(state, step, loss, grad_norm, limits, vocabulary=vocabulary)
     return state, must_stop(state, limits)
 
 
@@ -82,6 +82,7 @@ def test_another_fault_in_between_begins_anew_but_since_the_first():
     [
         ([2.0, NAN], "the loss is nan since step 2", "lower train.learning_rate (it is 0.01)"),
         ([2.0] + [0.0] * 5, "the loss is exactly 0 since step 2", "every label may be masked"),
+        ([1.0] + [3.0] * 12, "is 3.0000 in every step since step 3", "warm up longer"),
         ([2.0] * 12 + [9.0] * 5, "diverges since step 13: 9.000, and 2.000 was usual", "warm up longer"),
     ],
 )
@@ -95,3 +96,49 @@ def test_what_is_wrong_and_what_to_change_is_said(losses, text, todo):
 def test_a_bad_gradient_is_told_from_a_bad_loss():
     state, _ = after(2.0, grad_norm=math.inf)
     assert loss_text(state, learning_rate=1.0)[0] == "the gradient is not finite since step 1"
+
+
+COLLAPSED = (4.80, 50.3, 54.4, 10.8027, 10.8027, 10.8027)
+"""The first steps of a run whose learning rate was far too high; ln(49152) is 10.8027."""
+
+
+def test_a_model_that_collapses_in_its_first_steps_is_noticed_before_checkpoints_rotate():
+    state, stop = after(*COLLAPSED, vocabulary=49152)
+    assert stop
+    assert (state.fault, state.since, state.proven_below) == ("diverging", 2, 1)
+    assert "54.4" not in loss_text(state, learning_rate=1.0)[0]
+    assert "10.803, and 4.800 was usual before" in loss_text(state, learning_rate=1.0)[0]
+    assert not after(*COLLAPSED[:-1], vocabulary=49152)[1]
+    assert not after(*COLLAPSED, vocabulary=49152, diverging_factor="off")[1]
+
+
+def test_a_model_that_begins_by_guessing_is_none_that_collapsed():
+    assert not after(
+        *(10.8 - step / 100 for step in range(8)), *(10.7 + step / 100 for step in range(8)), vocabulary=49152
+    )[1]
+
+
+def test_the_same_loss_again_and_again_above_an_earlier_one_stops_the_run():
+    assert not after(2.0, *[5.0] * STUCK_STEPS)[1]
+    state, stop = after(2.0, *[5.0] * (STUCK_STEPS + 1))
+    assert stop
+    assert (state.fault, state.since, state.proven_below) == ("stuck", 3, 2)
+    assert not after(2.0, *[5.0] * STUCK_STEPS, 5.1)[1]
+    assert not after(*[5.0] * 30)[1]
+    assert after(18.5, *[10.8027] * (STUCK_STEPS + 1), vocabulary=49152)[1]
+
+
+def test_a_run_that_has_learned_its_rows_by_heart_may_stay_there():
+    assert not after(2.0, 0.0001, *[0.0002] * 30)[1]
+
+
+def test_the_lowest_median_is_what_a_loss_is_held_against():
+    crept = [value for level in (2.0, 4.0, 7.0) for value in [level - step / 1000 for step in range(50)]]
+    state, stop = after(*crept, *[9.0, 9.1, 9.2, 9.3, 9.4])
+    assert stop
+    assert state.fault == "diverging"
+
+
+def test_what_earlier_attempts_saw_is_remembered_beyond_the_window():
+    state = state_after([2.0] * 20 + [NAN] + [5.0] * 60, 80)
+    assert (state.usual, state.lowest, state.sound_step, len(state.sound)) == (2.0, 2.0, 80, 50)

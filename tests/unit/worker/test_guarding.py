@@ -138,3 +138,14 @@ def test_each_limit_can_be_turned_off(tmp_path: Path) -> None:
     off = {"nan_loss_steps": "off", "zero_loss_steps": "off", "diverging_factor": "off"}
     guarded = Guarded(tmp_path, **off)
     assert not any(guarded.log(step, loss=loss).should_training_stop for step, loss in enumerate([math.nan, 0.0] * 9))
+
+
+def test_a_collapse_in_the_first_steps_ends_the_run_and_keeps_what_was_good(tmp_path: Path) -> None:
+    guarded = Guarded(tmp_path, keep=1)
+    write_checkpoint(guarded.run_dir.checkpoints, 1)
+    guess = math.log(guarded.guard.plan.model_shape.vocab_size)
+    for step, loss in enumerate([0.4 * guess, 0.4 * guess, 5 * guess, guess, guess, guess], start=1):
+        assert not guarded.log(step, loss=loss).should_training_stop
+    assert guarded.log(7, loss=guess).should_training_stop
+    assert "diverges since step 3" in read_stop_request(guarded.run_dir).reason
+    assert guarded.checkpoints() == ["checkpoint-1"]
