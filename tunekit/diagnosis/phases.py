@@ -9,7 +9,7 @@ MARKERS: tuple[tuple[str, str], ...] = (
     (r"Detected DeepSpeed ZeRO-3: activating zero\.init|Loading (?:weights|checkpoint shards)", "model"),
     (r"(?:Before|After) initializing optimizer states|DeepSpeed Basic Optimizer|DeepSpeed info: version", "engine"),
     (r"(?:Tokenizing|Packing|Map|Generating train split)\b[^\n]*\d+%|Running tokenizer on", "data"),
-    (r"\*\*\*\*\* Running training \*\*\*\*\*|'loss': |\"loss\": ", "train"),
+    (r"\*\*\*\*\* Running training \*\*\*\*\*|'loss': |\"loss\": |(?m:^) *\d+%\|[^|\n]*\| *\d+/\d+ \[", "train"),
     (r"\*\*\*\*\* Running [Ee]valuation \*\*\*\*\*|'eval_loss': ", "eval"),
     (r"Saving model checkpoint|Saving model to|Model weights saved in", "save"),
 )
@@ -59,7 +59,7 @@ MOMENTS: tuple[Moment, ...] = (
     Moment(
         pattern=r"(?:stage_1_and_2|stage3|cpu_adam|fused_adam|adamw?|optimizer)\.py\", line \d+, in "
         r"_?(?:optimizer_)?step"
-        r"|in _take_model_step|\boptimizer\.step\(|in initialize_optimizer_states",
+        r"|in _take_model_step|\boptimizer\.step\(|in initialize_optimizer_states|in _init_group",
         words="in the optimizer's step",
         phase="train",
         also=("engine",),

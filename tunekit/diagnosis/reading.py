@@ -9,6 +9,10 @@ from datetime import datetime
 
 _PREFIX = re.compile(r"^\s*\[(?:rank|default)?(\d{1,4})\]:\s?")
 """`[rank1]:` of torch, `[default1]:` of `torchrun --tee`, `[1]:` of others."""
+_BAR = r"\d+%\|[^|\n]*\|[^\[\n]*\[[^\]\n]*\]"
+_BEHIND_A_BAR = re.compile(rf"({_BAR})(?=\S)")
+"""A progress bar that stands still: what is written next goes on in its line."""
+_ONLY_A_BAR = re.compile(rf"\d+%\s*$|{_BAR}\s*$")
 _IN_NAME = re.compile(r"rank[_-]?(\d+)\D*$|(?:^|/)(\d+)/std(?:err|out)\.log$")
 """`rank_1.log`, deepspeed's `TIME_rank1.log`, torchrun's `attempt_0/1/stderr.log`."""
 _DATED = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:[.,](\d{1,6}))?")
@@ -43,7 +47,8 @@ class Log:
 class Voice:
     """What one rank wrote into one log, without the prefixes; of rank None: what no rank has put its name to.
 
-    `numbers` are the line numbers in the log, so that voices of one log can be ordered.
+    `numbers` count the lines of the log, so that voices of one log can be ordered; what goes on in the line of a
+    progress bar is a line of its own.
     """
 
     rank: int | None
@@ -122,8 +127,7 @@ def _seconds(moment: str, fraction: str | None) -> float | None:
 
 def _voices_of(log: Log, number: int) -> Iterator[Voice]:
     spoken: dict[int | None, tuple[list[str], list[int]]] = {}
-    for index, line in enumerate(log.text.split("\n")):
-        shown = line.rstrip().rpartition("\r")[2]
+    for index, shown in enumerate(part for line in log.text.split("\n") for part in _parts(line.rstrip())):
         match = _PREFIX.match(shown)
         rank = log.rank if match is None else int(match[1])
         lines, numbers = spoken.setdefault(rank, ([], []))
@@ -131,3 +135,16 @@ def _voices_of(log: Log, number: int) -> Iterator[Voice]:
         numbers.append(index)
     for rank, (lines, numbers) in spoken.items():
         yield Voice(rank=rank, log=number, lines=tuple(lines), numbers=tuple(numbers), moment=log.moment)
+
+
+def _parts(line: str) -> list[str]:
+    """What a line holds: of a progress bar its last state, and what was written behind it."""
+    if "\r" not in line and "%|" not in line:
+        return [line]
+    parts = _BEHIND_A_BAR.sub(r"\1\r", line).split("\r")
+    bars = [_ONLY_A_BAR.search(part) is not None for part in parts]
+    return [
+        part
+        for part, bar, then in zip(parts, bars, [*bars[1:], False], strict=True)
+        if part.strip() and not (bar and then)
+    ] or [""]

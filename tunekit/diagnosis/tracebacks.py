@@ -13,6 +13,8 @@ LONGEST = 1 << 20
 _CRASH_LINES = 8
 _IGNORED = "Exception ignored in"
 """What Python writes above the traceback of a destructor: whatever it says, something else was wrong before."""
+_OF_GLOG = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.")
+"""torch's launcher, in the midst of a rank's traceback."""
 _POINTERS = re.compile(r"^[\s^~]*$")
 SHOWN_LINES = 12
 
@@ -62,6 +64,6 @@ def last_lines(text: str) -> tuple[str, ...]:
 def _upto_the_error(text: str) -> str:
     lines = text.splitlines()
     for number, line in enumerate(lines[1:], start=1):
-        if line and not line.startswith((" ", "\t")) and line != TRACEBACK:
+        if line and not line.startswith((" ", "\t")) and line != TRACEBACK and not _OF_GLOG.match(line):
             return "\n".join(lines[: number + 1])
     return "\n".join(lines)

@@ -194,3 +194,29 @@ def test_what_is_unknown_is_told_by_its_last_line():
 def test_progress_bars_do_not_hide_the_words():
     found = told("  0%|   | 0/10\r 10%|   | 1/10\rtorch.OutOfMemoryError: CUDA out of memory.\n")
     assert found.name == "GPU out of memory"
+
+
+@pytest.mark.parametrize("start", ["", "\r  0%|          | 0/500 [00:00<?, ?it/s]\r"])
+def test_a_rank_that_failed_in_the_line_of_a_progress_bar(start):
+    ended = "W1122 10:12:44.511000 2211 torch/distributed/elastic/multiprocessing/api.py:900] Sending process 2240 "
+    text = (
+        "Loading checkpoint shards: 100%|##########| 3/3 [00:07<00:00,  2.41s/it]\n"
+        f"{start} 12%|#2        | 61/500 [02:02<14:38,  2.00s/it][rank1]: Traceback (most recent call last):\n"
+        '[rank1]:   File "/home/u/ft/train.py", line 61, in <module>\n[rank1]:     trainer.train()\n'
+        f"[rank1]: torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 3.91 GiB.\n{ended}closing SIGTERM\n"
+        "E1122 10:12:44.876000 2211 x/api.py:874] failed (exitcode: 1) local_rank: 1 (pid: 2241) of binary: python\n"
+    )
+    found = told(text)
+    assert (found.rank, found.name, found.phase) == (1, "GPU out of memory", "train")
+    assert found.lines[-1].startswith("torch.OutOfMemoryError")
+
+
+def test_a_traceback_behind_a_bar_of_a_single_process_failed_while_training():
+    bar = "  0%|          | 0/500 [00:00<?, ?it/s]"
+    assert told(f"Loading weights: 100%|##| 3/3 [00:07<00:00]\n\r{bar}{TRACEBACK}").phase == "train"
+
+
+def test_a_launcher_that_speaks_in_the_midst_of_a_traceback():
+    lines = TRACEBACK.splitlines()
+    found = told("\n".join([*lines[:2], "W1122 10:12:44.511000 2211 x/api.py:900] Sending process", *lines[2:], ""]))
+    assert found.cause == "ValueError: the loss is not a number"

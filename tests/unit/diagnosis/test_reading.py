@@ -63,3 +63,20 @@ def test_how_launchers_say_that_it_ended(text, ended):
 
 def test_the_signal_in_a_code():
     assert (Ended(code=-9).signal, Ended(code=1).signal, Ended().signal) == (9, None, None)
+
+
+BAR = " 12%|#2        | 61/500 [02:02<14:38,  2.00s/it]"
+
+
+@pytest.mark.parametrize("before", ["", "\r 12%|#2        | 60/500 [02:00<14:40,  2.00s/it]\r"])
+def test_a_rank_that_speaks_in_the_line_of_a_progress_bar(before):
+    text = f"{before}{BAR}[rank1]: Traceback (most recent call last):\n[rank1]: KeyError: 3\r\n{BAR}Killed\n"
+    spoken = {voice.rank: voice for voice in voices([Log(name="train.log", text=text)])}
+    assert spoken[1].lines == ("Traceback (most recent call last):", "KeyError: 3")
+    assert spoken[None].lines == (BAR, BAR, "Killed", "")
+    assert spoken[1].numbers == (1, 2)
+
+
+def test_what_a_bar_is_written_over_is_no_bar():
+    (voice,) = voices([Log(name="a", text=f"KeyError: 3\r{BAR}\r{BAR}\n")])
+    assert voice.lines == ("KeyError: 3", BAR, "")
