@@ -220,3 +220,55 @@ def test_a_launcher_that_speaks_in_the_midst_of_a_traceback():
     lines = TRACEBACK.splitlines()
     found = told("\n".join([*lines[:2], "W1122 10:12:44.511000 2211 x/api.py:900] Sending process", *lines[2:], ""]))
     assert found.cause == "ValueError: the loss is not a number"
+
+
+def test_a_toolkit_that_deepspeed_takes_is_no_cause():
+    taken = "Installed CUDA version 12.4 does not match the version torch was compiled with 12.1"
+    accepts = f"{taken} but since the APIs are compatible, accepting this combination\n"
+    build = next(sample.text for sample in RANKS_OWN if sample.name == "missing header")
+    assert told(accepts + build).name == "missing header"
+    assert not told(accepts).failed
+    assert told(f"{taken}, unable to compile cuda/cpp extensions\n").name == "CUDA toolkit"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("./run.sh: line 4:  4121 Killed                  python train.py --model x\n", "killed"),
+        ("Loading checkpoint shards:  33%|###3      | 1/3 [00:07<00:14,  7.41s/it]Killed\n", "killed"),
+        ("zsh: killed     python train.py\n", "killed"),
+        ("slurmstepd: error: Detected 1 oom_kill event in StepId=12345.batch.\n", "Slurm's memory limit"),
+        ("srun: error: node01: task 0: Out Of Memory\n", "Slurm's memory limit"),
+        ("*** JOB 1 ON n1 CANCELLED AT 2026-11-22T10:12:44 DUE TO TIME LIMIT ***\n", "Slurm's time limit"),
+        ("*** JOB 1 ON n1 CANCELLED AT 2026-11-22T10:12:44 ***\n", "terminated"),
+        ("x.api.SignalException: Process 2211 got signal: 1\n", "hung up"),
+        ("x.api.SignalException: Process 2211 got signal: 2\n", "interrupted"),
+        ("x.api.SignalException: Process 2211 got signal: 15\n", "terminated"),
+        ("RuntimeError: \n  CUDA Setup failed despite GPU being available.\n", "bitsandbytes has no binary"),
+    ],
+)
+def test_what_shells_batch_systems_and_terminals_say_of_an_end(text, name):
+    found = told(f"  3%|3         | 15/500 [00:20<10:59,  1.36s/it]\n{text}")
+    assert (found.failed, found.known, found.name) == (True, True, name)
+
+
+def test_a_time_limit_is_told_of_a_rank_that_the_launcher_saw_end_by_signal_15():
+    limit = "slurmstepd: error: *** JOB 1 ON n1 CANCELLED AT 2026-11-22T10:12:44 DUE TO TIME LIMIT ***\n"
+    assert told(limit + torchrun_log("step 3\n", code=-15)).name == "Slurm's time limit"
+
+
+@pytest.mark.parametrize(
+    ("error", "name", "cure"),
+    [
+        ("ModuleNotFoundError: No module named 'bitsandbytes'", "bitsandbytes missing or old", "install -U bitsandb"),
+        ("ModuleNotFoundError: No module named 'trl.extras'", "module not installed", "pip install -U trl"),
+        ("ModuleNotFoundError: No module named 'flash_attn'", "FlashAttention", 'attn_implementation="sdpa"'),
+        ("AttributeError: 'NoneType' object has no attribute 'cget_managed_ptr'", "bitsandbytes has no binary", "BNB"),
+        ("RuntimeError: Configured CUDA binary not found at /x/libbitsandbytes_cuda124.so", None, "BNB_CUDA_VERSION"),
+        ("KeyboardInterrupt", "interrupted", "last checkpoint"),
+    ],
+)
+def test_what_is_not_installed_and_who_stopped_it(error, name, cure):
+    found = told(f'Traceback (most recent call last):\n  File "train.py", line 9, in <module>\n    x()\n{error}\n')
+    assert found.name == (name or "bitsandbytes has no binary")
+    assert cure in found.cure

@@ -85,7 +85,9 @@ CANNOT_LOAD_OP = Signature(
 NO_CUDA_TOOLKIT = Signature(
     name="CUDA toolkit",
     pattern=r"CUDA_HOME does not exist|MissingCUDAException|CUDAMismatchException"
-    r"|Installed CUDA version (\S+) does not match the version torch was compiled with (\S+)",
+    r"|Installed CUDA version (\S+) does not match the version torch was compiled with "
+    # Of a version that differs after the dot alone DeepSpeed goes on to say that it takes it.
+    r"(\d[\d.]*)(?![\d.]| but since)",
     cause="an op needs the CUDA toolkit (nvcc) of torch's own version, and it is not there",
     cure="install the toolkit of `python -c 'import torch; print(torch.version.cuda)'`, or leave the op out: "
     "train.optimizer=adamw needs none",
@@ -134,10 +136,35 @@ OTHER_TORCH = Signature(
 )
 BITSANDBYTES = Signature(
     name="bitsandbytes has no binary",
-    pattern=r"No compatible \w+ binary found|CUDA SETUP ERROR|native library functionality but it's not available",
+    pattern=r"(?:No compatible \w+|Configured \w+) binary (?:not )?found|CUDA SETUP ERROR|CUDA Setup failed despite GPU"
+    r"|native library functionality but it's not available|has no attribute 'cget_managed_ptr'",
     cause="bitsandbytes has no library for this version of CUDA, or BNB_CUDA_VERSION names another",
     cure="unset BNB_CUDA_VERSION; pip install -U bitsandbytes; `python -m bitsandbytes` shows what it looks for",
     source="bitsandbytes/cextension.py",
+)
+BITSANDBYTES_OLD = Signature(
+    name="bitsandbytes missing or old",
+    pattern=r"[Uu]sing `?bitsandbytes`? .{0,40}requires|No module named 'bitsandbytes'",
+    cause="bitsandbytes is not installed in the environment of the ranks, or is too old for this transformers",
+    cure="`python -m pip install -U bitsandbytes` with the python that runs the ranks; then `python -m bitsandbytes`",
+    source="transformers/quantizers/quantizer_bnb_4bit.py",
+)
+NO_FLASH_ATTENTION = Signature(
+    name="FlashAttention",
+    pattern=r"package flash_attn seems to be not installed|FlashAttention\S* has been toggled on, but it cannot be used"
+    r"|No module named 'flash_attn",
+    cause="FlashAttention 2 is asked for and is not installed",
+    cure='attn_implementation="sdpa" (tunekit: model.attention=sdpa) needs no package and is nearly as fast; else '
+    "`python -m pip install flash-attn --no-build-isolation`",
+    source="transformers/modeling_utils.py",
+)
+NO_MODULE = Signature(
+    name="module not installed",
+    pattern=r"ModuleNotFoundError: No module named '(\w+)",
+    cause="the environment that the ranks run in has no module {0}, or an old one",
+    cure="`python -m pip install -U {0}` with the python that runs the ranks (a few packages have another name than "
+    "their module); a module of your own: start where it lies, or set PYTHONPATH",
+    source="Python's importlib",
 )
 SIGNATURES = (
     ILLEGAL_INSTRUCTION,
@@ -155,4 +182,7 @@ SIGNATURES = (
     DESTRUCTOR,
     OTHER_TORCH,
     BITSANDBYTES,
+    BITSANDBYTES_OLD,
+    NO_FLASH_ATTENTION,
+    NO_MODULE,
 )

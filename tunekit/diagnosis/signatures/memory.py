@@ -27,10 +27,21 @@ CGROUP_KILL = Signature(
     "with more accumulation, fewer loader workers",
     source="dolly#166",
 )
+SLURM_KILL = Signature(
+    name="Slurm's memory limit",
+    pattern=r"Detected (\d+) oom[_-]kill event|task \d+: Out Of Memory|\bOUT_OF_MEMORY\b",
+    trust="kernel",
+    fault="host memory",
+    cause="the job used more host memory than Slurm gave it, and a process was killed",
+    cure="more (`sbatch --mem=128G`; `sacct -j JOB --format=MaxRSS,ReqMem` shows what it took), or less in RAM: "
+    "offload less, a smaller micro-batch with more accumulation, fewer loader workers",
+    source="slurm: src/slurmd/slurmstepd",
+)
 SIGKILL = Signature(
     name="killed",
     pattern=r"exits with return code = -9\b|exitcode\s*: -9\b|failed \(exitcode: -9\)|died with <Signals\.SIGKILL"
-    r"|Signal 9 \(SIGKILL\) received by PID|signal 9 \(SIGKILL\)",
+    r"|Signal 9 \(SIGKILL\) received by PID|signal 9 \(SIGKILL\)"
+    r"|: line \d+: +\d+ Killed\b|^(?:zsh: k|K)illed(?: +\S.*)?$",
     trust="exit",
     signal=signal.SIGKILL,
     cause="a process was ended from outside by signal 9 (SIGKILL), most often by the kernel for want of host memory",
@@ -118,6 +129,7 @@ HOST_USE = Signature(
 SIGNATURES = (
     KERNEL_KILL,
     CGROUP_KILL,
+    SLURM_KILL,
     SIGKILL,
     BUS_ERROR,
     SHARED_MEMORY,

@@ -95,11 +95,40 @@ LAUNCHER_KILLS = Signature(
     cure="the cause stands in the log of the rank that ended first",
     source="deepspeed/launcher/launch.py",
 )
+TIME_LIMIT = Signature(
+    name="Slurm's time limit",
+    pattern=r"CANCELLED AT \S+ DUE TO TIME LIMIT",
+    trust="exit",
+    cause="the time that Slurm gave the job was over, so it was ended",
+    cure="ask for more (`sbatch --time=24:00:00`), or go on from the last checkpoint: `--signal=TERM@300` lets a job "
+    "save before its time is over",
+    source="slurm: src/slurmd/slurmstepd",
+)
+HUNG_UP = Signature(
+    name="hung up",
+    pattern=r"SignalException: Process \d+ got signal: 1$|Received 1 death signal|exits with return code = -1\b"
+    r"|exitcode\s*: -1\b|failed \(exitcode: -1\)|died with <Signals\.SIGHUP",
+    trust="exit",
+    signal=signal.SIGHUP,
+    cause="the terminal or the ssh connection was closed: signal 1 (SIGHUP) ended the job",
+    cure="start it in tmux, by `nohup COMMAND > train.log 2>&1 &`, or as a batch job; then go on from the last "
+    "checkpoint",
+    source="torch/distributed/elastic/multiprocessing/api.py",
+)
+INTERRUPTED = Signature(
+    name="interrupted",
+    pattern=r"^KeyboardInterrupt\b|SignalException: Process \d+ got signal: 2$|Received 2 death signal",
+    cause="somebody pressed Ctrl-C (signal 2, SIGINT)",
+    cure="nothing is broken: go on from the last checkpoint, or start again",
+    source="torch/distributed/elastic/multiprocessing/api.py; Python's signal",
+)
 TERMINATED = Signature(
     name="terminated",
     pattern=r"exits with return code = -15\b|exitcode\s*: -15\b|failed \(exitcode: -15\)|died with <Signals\.SIGTERM"
-    r"|signal 15 \(SIGTERM\)|SignalException: Process \d+ got signal: 15",
+    r"|signal 15 \(SIGTERM\)|SignalException: Process \d+ got signal: 15"
+    r"|\*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT",
     trust="collective",
+    deeper=("Slurm's time limit",),
     signal=signal.SIGTERM,
     cause="somebody ended a process by signal 15 (SIGTERM): a batch system, a spot machine that goes, or a launcher",
     cure="go on from the last checkpoint; output.save_steps says how much is lost at most",
@@ -159,6 +188,9 @@ SIGNATURES = (
     HOSTFILE,
     RTX_4000,
     LAUNCHER_KILLS,
+    TIME_LIMIT,
+    HUNG_UP,
+    INTERRUPTED,
     TERMINATED,
     WATCHDOG,
     NCCL_ERROR,
