@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
+
 KIB = 2**10
 MIB = 2**20
 GIB = 2**30
@@ -23,6 +26,15 @@ def format_count(count: int) -> str:
         if abs(count) >= size:
             return f"{count / size:.{digits}f} {unit}"
     return str(count)
+
+
+def parse_count(text: str) -> int | None:
+    """A count as a person types it: `10M`, `1.5B`, `250k`, `10_000_000`; None where it is none."""
+    typed = re.fullmatch(r"(\d[\d_,]{0,17}(?:\.\d{1,6})?) ?([kmbt]?)", text.strip(), re.ASCII | re.IGNORECASE)
+    if typed is None:
+        return None
+    number, unit = re.sub("[_,]", "", typed[1]), typed[2].lower()
+    return round(Decimal(number).scaleb(3 * " kmbt".index(unit or " ")))
 
 
 def format_seconds(seconds: float) -> str:

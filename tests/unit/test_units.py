@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tunekit.units import GB, GIB, MIB, format_bytes, format_count, format_seconds
+from tunekit.units import GB, GIB, MIB, format_bytes, format_count, format_seconds, parse_count
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,28 @@ def test_counts_are_decimal(count: int, text: str) -> None:
 )
 def test_durations_are_rounded_to_what_is_read(seconds: float, text: str) -> None:
     assert format_seconds(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("10M", 10_000_000),
+        ("1.5B", 1_500_000_000),
+        ("250 k", 250_000),
+        ("2t", 2 * 10**12),
+        ("10_000_000", 10_000_000),
+        ("10,000", 10_000),
+        ("0.0000011M", None),
+        ("0.0015k", 2),
+        ("7", 7),
+        ("0", 0),
+        ("-5", None),
+        ("ten", None),
+        ("1e6", None),
+        ("10MB", None),
+        ("", None),
+        ("9" * 5000, None),
+    ],
+)
+def test_counts_are_read_as_people_type_them(text: str, count: int | None) -> None:
+    assert parse_count(text) == count

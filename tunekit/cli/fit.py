@@ -12,10 +12,12 @@ import typer
 
 from tunekit.cli.comparing import Comparing, Elsewhere, Priced
 from tunekit.cli.new_file import write_new
+from tunekit.errors import UsageError
 from tunekit.notebook import fit
 from tunekit.planner.plan import Trust
 from tunekit.planner.search_result import Goal, SearchResult
 from tunekit.recipe.schema import MethodKind
+from tunekit.units import parse_count
 
 REJECTED = 3
 
@@ -42,6 +44,14 @@ class Asked:
         words += ["--goal", self.goal] if self.goal != "speed" else []
         words += ["--trust", self.trust] if self.trust != "both" else []
         return shlex.join(words)
+
+
+def tokens_typed(text: str | None) -> int | None:
+    """The number behind `--tokens`. UsageError: it is none."""
+    count = None if text is None else parse_count(text)
+    if text is not None and count is None:
+        raise UsageError(f"--tokens {text}: must be a number of tokens, such as 10M, 1.5B or 10_000_000.")
+    return count
 
 
 def show_fit(

@@ -137,7 +137,7 @@ def fit(
         str | None, typer.Option("--method", help="full, lora or qlora. Not set: all three are searched.")
     ] = None,
     seq: Annotated[int | None, typer.Option("--seq", help="Tokens per row. Not set: 2048.")] = None,
-    tokens: Annotated[int | None, typer.Option("--tokens", help="Tokens to train on: what hours are told for.")] = None,
+    tokens: Annotated[str | None, typer.Option("--tokens", metavar="N", help="Tokens to train on, e.g. 10M.")] = None,
     data: Annotated[str | None, typer.Option("--data", metavar="PATH", help="The data: its size tells tokens.")] = None,
     epochs: Annotated[float | None, typer.Option("--epochs", help="Passes over --data. Not set: 1.")] = None,
     goal: Annotated[str, typer.Option("--goal", help="speed, memory or cost.")] = "speed",
@@ -150,7 +150,7 @@ def fit(
     json: JsonOption = False,
 ) -> None:
     """Search every way to train MODEL on a machine, and recommend one. Starts nothing."""
-    from tunekit.cli.fit import Asked, show_fit
+    from tunekit.cli.fit import Asked, show_fit, tokens_typed
 
     fixed = {"train.max_seq_length": seq, "train.num_epochs": epochs}
     said = {key: value for key, value in fixed.items() if value is not None}
@@ -160,7 +160,7 @@ def fit(
         overrides=(*(overrides or ()), *words),
         on=on,
         method=method,
-        tokens=tokens,
+        tokens=tokens_typed(tokens),
         data=data,
         goal=goal,
         trust=trust,

@@ -28,7 +28,7 @@ def test_the_best_plan_comes_first_and_the_next_command_last() -> None:
 
 def test_the_written_recipe_plans_and_is_never_written_over(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    words = (LLAMA, *BOX, "--method", "qlora", "--seq", "1024", "--tokens", "3000000", "--write", str(file))
+    words = (LLAMA, *BOX, "--method", "qlora", "--seq", "1024", "--tokens", "3M", "--write", str(file))
     done = fit(*words)
     assert f"Written to {file}. Next: tunekit launch {file}" in " ".join(done.stdout.split())
     plan = CliRunner().invoke(app, ["plan", str(file), "--json"])
@@ -83,6 +83,7 @@ def test_keys_of_a_recipe_are_kept_and_the_data_tells_the_tokens(tmp_path: Path)
         (("--goal", "beauty"), "--goal beauty"),
         (("--method", "dora"), "--method dora"),
         (("--tokens", "0"), "--tokens 0"),
+        (("--tokens", "some"), "--tokens some: must be a number of tokens, such as 10M"),
         (("--trust", "nobody"), "--trust nobody"),
         (("train.micro_batch=1",), "micro_batch"),
         (("--data", "no/such"), "--tokens N"),
