@@ -102,7 +102,7 @@ def test_problems_found_against_the_machine_carry_their_line(tmp_path: Path) -> 
     )
     with pytest.raises(RecipeError) as raised:
         notebook.plan(file)
-    assert str(raised.value).startswith(f"{file}:6: train.global_batch_size: 15 cannot be shared by 2 processes")
+    assert str(raised.value).startswith(f"{file}:6: train.global_batch_size: 15 rows cannot be shared by 2 processes")
     assert str(raised.value).endswith(f"1 problem in {file}; nothing was started.")
 
 

@@ -84,7 +84,7 @@ def _indivisible(wish: BatchWish, unit: int) -> Problem:
     nearest = [str(size) for size in (below, below + unit) if size]
     return Problem(
         key="train.global_batch_size",
-        found=f"{wish.total} cannot be shared by {what}",
+        found=f"{wish.total} rows cannot be shared by {what}",
         allowed=f"a multiple of {unit}",
         hint=f"nearest that work: {' or '.join(nearest)}",
     )

@@ -202,7 +202,8 @@ def _weighed(plan: Plan, hardware: Hardware) -> _Found:
     try:
         found = resolve(movable(plan), plan.model_shape, hardware, plan.trust)
     except RecipeError as error:
-        return "rejected", f"{error.problems[0].found}.", None, frozenset()
+        first = error.problems[0]
+        return "rejected", f"{first.key}: {first.found}.", None, frozenset()
     trial = found.trial
     reason = explain_verdict(trial.judgement, trial.memory, trial.table, plan.trust)
     fits = trial.judgement.verdict != "rejected"

@@ -150,13 +150,12 @@ def even_line(side: Side, found: Comparison) -> str:
     own = found.own.tokens_per_second
     if own is None or side.tokens_per_second is None or side.usd_per_hour is None:
         return ""
-    fast = side.tokens_per_second.expected / own.expected
+    times = f"{side.tokens_per_second.expected / own.expected:.2g}"
+    fast = "as fast" if times == "1" else f"{times} times as fast"
     if side.even_hours is None:
-        return f"never: {money(side.usd_per_hour)} $/hour, {fast:.2g} times as fast"
+        return f"never: {money(side.usd_per_hour)} $/hour, {fast}"
     share = side.even_hours / HOURS_A_MONTH
-    return (
-        f"{side.even_hours:,.0f} h a month ({share:.0%}): {money(side.usd_per_hour)} $/hour, {fast:.2g} times as fast"
-    )
+    return f"{side.even_hours:,.0f} h a month ({share:.0%}): {money(side.usd_per_hour)} $/hour, {fast}"
 
 
 def owned_lines(found: Comparison) -> tuple[str, ...]:

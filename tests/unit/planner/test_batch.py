@@ -64,13 +64,13 @@ def test_sizes_that_agree_are_no_problem(asked: BatchWish) -> None:
 def test_a_batch_that_the_processes_cannot_share_names_the_nearest() -> None:
     (problem,) = check_batch(wish(total=15))
     assert problem.key == "train.global_batch_size"
-    assert problem.found == "15 cannot be shared by 2 processes"
+    assert problem.found == "15 rows cannot be shared by 2 processes"
     assert problem.hint == "nearest that work: 14 or 16"
 
 
 def test_a_batch_smaller_than_one_pass_names_the_one_that_works() -> None:
     (problem,) = check_batch(wish(micro=4, total=4, world=8))
-    assert problem.found == "4 cannot be shared by micro_batch_size 4 x 8 processes = 32"
+    assert problem.found == "4 rows cannot be shared by micro_batch_size 4 x 8 processes = 32"
     assert problem.hint == "nearest that work: 32"
 
 

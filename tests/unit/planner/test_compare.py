@@ -47,6 +47,12 @@ def test_what_it_does_not_fit_says_why_and_costs_nothing() -> None:
     assert (small.hours, small.cost(small.usd_per_hour), small.per_million(small.usd_per_hour)) == (None, None, None)
 
 
+def test_a_batch_that_no_number_of_its_cards_can_share_is_told_by_its_key() -> None:
+    found = compare(planned(), (offer("RTX 4090", count=3),), owned=None)
+    (side,) = found.rented
+    assert side.reason == "train.global_batch_size: 16 rows cannot be shared by 3 processes."
+
+
 def test_doubtful_prices_are_not_used_and_unknown_cards_are_named() -> None:
     found = compared()
     assert "1 x A100-80" not in {each.name for each in found.rented}

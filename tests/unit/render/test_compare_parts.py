@@ -61,6 +61,8 @@ def test_the_break_even_is_told_as_hours_and_share_or_as_never() -> None:
     cheap = found.rented[0]
     assert compare_parts.even_line(cheap, found).startswith(f"{cheap.even_hours:,.0f} h a month (")
     assert compare_parts.even_line(replace(cheap, even_hours=None), found).startswith("never: 1.50 $/hour")
+    equal = replace(cheap, tokens_per_second=found.own.tokens_per_second)
+    assert compare_parts.even_line(equal, found).endswith(" $/hour, as fast")
 
 
 def test_what_is_not_known_of_the_own_machine_is_asked_for() -> None:
