@@ -16,8 +16,10 @@ from tunekit.backends.board import Board
 from tunekit.backends.notifier import Notifier
 from tunekit.backends.processes import members, ranks, read_process
 from tunekit.backends.watching import Watched, Watcher, append
+from tunekit.launcher.attempts import all_metrics
+from tunekit.launcher.checkpoints import newest_complete
 from tunekit.launcher.outcome import RunResult
-from tunekit.launcher.progress import Progress
+from tunekit.launcher.progress import Progress, fold
 from tunekit.launcher.run_dir import RunDir
 from tunekit.launcher.stop_request import read_stop_request
 from tunekit.planner.plan import Plan
@@ -57,6 +59,7 @@ class Oversight:
     def ended(self, result: RunResult) -> None:
         """Tell how the attempt ended, and wait a little until everybody has been told."""
         occasion: Occasion = result.state
+        self._progress = fold(Progress(), all_metrics(self._run_dir))
         self._notify(occasion, ending(result, read_stop_request(self._run_dir).reason, self._run_dir))
         with suppress(KeyboardInterrupt):  # the impatient need not wait for it
             self._notifier.close()
@@ -70,7 +73,8 @@ class Oversight:
         if occasion not in self._plan.recipe.watch.notify:
             return
         path = self._run_dir.path
-        reached = {"step": self._progress.step, "max_steps": self._progress.max_steps}
+        planned = self._plan.recipe.train.max_steps
+        reached = {"step": self._progress.step, "max_steps": self._progress.max_steps or planned}
         self._notifier.send(
             Notice(
                 occasion=occasion,
@@ -118,7 +122,16 @@ def ending(result: RunResult, reason: str, run_dir: RunDir) -> str:
         loss = success.get("loss_last")
         steps = f"{success.get('steps')} steps" + (f", loss {loss:.4f}" if isinstance(loss, float) else "")
         return f"done: {steps}; the result lies in {run_dir.final}"
+    on = _way_on(run_dir)
     if result.state == "stopped":
-        return f"stopped{f': {reason}' if reason else ''}; `tunekit resume {path}` goes on with it"
-    cause = result.cause[-1] if result.cause else result.reading
-    return f"failed in phase {result.phase}: {cause}; `tunekit status {path}` says more"
+        return f"stopped{f': {reason}' if reason else ''}; {on}"
+    first = result.cause[-1] if result.cause else result.reading
+    cause = f"{first} ({result.said})" if result.said and result.cause else result.said or first
+    return f"failed in phase {result.phase}: {cause}; `tunekit status {path}` says more; {on}"
+
+
+def _way_on(run_dir: RunDir) -> str:
+    """The command that goes on with a run, or what to do where there is nothing to go on from."""
+    if newest_complete(run_dir.checkpoints) is None:
+        return "it has no complete checkpoint: launch anew"
+    return f"`tunekit resume {shlex.quote(str(run_dir.path))}` goes on with it"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.plans import DUAL_4090, make_plan, make_recipe
-from tests.runs import steps, write_lines, write_run
+from tests.runs import steps, write_checkpoint, write_lines, write_run
 from tunekit.backends.recording import RecordedProcess, Script
 from tunekit.errors import UsageError
 from tunekit.launcher.outcome import RunResult
@@ -23,7 +23,7 @@ from tunekit.oversight import Oversight, cards_of, drives_of, ending
 from tunekit.units import GIB
 from tunekit.watch.findings import Finding
 
-KEEP = "import sys; open(sys.argv[1], 'ab').write(sys.stdin.buffer.read() + b'\\n')"
+KEEP = "import sys; open(sys.argv[1], 'ab').write(sys.stdin.buffer.read())"
 
 
 @pytest.fixture
@@ -54,12 +54,14 @@ RESULT = RunResult(state="done", attempt=1, exit_code=0, success={"steps": 20, "
 def test_the_start_a_warning_and_the_end_are_told(make, kept):
     oversight, run_dir = make()
     oversight.over(RecordedProcess(Script(), run_dir), ())
+    write_lines(run_dir.metrics, steps(3.0, 2.0, max_steps=20))
     oversight._warn(Finding(rule="temperature", place="GPU 0", text="hot", todo="cool it"), Progress(step=7))
     oversight.ended(RESULT)
     started, warned, done = told(kept)
     assert started["event"] == "started"
     assert (warned["rule"], warned["step"], warned["todo"]) == ("temperature", 7, "cool it")
     assert warned["text"].endswith(": hot; cool it")
+    assert (done["step"], done["max_steps"]) == (2, 20)
     assert done["text"].endswith(f": done: 20 steps, loss 1.2500; the result lies in {run_dir.final}")
 
 
@@ -73,6 +75,7 @@ def test_only_chosen_occasions_are_told(make, kept):
 
 def test_the_reason_of_a_stop_is_told(make, kept):
     oversight, run_dir = make(notify=["stopped"])
+    write_checkpoint(run_dir.checkpoints, 4)
     ask_to_stop(run_dir, StopAsked(reason="no space"))
     oversight.ended(replace(RESULT, state="stopped"))
     assert f": stopped: no space; `tunekit resume {run_dir.path}`" in told(kept)[0]["text"]
@@ -125,5 +128,15 @@ def test_endings_in_a_sentence(tmp_path):
     plan = make_plan()
     run_dir = write_run(tmp_path / "run", plan)
     assert ending(replace(RESULT, success={}), "", run_dir).startswith("done: None steps")
+    assert ending(replace(RESULT, state="stopped"), "", run_dir) == (
+        "stopped; it has no complete checkpoint: launch anew"
+    )
+    write_checkpoint(run_dir.checkpoints, 4)
     assert ending(replace(RESULT, state="stopped"), "", run_dir).startswith("stopped; `tunekit resume")
-    assert "killed" in ending(replace(RESULT, state="failed", reading="killed"), "", run_dir)
+    failed = replace(RESULT, state="failed", reading="killed", phase="train")
+    assert ending(failed, "", run_dir) == (
+        f"failed in phase train: killed; `tunekit status {run_dir.path}` says more; "
+        f"`tunekit resume {run_dir.path}` goes on with it"
+    )
+    said = replace(failed, cause=("RuntimeError: x",), said="the card ran out of memory")
+    assert "failed in phase train: RuntimeError: x (the card ran out of memory); " in ending(said, "", run_dir)

@@ -87,7 +87,7 @@ Begun = Callable[["subprocess.Popen[bytes]"], None]
 
 def deliver(addressee: Addressee, notice: Notice, *, begun: Begun = lambda process: None) -> str | None:
     """Send one notice; what went wrong, or None."""
-    body = redact_json(json.dumps(notice.payload())).encode()
+    body = redact_json(json.dumps(notice.payload())).encode() + b"\n"
     return run_program(addressee.command, body, begun=begun) if addressee.command else post(addressee.url, body)
 
 
