@@ -81,7 +81,8 @@ def cores(case: Case) -> Seen:
     count, ranks = case.hardware.host.cores, case.ranks
     threads = threads_per_rank(case.plan) if case.plan else max(1, count // ranks)
     wanted = case.caller.environ.get("OMP_NUM_THREADS", "")
-    found = f"{count} physical cores, threads of each of {ranks} ranks: {wanted or threads}"
+    whose = "the one rank" if ranks == 1 else f"each of {ranks} ranks"
+    found = f"{count} physical core{'s' if count != 1 else ''}, threads of {whose}: {wanted or threads}"
     offloads = case.plan is not None and case.plan.job.zero.offload_optimizer != "none"
     if wanted.isdigit() and int(wanted) < threads and (offloads or not case.on_cards):
         return warning(f"OMP_NUM_THREADS={wanted} stands in the environment: {found}", "unset OMP_NUM_THREADS")

@@ -40,9 +40,10 @@ def accelerator(case: Case) -> Seen:
             "out; the worker checks its engine and stops",
             "pip install torch --index-url https://download.pytorch.org/whl/cpu",
         )
+    processes = "1 CPU process" if case.ranks == 1 else f"{case.ranks} CPU processes"
     if case.plan is not None:
-        return ok(f"no GPU: {case.ranks} CPU processes train, as planned")
-    return ok(f"no GPU: {case.ranks} CPU processes, to try small models")
+        return ok(f"no GPU: {processes} {'trains' if case.ranks == 1 else 'train'}, as planned")
+    return ok(f"no GPU: {processes}, to try small models")
 
 
 def surroundings(case: Case) -> Seen:

@@ -145,7 +145,7 @@ def stopped_text(run_dir: RunDir, *, resumable_step: int | None) -> str:
         return "\n".join([f"{head}; {on}", *todo])
     broken = [f"{found.path.name} cannot be used: {found.fault}." for found in list_checkpoints(run_dir.checkpoints)]
     hint = "" if broken else " (output.save_steps sets when they are saved)"
-    return "\n".join([f"{head}; {where} holds no complete checkpoint{hint}.", *broken, *todo])
+    return "\n".join([f"{head}; {where} holds no complete checkpoint{hint}: launch anew.", *broken, *todo])
 
 
 def resuming_text(

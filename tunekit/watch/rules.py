@@ -127,9 +127,9 @@ def _memory(sample: Sample, limits: Limits) -> Iterator[Finding]:
         yield Finding(
             rule=RAM,
             place="host",
-            text=f"{format_bytes(left)} of RAM and swap left in {where} of {format_bytes(host.total_bytes)} "
-            f"(watch.ram_free_gib is {least:g}): the kernel would kill the run",
-            todo="close other programs, add swap, or offload less, and resume",
+            text=f"{format_bytes(left)} of RAM and swap left in {where} of {format_bytes(host.total_bytes)}: "
+            f"below watch.ram_free_gib ({least:g})",
+            todo="close other programs, add swap, or offload less",
             stops=True,
         )
 
@@ -146,7 +146,7 @@ def _drive(drive: DriveSample, limits: Limits) -> Iterator[Finding]:
             place=drive.purpose,
             text=f"{format_bytes(drive.free_bytes)} left on the drive of {drive.path} "
             f"(watch.disk_free_gib is {least:g}{beside})",
-            todo="free space there and resume",
+            todo="free space there",
             stops=True,
             saves=drive.purpose != "output" or 0 < kept < drive.free_bytes - MARGIN_BYTES,
         )

@@ -88,6 +88,9 @@ def test_what_is_page_locked():
 
 
 def test_cores():
+    two = healthy(plan=False, cards=False)
+    alone = replace(two, hardware=replace(two.hardware, cpu_processes=1))
+    assert cores(alone).found == "2 physical cores, threads of the one rank: 2"
     assert cores(healthy()).found == "12 physical cores, threads of each of 2 ranks: 6"
     assert cores(healthy(plan=False, cards=False)).found == "2 physical cores, threads of each of 2 ranks: 1"
     assert cores(healthy(job=OFFLOADED)).found.endswith("bound to cores of its own")

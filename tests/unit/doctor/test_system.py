@@ -28,6 +28,9 @@ def test_versions_that_are_too_old_with_and_without_a_recipe():
 
 def test_what_trains():
     assert accelerator(healthy()).found == "2 x NVIDIA GeForce RTX 4090"
+    two = healthy(plan=False, cards=False)
+    alone = replace(two, hardware=replace(two.hardware, cpu_processes=1))
+    assert accelerator(alone).found == "no GPU: 1 CPU process, to try small models"
     assert accelerator(healthy(cards=False)).found == "no GPU: 2 CPU processes train, as planned"
     assert "to try small models" in accelerator(healthy(cards=False, plan=False)).found
 

@@ -116,7 +116,10 @@ def test_a_stopped_run_says_how_to_go_on(run_dir):
 def test_a_checkpoint_that_is_not_trusted_is_named_at_the_end(run_dir):
     write_json(write_checkpoint(run_dir.checkpoints, 20) / "doubtful.json", {"reason": "the loss is nan"})
     text = stopped_text(run_dir, resumable_step=None)
-    assert text == "Stopped; runs/a holds no complete checkpoint.\ncheckpoint-20 cannot be used: the loss is nan."
+    assert (
+        text
+        == "Stopped; runs/a holds no complete checkpoint: launch anew.\ncheckpoint-20 cannot be used: the loss is nan."
+    )
 
 
 def test_resuming_says_from_where_and_how_far(run_dir):

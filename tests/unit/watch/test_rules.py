@@ -109,7 +109,8 @@ def test_a_card_that_no_longer_answers_is_named():
 def test_ram_and_swap_together_stop_the_run():
     (finding,) = found(host=HostSample(total_bytes=96 * GIB, available_bytes=GIB // 4))
     assert (finding.rule, finding.stops, finding.saves) == ("ram", True, True)
-    assert "256 MiB of RAM and swap left in this machine of 96.0 GiB" in finding.text
+    assert "256 MiB of RAM and swap left in this machine of 96.0 GiB: below watch.ram_free_gib (0.5)" in finding.text
+    assert "resume" not in finding.todo
     swap = HostSample(total_bytes=96 * GIB, available_bytes=GIB // 4, swap_total_bytes=8 * GIB, swap_free_bytes=GIB)
     assert found(host=swap) == []
     assert found(host=HostSample(total_bytes=96 * GIB, available_bytes=0), ram_free_gib="off") == []
