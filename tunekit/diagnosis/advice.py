@@ -10,6 +10,7 @@ from tunekit.diagnosis.asked import card_bytes, host_bytes
 from tunekit.diagnosis.signature import Fault
 from tunekit.diagnosis.signatures.table import recognise
 from tunekit.diagnosis.unknown import cure_of
+from tunekit.diagnosis.wording import said_for
 from tunekit.planner.mending import Mend, Seen, find_mends
 from tunekit.planner.plan import Plan
 from tunekit.recipe.job import Job
@@ -63,7 +64,7 @@ def advice_for(evidence: Evidence, plan: Plan) -> Advice:
         return _card_is_full(evidence, plan, name=hit.signature.name)
     if hit.signature.fault == "host memory":
         return _host_is_full(evidence, plan, name=hit.signature.name)
-    return Advice(text=hit.cure, name=hit.signature.name, said=hit.cause)
+    return Advice(text=said_for(hit.cure, own=True), name=hit.signature.name, said=hit.cause)
 
 
 def seen_in(evidence: Evidence, fault: Fault) -> Seen:

@@ -19,6 +19,7 @@ from tunekit.diagnosis.signatures.stepping import NOT_A_NUMBER
 from tunekit.diagnosis.signatures.table import hits_in, recognise, recognised_as
 from tunekit.diagnosis.tracebacks import last_lines, native_crash, tracebacks
 from tunekit.diagnosis.unknown import cure_of
+from tunekit.diagnosis.wording import said_for
 
 _LAUNCHERS_OWN = ("ChildFailedError", "subprocess.CalledProcessError", "SignalException")
 """Errors that launchers raise because a rank has failed."""
@@ -152,7 +153,7 @@ def _told(cause: Cause, hit: Hit | None, said: Sequence[Said], spoken: Sequence[
         moment=moment.words if moment else "",
         cause=hit.cause if hit else last,
         lines=cause.lines,
-        cure=moment.saver if full and moment else hit.cure if hit else _cure_of(own),
+        cure=said_for(moment.saver if full and moment else hit.cure if hit else _cure_of(own), own=False),
         source=hit.signature.source if hit else "",
         fault=hit.signature.fault if hit else None,
         others=tuple(_others(cause, hit, said, whole)),
@@ -190,11 +191,11 @@ def _remarks(whole: str) -> Iterator[str]:
     for hit in hits_in(whole, "remark"):
         if hit.signature.name not in seen:
             seen.add(hit.signature.name)
-            yield f"{hit.cause}: {hit.cure}"
+            yield f"{hit.cause}: {said_for(hit.cure, own=False)}"
 
 
 def _healthy(whole: str, said: Sequence[Said]) -> Diagnosis:
     """Nothing failed; what is worth a word all the same."""
     passed = (f"a traceback that ended nothing: {each.cause.lines[-1]}" for each in said)
-    lost = (f"{hit.cause}: {hit.cure}" for hit in list(NOT_A_NUMBER.hits(whole))[:1])
+    lost = (f"{hit.cause}: {said_for(hit.cure, own=False)}" for hit in list(NOT_A_NUMBER.hits(whole))[:1])
     return Diagnosis(failed=False, phase=phase_of(whole), others=(*passed, *lost, *_remarks(whole)))

@@ -72,7 +72,7 @@ def test_markers_tell_the_phase_and_no_cause(sample):
 def test_the_moment_is_told_by_the_frames_and_the_cure_is_for_it():
     found = told(deepspeed_log(OOM))
     assert (found.phase, found.moment) == ("train", "in the loss")
-    assert "train.loss=chunked" in found.cure
+    assert "(Liger, or TRL's chunked_nll)" in found.cure
     assert found.lines[-1].startswith("torch.OutOfMemoryError")
     assert any("3.80 GiB of the card were reserved" in line for line in found.others)
 
@@ -272,3 +272,15 @@ def test_what_is_not_installed_and_who_stopped_it(error, name, cure):
     found = told(f'Traceback (most recent call last):\n  File "train.py", line 9, in <module>\n    x()\n{error}\n')
     assert found.name == (name or "bitsandbytes has no binary")
     assert cure in found.cure
+
+
+def test_a_card_that_another_process_holds_is_told_with_its_number():
+    sizes = "Tried to allocate 32.00 MiB. GPU 0 has a total capacity of 23.65 GiB of which 22.06 MiB is free."
+    oom = f"{TRACEBACK.rpartition('ValueError')[0]}torch.OutOfMemoryError: CUDA out of memory. {sizes}"
+    other, this = "Process 8812 has 20.11 GiB memory in use.", "this process has 3.51 GiB memory in use."
+    found = told(f"{oom} {other} Including non-PyTorch memory, {this}\n")
+    assert (found.name, found.fault) == ("card in use by another process", "GPU memory")
+    assert "process 8812 has 20.11 GiB in use" in found.cause
+    assert "nvidia-smi" in found.cure
+    assert told(f"{oom} {other}\n").name == "GPU out of memory", "it may be this very process, seen from a container"
+    assert told(f"{oom} {other.replace('20.11', '0.61')} {this}\n").name == "GPU out of memory"

@@ -42,6 +42,14 @@ NOT_GATHERED = Signature(
     cure="set it to true; for what is there: `python zero_to_fp32.py CHECKPOINT OUTPUT`",
     source="transformers/trainer.py; accelerate/accelerator.py",
 )
+HUB_CACHE_FULL = Signature(
+    name="hub's cache full",
+    pattern=r"(?:huggingface_hub|CAS service error|/huggingface/hub)[^\n]*(?:\n[^\n]*){0,3}?No space left on device"
+    r"|No space left on device[^\n]*/huggingface/",
+    cause="the drive that the hub's downloads go to (~/.cache/huggingface) is full",
+    cure="export HF_HOME=/on/a/larger/drive, or free space there: `hf cache ls` shows what it holds",
+    source="huggingface_hub/file_download.py",
+)
 DISK_FULL = Signature(
     name="disk full",
     pattern=r"PytorchStreamWriter failed|unexpected pos \d+ vs \d+|No space left on device|Errno 28",
@@ -92,6 +100,7 @@ SIGNATURES = (
     EMPTY_ADAPTER,
     INVALID_ADAPTER,
     NOT_GATHERED,
+    HUB_CACHE_FULL,
     DISK_FULL,
     SWAP_FILES,
     OTHER_WORLD,

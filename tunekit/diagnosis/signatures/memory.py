@@ -41,7 +41,7 @@ SIGKILL = Signature(
     name="killed",
     pattern=r"exits with return code = -9\b|exitcode\s*: -9\b|failed \(exitcode: -9\)|died with <Signals\.SIGKILL"
     r"|Signal 9 \(SIGKILL\) received by PID|signal 9 \(SIGKILL\)"
-    r"|: line \d+: +\d+ Killed\b|^(?:zsh: k|K)illed(?: +\S.*)?$",
+    r"|: line \d+: +\d+ Killed\b|^(?:zsh: k|K)illed(?: {2,}\S.*)?$",
     trust="exit",
     signal=signal.SIGKILL,
     cause="a process was ended from outside by signal 9 (SIGKILL), most often by the kernel for want of host memory",
@@ -82,6 +82,17 @@ PINNING = Signature(
     cause="the driver would not page-lock so much host memory: WSL, `ulimit -l`, or one block that is too large",
     cure="zero.pin_memory=false, or a smaller zero.sub_group_size",
     source="DeepSpeed#7150, DeepSpeed#3481, DeepSpeed#2977",
+)
+SHARED_CARD = Signature(
+    name="card in use by another process",
+    pattern=r"CUDA out of memory\.[^\n]*?\bProcess (\d+) has ((?:[2-9]|\d{2,3})\.\d+ GiB) memory in use"
+    # In a container torch may call this very process by its number too: it takes two to be another one.
+    r"(?=[^\n]*(?:Process \d+|this process) has )",
+    fault="GPU memory",
+    cause="the card ran out of memory, and this job is not alone on it: process {0} has {1} in use",
+    cure="`nvidia-smi` shows whose process {0} is: if an earlier run left it, end it (`kill {0}`); else "
+    "another card (CUDA_VISIBLE_DEVICES)",
+    source="torch: c10/cuda/CUDACachingAllocator.cpp",
 )
 GPU_MEMORY = Signature(
     name="GPU out of memory",
@@ -135,6 +146,7 @@ SIGNATURES = (
     SHARED_MEMORY,
     KBIT_PREPARATION,
     PINNING,
+    SHARED_CARD,
     GPU_MEMORY,
     HOST_MEMORY,
     FRAGMENTED,

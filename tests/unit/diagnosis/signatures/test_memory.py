@@ -23,6 +23,7 @@ def test_only_want_of_memory_is_a_fault_that_another_plan_mends():
         "killed by the control group": "host memory",
         "Slurm's memory limit": "host memory",
         "kbit preparation out of memory": "GPU memory",
+        "card in use by another process": "GPU memory",
         "GPU out of memory": "GPU memory",
         "host out of memory": "host memory",
     }
