@@ -173,7 +173,7 @@ class Run:
 
     def explain_attempt(self, number: int) -> Explanation:
         """The same of an earlier attempt, and how it went on from there. UsageError: there was no such attempt."""
-        chapters = story_of(self.dir)
+        chapters = story_of(self.dir, going=self.status().state in ("running", "preparing"))
         if not 0 < number < len(chapters):
             raise UsageError(
                 f"{self.path.name} has no earlier attempt {number}; `tunekit status {self.path}` tells all."

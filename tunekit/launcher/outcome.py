@@ -252,7 +252,8 @@ def _reading(observed: Observed, cause: Cause, drive: str) -> str:
     if observed.failing_signal is not None:
         text = f"rank {cause.rank} was ended by {signal_text(observed.failing_signal)}"
     elif cause.silent and number is not None and (observed.exit_code is None or signal_of(observed.exit_code) is None):
-        text = f"rank {cause.rank} was gone without a word, as after {signal_text(number)} ({text} of its peer)"
+        peer = "" if observed.exit_code is None else " of its peer"
+        text = f"rank {cause.rank} was gone without a word, as after {signal_text(number)} ({text}{peer})"
     if observed.oom_kills:
         text += f"; the kernel counted {observed.oom_kills} out-of-memory kill(s) during the run"
     return f"{text}; {drive}" if drive else text

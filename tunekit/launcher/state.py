@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from tunekit.errors import RunFailed, UsageError
-from tunekit.launcher.attempts import last_attempt
-from tunekit.launcher.json_lines import read_lines, read_record
+from tunekit.launcher.attempts import all_metrics, last_attempt
+from tunekit.launcher.json_lines import Record, read_lines, read_record
 from tunekit.launcher.metrics import has_steps
 from tunekit.launcher.outcome import success_marker
 from tunekit.launcher.run_dir import RunDir
 from tunekit.planner.plan import Plan
 from tunekit.planner.plan_json import plan_from_json
+from tunekit.watch.sample import KIND
+
+UNWATCHED_SECONDS = 60.0
+"""Without a look of the watch, after which nobody watches; a busy machine may keep it from one."""
+LOOKS_MISSED = 3
+"""Looks in a row that the watch may miss."""
 
 State = Literal["preparing", "running", "done", "failed", "stopped", "lost"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStatus:
-    """One line about a run. `changed` is when its files changed last, in seconds since 1970."""
+    """One line about a run, with the newest step and loss that are known of any attempt.
+
+    Times are seconds since 1970: `changed`, when its files changed last; `stepped`, when the attempt that goes on
+    logged a step last; `unwatched_since`, when the program that watched it looked last, where it looks no more.
+    """
 
     name: str
     path: str
@@ -31,6 +43,8 @@ class RunStatus:
     loss: float | None = None
     phase: str | None = None
     changed: float = 0.0
+    stepped: float | None = None
+    unwatched_since: float | None = None
 
 
 def is_run(run_dir: RunDir) -> bool:
@@ -63,8 +77,9 @@ def plan_of_attempt(run_dir: RunDir, number: int) -> Plan:
 
 def read_status(run_dir: RunDir, *, alive: bool) -> RunStatus:
     """`alive`: whether any process of the latest attempt lives."""
-    metrics = [record for record in read_lines(run_dir.metrics) if "loss" in record]
-    last = metrics[-1] if metrics else {}
+    records = read_lines(run_dir.metrics)
+    now = next((record for record in reversed(records) if "loss" in record), {})
+    last = now or next((record for record in reversed(all_metrics(run_dir)) if "loss" in record), {})
     phases = [record for record in read_lines(run_dir.events) if record.get("event") == "phase"]
     return RunStatus(
         name=run_dir.path.name,
@@ -76,7 +91,20 @@ def read_status(run_dir: RunDir, *, alive: bool) -> RunStatus:
         loss=last.get("loss"),
         phase=str(phases[-1]["phase"]) if phases and "phase" in phases[-1] else None,
         changed=_changed(run_dir),
+        stepped=now.get("time") if alive else None,
+        unwatched_since=_unwatched_since(run_dir, records) if alive else None,
     )
+
+
+def _unwatched_since(run_dir: RunDir, records: Sequence[Record]) -> float | None:
+    """When the watch looked last, by its samples; None while it looks, where a stop is waited for, or without one."""
+    every = (read_record(run_dir.plan) or {}).get("recipe", {}).get("watch", {}).get("every_seconds")
+    if not isinstance(every, (int, float)) or run_dir.stop_request.exists():
+        return None
+    looked = next((record.get("time") for record in reversed(records) if record.get("kind") == KIND), None)
+    if not isinstance(looked, (int, float)) or time.time() - looked < max(UNWATCHED_SECONDS, LOOKS_MISSED * every):
+        return None
+    return float(looked)
 
 
 def read_state(run_dir: RunDir, *, alive: bool) -> State:

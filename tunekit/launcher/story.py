@@ -11,12 +11,14 @@ from tunekit.launcher.history import differences
 from tunekit.launcher.json_lines import Record, read_lines, read_record
 from tunekit.launcher.run_dir import RunDir
 
+UNSEEN = "nobody watched its end, and its exit code is not known"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chapter:
     """One attempt. `changes`: `key=value` that the attempt before had otherwise; `since`: the checkpoint to go on from.
 
-    `ending`: done, failed, stopped, or empty while it runs or where nobody has seen the end; `why` says more of it.
+    `ending`: done, failed, stopped, ended where nobody has seen how, or empty while it runs; `why` says more of it.
     """
 
     attempt: int
@@ -37,11 +39,14 @@ class Chapter:
         return ": ".join(part for part in parts if part)
 
 
-def story_of(run_dir: RunDir) -> tuple[Chapter, ...]:
-    """Every attempt of a run, the first in front."""
+def story_of(run_dir: RunDir, *, going: bool = True) -> tuple[Chapter, ...]:
+    """Every attempt of a run, the first in front; `going`: whether the last one may go on, if no end is recorded."""
     folders = _folders(run_dir)
     jobs = _jobs(folders)
-    return tuple(_chapter(folder, number, jobs) for number, folder in enumerate(folders, start=1))
+    last = len(folders)
+    return tuple(
+        _chapter(folder, number, jobs, going=going and number == last) for number, folder in enumerate(folders, start=1)
+    )
 
 
 def _folders(run_dir: RunDir) -> list[Path]:
@@ -58,19 +63,30 @@ def _jobs(folders: list[Path]) -> list[Record]:
     return jobs[::-1]
 
 
-def _chapter(folder: Path, number: int, jobs: list[Record]) -> Chapter:
+def _chapter(folder: Path, number: int, jobs: list[Record], *, going: bool) -> Chapter:
     files = RunDir(folder)
     last = next((record for record in reversed(read_lines(files.metrics)) if "loss" in record), {})
     result, since = read_record(files.result) or {}, (read_record(files.launch) or {}).get("resume_from")
+    ending, why = _ending(files, result)
+    if not ending and not going:
+        ending, why = "ended", UNSEEN
     return Chapter(
         attempt=number,
         changes=tuple(_changes(jobs, number - 1)),
         since=Path(since).name if isinstance(since, str) else "",
-        ending="done" if read_record(files.success) is not None else str(result.get("state", "")),
-        why="" if files.success.exists() else str(result.get("said") or result.get("reason") or ""),
+        ending=ending,
+        why=why,
         step=last.get("step"),
         max_steps=last.get("max_steps"),
     )
+
+
+def _ending(files: RunDir, result: Record) -> tuple[str, str]:
+    """How an attempt ended and why, as it was recorded; empty where nothing was."""
+    if read_record(files.success) is not None:
+        return "done", ""
+    why = str(result.get("said") or result.get("reason") or "")
+    return str(result.get("state", "")), "" if files.success.exists() else why
 
 
 def _changes(jobs: list[Record], index: int) -> Iterator[str]:

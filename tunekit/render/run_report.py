@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -22,7 +23,7 @@ from tunekit.launcher.story import Chapter
 from tunekit.planner.plan import Plan
 from tunekit.render.diagnosis_text import ending_text, explain_result
 from tunekit.render.live import PHASE_WORDS
-from tunekit.render.runs_text import STYLE, step_text, when_text
+from tunekit.render.runs_text import STYLE, news_text, step_text, when_text
 from tunekit.render.speed_parts import format_step
 from tunekit.render.summary import (
     MeasuredPeak,
@@ -77,7 +78,7 @@ def build_report(run_dir: RunDir, plan: Plan, status: RunStatus, checkpoints: Se
         ending=ending,
         explained=_explained(ending, run_dir, plan),
         result=result_line(plan, success, run_dir) if done else "",
-        story=told_of(run_dir),
+        story=told_of(run_dir, going=status.state in ("running", "preparing")),
         next=_next(run_dir, plan, status, resumable=any(checkpoint.complete for checkpoint in checkpoints)),
     )
 
@@ -148,9 +149,21 @@ def _facts(report: RunReport) -> dict[str, str]:
         "speed": ", ".join(speed),
         "phase": PHASE_WORDS.get(status.phase or "", status.phase or ""),
         "attempt": str(status.attempt),
-        "changed": when_text(status.changed),
+        "changed": news_text(status),
+        "watched": _unwatched(status),
         "folder": status.path,
     }
+
+
+def _unwatched(status: RunStatus) -> str:
+    """That the program that watched the run is gone, and what to do; empty where it is not."""
+    if status.unwatched_since is None:
+        return ""
+    where, seen = shlex.quote(short_path(Path(status.path))), when_text(status.unwatched_since)
+    return (
+        f"nobody watches this run since {seen}: it goes on, but nobody stops or reports what goes wrong. "
+        f"`tunekit stop {where}` saves where a checkpoint is due, then `tunekit resume {where}` goes on under watch"
+    )
 
 
 def _ending_lines(report: RunReport) -> list[str]:

@@ -16,6 +16,8 @@ from tunekit.units import format_seconds
 _HEADINGS = ("run", "state", "step", "loss", "attempt", "changed")
 _DISPENSABLE = ("attempt", "changed", "loss", "step")
 """Columns that a narrow terminal does without, in this order."""
+QUIET_SECONDS = 60.0
+"""Without a step, from which on that is what is told of a run that goes on."""
 _ANY_WIDTH = 10_000
 STYLE = {"done": "green", "running": "cyan", "preparing": "cyan", "failed": "red", "lost": "red", "stopped": "yellow"}
 
@@ -55,13 +57,20 @@ def _cells(status: RunStatus) -> tuple[Text | str, ...]:
         step_text(status),
         "" if status.loss is None else f"{status.loss:.4f}",
         str(status.attempt),
-        when_text(status.changed),
+        news_text(status),
     )
 
 
 def step_text(status: RunStatus) -> str:
     """`12/60`, or nothing before the first step."""
     return "" if status.step is None else f"{status.step}/{status.max_steps or '?'}"
+
+
+def news_text(status: RunStatus) -> str:
+    """When a run changed last; one that goes on without a step for long shows that, whatever else is written."""
+    quiet = 0.0 if status.stepped is None else time.time() - status.stepped
+    quiet_long = status.state == "running" and quiet >= QUIET_SECONDS
+    return f"no step for {format_seconds(quiet)}" if quiet_long else when_text(status.changed)
 
 
 def when_text(changed: float, *, now: float | None = None) -> str:

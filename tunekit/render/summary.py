@@ -114,9 +114,9 @@ def closing_lines(plan: Plan, result: RunResult, run_dir: RunDir) -> list[str]:
     return [result_line(plan, result.success, run_dir), *story, again, *commands]
 
 
-def told_of(run_dir: RunDir) -> tuple[Chapter, ...]:
-    """The run attempt by attempt, where there was more than one."""
-    chapters = story_of(run_dir)
+def told_of(run_dir: RunDir, *, going: bool = False) -> tuple[Chapter, ...]:
+    """The run attempt by attempt, where there was more than one; `going`: whether the last one goes on."""
+    chapters = story_of(run_dir, going=going)
     return chapters if len(chapters) > 1 else ()
 
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.plans import make_plan
 from tests.runs import steps, write_json, write_lines, write_run
 from tunekit.errors import RunFailed, UsageError
+from tunekit.launcher.attempts import archive_attempt
 from tunekit.launcher.run_dir import RunDir
 from tunekit.launcher.state import (
     archived_attempt,
@@ -83,3 +86,24 @@ def test_an_earlier_attempt_is_known_by_its_folder_and_had_the_plan_of_the_next(
     assert plan_of_attempt(run_dir, 1).job.method == "lora"
     write_json(RunDir(run_dir.attempt(2)).plan, plan_to_json(make_plan(method="full", adapter=None)))
     assert plan_of_attempt(run_dir, 1).job.method == "full"
+
+
+def test_the_newest_step_is_that_of_an_earlier_attempt_where_the_last_one_has_none(run_dir):
+    write_lines(run_dir.metrics, steps(3.0, 2.5))
+    archive_attempt(run_dir)
+    write_json(run_dir.launch, {"attempt": 2})
+    status = read_status(run_dir, alive=True)
+    assert (status.attempt, status.state, status.step, status.loss) == (2, "preparing", 2, 2.5)
+    assert status.stepped is None
+
+
+@pytest.mark.parametrize(("ago", "unwatched"), [(5.0, False), (300.0, True)])
+def test_a_watch_that_looks_no_more_is_noticed(run_dir, ago, unwatched):
+    looked = time.time() - ago
+    write_lines(run_dir.metrics, [*steps(3.0), {"kind": "sample", "time": looked}])
+    status = read_status(run_dir, alive=True)
+    assert status.stepped == 1001.0
+    assert status.unwatched_since == (looked if unwatched else None)
+    assert read_status(run_dir, alive=False).unwatched_since is None
+    run_dir.stop_request.touch()
+    assert read_status(run_dir, alive=True).unwatched_since is None

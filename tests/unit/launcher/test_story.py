@@ -54,3 +54,13 @@ def test_a_run_of_one_attempt_and_one_without_files(tmp_path):
     assert str(only) == "attempt 1: going on"
     run_dir.plan.unlink()
     assert story_of(run_dir)[0].changes == ()
+
+
+def test_an_attempt_whose_end_nobody_saw_does_not_go_on(tmp_path):
+    run_dir = write_run(tmp_path / "run", make_plan())
+    write_lines(run_dir.metrics, steps(3.0, 2.9))
+    told = "ended at step 2 of 10: nobody watched its end, and its exit code is not known"
+    assert str(story_of(run_dir, going=False)[0]) == f"attempt 1: {told}"
+    archive_attempt(run_dir)
+    begin(run_dir, 2)
+    assert [str(chapter) for chapter in story_of(run_dir)] == [f"attempt 1: {told}", "attempt 2: going on"]

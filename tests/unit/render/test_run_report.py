@@ -137,3 +137,12 @@ def test_json_holds_the_same(run_dir):
 def test_a_narrow_terminal_gets_sentences(run_dir):
     text = text_of(report_of(run_dir, alive=True), width=40)
     assert "host: 2.0 GiB measured, 4.0 GiB planned,\n20.0 GiB usable\n" in text
+
+
+def test_a_run_that_nobody_watches_says_so_and_what_to_type(run_dir):
+    write_lines(run_dir.metrics, [{"kind": "sample", "time": 1000.0}])
+    text = text_of(report_of(run_dir, alive=True))
+    assert "nobody watches this run since " in text
+    assert "`tunekit stop runs/a`" in text
+    assert "changed    no step for " in text
+    assert "nobody watches" not in text_of(report_of(run_dir))

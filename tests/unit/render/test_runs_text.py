@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from tunekit.launcher.state import RunStatus
-from tunekit.render.runs_text import print_runs, step_text, when_text
+from tunekit.render.runs_text import news_text, print_runs, step_text, when_text
 
 DONE = RunStatus(name="a", path="/runs/a", state="done", attempt=2, step=60, max_steps=60, loss=1.25, changed=1.0)
 NEW = RunStatus(name="b", path="/runs/b", state="preparing", attempt=1)
@@ -58,3 +58,11 @@ def test_words():
     assert (step_text(DONE), step_text(NEW)) == ("60/60", "")
     assert when_text(0.0) == ""
     assert when_text(1000.0, now=1090.0) == "1 min 30 s ago"
+
+
+def test_a_run_that_goes_on_without_a_step_shows_since_when():
+    now = time.time()
+    silent = replace(DONE, state="running", changed=now - 3, stepped=now - 70)
+    assert news_text(silent) == "no step for 1 min 10 s"
+    assert news_text(replace(silent, stepped=now - 20)) == "3 s ago"
+    assert news_text(replace(silent, state="done")) == "3 s ago"
