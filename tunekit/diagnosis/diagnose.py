@@ -143,14 +143,16 @@ def _told(cause: Cause, hit: Hit | None, said: Sequence[Said], spoken: Sequence[
     before = _before(own, cause, spoken) or whole
     moment = None if own is None else moment_of(own.text)
     full = hit is not None and hit.signature is GPU_MEMORY and moment is not None and moment.saver
+    phase = phase_at(before, moment)
+    more = moment is not None and not (moment.whole and phase == moment.phase)
     last = cause.lines[-1] if cause.lines else EXIT_CODE.cause
     return Diagnosis(
         failed=True,
         known=hit is not None,
         name=hit.signature.name if hit else "",
         rank=cause.rank,
-        phase=phase_at(before, moment),
-        moment=moment.words if moment else "",
+        phase=phase,
+        moment=moment.words if moment and more else "",
         cause=hit.cause if hit else last,
         lines=cause.lines,
         cure=said_for(moment.saver if full and moment else hit.cure if hit else _cure_of(own), own=False),

@@ -28,6 +28,8 @@ class Moment:
     phase: str
     also: tuple[str, ...] = ()
     saver: str = ""
+    whole: bool = False
+    """It is all of its phase, so beside the phase it says nothing more."""
 
 
 MOMENTS: tuple[Moment, ...] = (
@@ -41,12 +43,14 @@ MOMENTS: tuple[Moment, ...] = (
         pattern=r"in _?save_checkpoint|in save_pretrained|in save_model\b|in _save\b",
         words="while saving",
         phase="save",
+        whole=True,
         saver="fewer checkpoints, or ZeRO-3 with adapters, which gathers the adapters alone",
     ),
     Moment(
         pattern=r"in evaluation_loop|in prediction_step|in nested_concat",
         words="in evaluation",
         phase="eval",
+        whole=True,
         saver="per_device_eval_batch_size=1 and prediction_loss_only=True (tunekit evaluates so)",
     ),
     Moment(
@@ -75,6 +79,7 @@ MOMENTS: tuple[Moment, ...] = (
         pattern=r"in from_pretrained|in _load_pretrained_model|in load_state_dict|in _load_state_dict",
         words="while loading the model",
         phase="model",
+        whole=True,
         also=("engine", "train"),
         saver="4-bit weights, or ZeRO-3, which builds a 16-bit model in shards",
     ),

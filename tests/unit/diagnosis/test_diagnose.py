@@ -284,3 +284,17 @@ def test_a_card_that_another_process_holds_is_told_with_its_number():
     assert "nvidia-smi" in found.cure
     assert told(f"{oom} {other}\n").name == "GPU out of memory", "it may be this very process, seen from a container"
     assert told(f"{oom} {other.replace('20.11', '0.61')} {this}\n").name == "GPU out of memory"
+
+
+def test_a_moment_that_is_all_of_its_phase_is_not_told_twice():
+    text = f"Saving model checkpoint to out\n{TRACEBACK.replace(' in ', ' in save_pretrained, in ', 1)}"
+    assert "save_pretrained" in text
+    assert (told(text).phase, told(text).moment) == ("save", "")
+
+
+def test_how_long_a_collective_was_waited_for_is_told_in_seconds_and_once():
+    words = "Watchdog caught collective operation timeout: WorkNCCL(SeqNum=8, OpType=ALLREDUCE, Timeout(ms)=600000)\n"
+    found = told(words)
+    assert found.cause == "a collective (ALLREDUCE) did not finish within 600 s: one rank was missing"
+    assert "did not finish" not in found.cure
+    assert "ddp_timeout=7200" in found.cure

@@ -146,12 +146,11 @@ EXIT_CODE = Signature(
 )
 WATCHDOG = Signature(
     name="collective timed out",
-    pattern=r"Watchdog caught collective operation timeout.*OpType=(\w+).*Timeout\(ms\)=(\d+)"
+    pattern=r"Watchdog caught collective operation timeout.*OpType=(\w+).*Timeout\(ms\)=(\d+)000\b"
     r"|Watchdog caught collective operation timeout",
     trust="collective",
-    cause="a collective ({0}) did not finish within {1} ms: one rank was missing",
-    cure="a collective did not finish: look for an earlier error in the other rank's log; if "
-    "there is none, prepare the "
+    cause="a collective ({0}) did not finish within {1} s: one rank was missing",
+    cure="look for an earlier error in the other rank's log; if there is none, prepare the "
     "data before the ranks start and set DEEPSPEED_TIMEOUT=120 (minutes)",
     source="transformers#32036, LLaMA-Factory#2902, TRL#1405",
 )
