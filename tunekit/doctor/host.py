@@ -10,7 +10,7 @@ from tunekit.launcher.environment import pins_exactly, threads_per_rank
 from tunekit.launcher.preflight import CPU_SHM_BYTES, SHM_BYTES, shared_memory_needed
 from tunekit.planner.pinning import pinned_bytes
 from tunekit.planner.plan import Plan
-from tunekit.units import format_bytes
+from tunekit.units import GIB, format_bytes
 
 BEHIND_SHARED_MEMORY = "in a container start it with --shm-size=16g"
 
@@ -42,6 +42,13 @@ def ram(case: Case) -> Seen:
     swap = f"swap {format_bytes(memory.swap_total)}" if memory.swap_total else "no swap"
     lock = "any amount may be locked" if memory.memlock is None else f"{format_bytes(memory.memlock)} may be locked"
     found = f"{format_bytes(memory.available)} of {format_bytes(memory.total)} free{needed}{limit}, {swap}, {lock}"
+    watch = case.plan.recipe.watch if case.plan else None
+    least = watch.ram_free_gib if watch is not None and watch.every_seconds is not None else None
+    if least is not None and memory.available + memory.swap_free < least * GIB:
+        return blocks(
+            f"{found}; RAM and swap are below watch.ram_free_gib ({least:g}) already: the run would be stopped at once",
+            "end what holds the RAM, or a smaller watch.ram_free_gib",
+        )
     if memory.swap_total and memory.swap_free * 2 < memory.swap_total:
         return warning(f"{found}; more than half of the swap is in use", "end what holds the RAM: training would crawl")
     small = next(ram_warnings(case.hardware), None) if case.plan is None and case.on_cards else None

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from tests.examining import CALLER, READINGS, healthy, with_environ, with_readings, with_trial, without_trials
-from tests.plans import CPU_BOX, make_plan
+from tests.plans import CPU_BOX, make_plan, make_recipe
 from tunekit.doctor.host import bytes_to_pin, cores, pinned, ram, shm
 from tunekit.launcher.preflight import Fault
 from tunekit.memory.terms import MemoryTerm
@@ -54,6 +56,32 @@ def test_swap_in_use():
     seen = ram(with_memory(healthy(), swap_total=8 * GIB, swap_free=GIB))
     assert (seen.state, "swap 8.0 GiB" in seen.found) == ("warning", True)
     assert ram(with_memory(healthy(), swap_total=8 * GIB, swap_free=7 * GIB)).state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("watch", "state"),
+    [
+        ({"ram_free_gib": 91}, "blocks"),
+        ({"ram_free_gib": 89}, "ok"),
+        ({"ram_free_gib": "off"}, "ok"),
+        ({"ram_free_gib": 91, "every_seconds": "off"}, "ok"),
+    ],
+)
+def test_ram_below_the_limit_of_the_watch_would_stop_the_run_at_once(watch, state):
+    case = healthy()
+    assert case.plan is not None
+    seen = ram(replace(case, plan=replace(case.plan, recipe=make_recipe(watch=watch))))
+    assert (seen.state, "below watch.ram_free_gib (91)" in seen.found) == (state, state == "blocks")
+    assert (
+        ram(
+            with_memory(
+                replace(case, plan=replace(case.plan, recipe=make_recipe(watch=watch))),
+                swap_total=8 * GIB,
+                swap_free=8 * GIB,
+            )
+        ).state
+        == "ok"
+    )
 
 
 def test_ram_that_is_little_for_the_cards():
