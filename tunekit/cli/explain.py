@@ -30,9 +30,14 @@ _LOOKED_AT = 8192
 def explain(names: Sequence[str], *, json: bool) -> None:
     """Print why a run, or the job that wrote these logs, failed. Exits with 1 where no cause is known.
 
-    UsageError: there is no such run or file, or it cannot be read.
+    UsageError: there is no such run or file, or it cannot be read; in JSON it is printed as `error` too.
     """
-    told = _told(names)
+    try:
+        told = _told(names)
+    except UsageError as error:
+        if json:
+            typer.echo(jsonlib.dumps({"error": str(error)}, indent=2))
+        raise
     if json:
         typer.echo(jsonlib.dumps(explanation_json(told), indent=2))
     else:

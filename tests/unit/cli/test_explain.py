@@ -165,3 +165,10 @@ def test_of_several_logs_an_empty_one_is_passed_over(tmp_path, capsys):
     (tmp_path / "rank_0.log").write_text("")
     (tmp_path / "rank_1.log").write_text(OOM)
     assert "Cause:  the card ran out of memory" in told(capsys, "rank_0.log", "rank_1.log")[1]
+
+
+def test_what_is_no_log_is_told_in_json_too(tmp_path, capsys):
+    (tmp_path / "train.log").write_text("")
+    with pytest.raises(UsageError):
+        explain(["train.log"], json=True)
+    assert json.loads(capsys.readouterr().out)["error"].startswith("train.log: empty")
