@@ -16,6 +16,7 @@ from tunekit.errors import UsageError
 from tunekit.launcher.run_dir import RUNS, RunDir
 from tunekit.launcher.state import archived_attempt, is_run
 from tunekit.render.diagnosis_text import Explanation, explain_logs, explanation_json, print_explanation
+from tunekit.render.summary import short_path
 from tunekit.run import Run
 
 STDIN = "-"
@@ -82,6 +83,7 @@ def _logs(name: str) -> Iterator[Log]:
         yield Log(name="standard input", text=sys.stdin.buffer.read().decode(errors="replace"))
         return
     path = Path(name).expanduser()
+    _refuse_several_runs(path)
     files = sorted(file for file in path.rglob("*") if file.suffix in (".log", ".txt")) if path.is_dir() else [path]
     if not files:
         raise UsageError(
@@ -89,6 +91,14 @@ def _logs(name: str) -> Iterator[Log]:
         )
     for file in files:
         yield _read(file)
+
+
+def _refuse_several_runs(folder: Path) -> None:
+    """UsageError: the folder holds more than one run, whose logs tell of nothing in common."""
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    runs = [short_path(path) for path in inside if is_run(RunDir(path))]
+    if len(runs) > 1:
+        raise UsageError(f"{folder} is no run, and holds the logs of {len(runs)}: name one of {', '.join(runs)}.")
 
 
 def _read(path: Path) -> Log:

@@ -172,3 +172,10 @@ def test_what_is_no_log_is_told_in_json_too(tmp_path, capsys):
     with pytest.raises(UsageError):
         explain(["train.log"], json=True)
     assert json.loads(capsys.readouterr().out)["error"].startswith("train.log: empty")
+
+
+def test_a_folder_of_several_runs_is_no_run(tmp_path):
+    for name in ("a", "b"):
+        write_run(tmp_path / "runs" / name, make_plan())
+    with pytest.raises(UsageError, match="runs is no run, and holds the logs of 2: name one of runs/a, runs/b"):
+        explain(["runs"], json=False)
