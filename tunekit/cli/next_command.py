@@ -46,7 +46,9 @@ def with_fix(typed: Typed, fix: list[str]) -> Typed:
     # Another preset or method stands in the place of what was typed about the old one.
     gone = keys | {"zero.stage", "zero.config"} if "zero.preset" in keys else keys
     kept = [word for word in typed.overrides if word.partition("=")[0] not in gone]
-    return replace(typed, overrides=(*kept, *fix), on=None if "hardware" in keys else typed.on)
+    machine = next((word.removeprefix("hardware=") for word in fix if word.startswith("hardware=")), typed.on)
+    changes = (word for word in fix if not word.startswith("hardware="))
+    return replace(typed, overrides=(*kept, *changes), on=machine)
 
 
 def first_fix(plan: Plan) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -83,7 +84,18 @@ def find_plans(
 def _fixes(recipe: Recipe, plan: Plan, trust: Trust) -> tuple[Fix, ...]:
     """Those of the plan that comes nearest; of what swaps to the drive only what the search of it recommends."""
     drive = tuple(_from_the_drive(recipe, plan.model_shape, plan.hardware, trust))
-    return (*drive, *(fix for fix in plan.fixes if NVME_FOLDER not in fix.set or "method.kind" in fix.set))
+    others = (fix for fix in plan.fixes if NVME_FOLDER not in fix.set or "method.kind" in fix.set)
+    return (*drive, *(replace(fix, set=_asked_only(fix.set, recipe)) for fix in others))
+
+
+def _asked_only(change: str, recipe: Recipe) -> str:
+    """Without the keys that are left open again: here all are open that nobody stated."""
+    return shlex.join(word for word in shlex.split(change) if not word.endswith("=auto") or _states(recipe, word))
+
+
+def _states(recipe: Recipe, word: str) -> bool:
+    section, _, name = word.partition("=")[0].rpartition(".")
+    return getattr(getattr(recipe, section), name) is not None
 
 
 def _from_the_drive(recipe: Recipe, shape: ModelShape, hardware: Hardware, trust: Trust) -> Iterator[Fix]:

@@ -5,6 +5,7 @@ Colours only on a terminal; without one the text is plain ASCII. Written for 80 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from rich.console import Console, RenderableType
@@ -228,6 +229,11 @@ def _fixes_title(plan: Plan) -> str:
     return "What to change" if plan.verdict == "rejected" else "To be sure that it fits"
 
 
+def _as_words(change: str) -> str:
+    """A change as it stands behind a command; a machine as `--on`, which also overrules the recipe's own."""
+    return re.sub(r"^hardware=(\S+)(.*)", r"\2 --on \1", change).strip()
+
+
 def fixes_table(fixes: tuple[Fix, ...]) -> Table:
     """Changes with what they cost, and what is needed then."""
     fast = any(fix.tokens_per_second for fix in fixes)
@@ -237,5 +243,5 @@ def fixes_table(fixes: tuple[Fix, ...]) -> Table:
         verdict = Text("not enough" if fix.verdict == "rejected" else fix.verdict, STYLES[fix.verdict])
         rate = [f"{fix.tokens_per_second:,.0f}" if fix.tokens_per_second else "-"] if fast else []
         told = "\n".join(filter(None, (fix.note, needs_words(fix))))
-        table.add_row(verdict, *rate, Text.assemble((fix.set, "bold"), "\n", (told, "dim")))
+        table.add_row(verdict, *rate, Text.assemble((_as_words(fix.set), "bold"), "\n", (told, "dim")))
     return table

@@ -49,6 +49,8 @@ def test_where_nothing_fits_it_says_what_would_and_exits_with_3(tmp_path: Path) 
     assert done.stdout.startswith("NOTHING FITS  Llama-2-70b-hf on dual_rtx4090\n")
     assert "What would" in done.stdout
     assert "zero.nvme_path=" in done.stdout
+    assert " --on a100_80gb\n" in done.stdout
+    assert "=auto" not in done.stdout
     told = " ".join(done.stdout.split())
     assert re.search(
         r"The cheapest machine for the whole job: .+; 1 M tokens take .+ and cost [\d.]+ \$ at [\d.]+ \$/hour \(", told

@@ -40,7 +40,9 @@ def test_a_fix_takes_the_place_of_what_it_changes():
 
 def test_another_machine_is_planned_for_not_launched_on():
     typed = Typed(recipe="r", on="dual_rtx4090", master_port=30000)
-    assert after_rejection(rejected(THERE, NOT_ENOUGH), typed) == "tunekit plan r hardware=8x_a100_80gb"
+    assert after_rejection(rejected(THERE, NOT_ENOUGH), typed) == "tunekit plan r --on 8x_a100_80gb"
+    elsewhere = Typed(recipe="r", overrides=("hardware=dual_rtx4090",))
+    assert after_rejection(rejected(THERE), elsewhere) == "tunekit plan r --on 8x_a100_80gb"
 
 
 def test_without_a_way_out_the_terms_are_shown():
