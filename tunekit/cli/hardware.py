@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json as json_text
+import shlex
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunekit.cli.new_file import write_new
+from tunekit.errors import UsageError
 from tunekit.hardware.checks import hardware_warnings, power_words
-from tunekit.hardware.profiles import LOCAL, own_names, profile_names
+from tunekit.hardware.profiles import LOCAL, own_names, profile_names, profile_text
 from tunekit.hardware.spec import Disk, Hardware, Measured
 from tunekit.probes.user_folder import machines_folder
 from tunekit.render.plain import without_trailing_spaces
@@ -52,6 +56,16 @@ def show_hardware(name: str, *, json: bool) -> None:
             console.print(f"Warning: {line}", style="yellow", highlight=False, markup=False)
         console.print(f"Source: {machine.source}", style="dim", highlight=False, markup=False)
         console.print(f"Plan for it: tunekit plan RECIPE --on {name}", highlight=False, markup=False, soft_wrap=True)
+
+
+def copy_hardware(name: str, file: Path) -> None:
+    """Write a shipped profile to a new file; raises UsageError and changes nothing when the file exists."""
+    if name == LOCAL:
+        raise UsageError(f"local is this machine: tunekit hardware probe --write {shlex.quote(str(file))} writes it.")
+    text = profile_text(name)
+    target = file / f"{name}.yaml" if file.is_dir() else file
+    folder = write_new(target, text)
+    print(f"Copied {name} to {target}{folder}. Next: tunekit plan RECIPE --on {shlex.quote(str(target))}")
 
 
 def hardware_table(machines: tuple[Hardware, ...]) -> Table:

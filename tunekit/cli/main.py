@@ -26,7 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 recipes_app = typer.Typer(help="The recipes that are shipped: list, show, copy, schema.", rich_markup_mode=None)
-hardware_app = typer.Typer(help="Machines to plan for: list, show, probe this one.", rich_markup_mode=None)
+hardware_app = typer.Typer(help="Machines to plan for: list, show, copy, probe this one.", rich_markup_mode=None)
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(hardware_app, name="hardware")
 
@@ -219,6 +219,17 @@ def hardware_show(name: Annotated[str, typer.Argument(metavar="NAME")], json: Js
     from tunekit.cli.hardware import show_hardware
 
     show_hardware(name, json=json)
+
+
+@hardware_app.command("copy")
+def hardware_copy(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    file: Annotated[Path, typer.Argument(metavar="FILE")],
+) -> None:
+    """Copy a shipped profile to FILE, to be changed; an existing file is never overwritten."""
+    from tunekit.cli.hardware import copy_hardware
+
+    copy_hardware(name, file)
 
 
 @hardware_app.command("probe")

@@ -16,6 +16,8 @@ _FOLDER = Path(__file__).with_name("profiles")
 LOCAL = "local"
 """The machine tunekit runs on; it is probed, not read (`probes.local`)."""
 
+_TEMPLATE = "tunekit hardware copy NAME FILE writes one to change"
+
 
 def profile_names() -> tuple[str, ...]:
     """Names of the shipped profiles, sorted."""
@@ -47,10 +49,16 @@ def load_profile(name_or_path: str, folder: Path | None = None) -> Hardware:
     raise UsageError(_no_such(name_or_path, own_names(folder) if folder is not None else ()))
 
 
+def profile_text(name: str) -> str:
+    """A shipped profile as it is written, with its comments. UsageError: no such profile, with the nearest name."""
+    if name not in profile_names():
+        raise UsageError(_no_such(name, ()))
+    return (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+
+
 @cache
 def _shipped(name: str) -> Hardware:
-    path = _FOLDER / f"{name}.yaml"
-    return hardware_from_yaml(path.read_text(encoding="utf-8"), name=name, file=path.name)
+    return hardware_from_yaml(profile_text(name), name=name, file=f"{name}.yaml")
 
 
 def _from_file(path: Path, given: str) -> Hardware:
@@ -63,11 +71,11 @@ def _from_file(path: Path, given: str) -> Hardware:
 
 def _no_such(given: str, own: tuple[str, ...]) -> str:
     if given.endswith((".yaml", ".yml")) or "/" in given:
-        return f"hardware: there is no file {given}; tunekit hardware lists the profiles that are shipped."
+        return f"hardware: there is no file {given}; tunekit hardware lists the profiles that are shipped; {_TEMPLATE}."
     near = _nearest(given, own)
     hint = f" Did you mean {near}?" if near else ""
     names = ", ".join((*profile_names(), *own, LOCAL))
-    return f"hardware: there is no profile {given}; allowed: {names}, or the path of a YAML file.{hint}"
+    return f"hardware: there is no profile {given}; allowed: {names}, or the path of a YAML file ({_TEMPLATE}).{hint}"
 
 
 def _nearest(given: str, own: tuple[str, ...]) -> str | None:

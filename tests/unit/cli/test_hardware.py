@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from tunekit.cli.hardware import list_hardware, show_hardware
+from tunekit.cli.hardware import copy_hardware, list_hardware, show_hardware
 from tunekit.errors import UsageError
 from tunekit.hardware.profiles import profile_names
+from tunekit.source import find_hardware
 
 
 def test_the_list_names_every_machine_within_80_columns(
@@ -86,3 +88,21 @@ def test_nothing_stands_behind_the_text_and_no_line_is_longer_than_the_page(
     assert len(lines) > 30
     assert all(line == line.rstrip() for line in lines)
     assert max(map(len, lines)) <= 80
+
+
+def test_a_copy_is_a_machine_of_its_own_and_overwrites_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.yaml"
+    copy_hardware("dual_rtx4090", file)
+    assert f"Copied dual_rtx4090 to {file}. Next: tunekit plan RECIPE --on {file}" in capsys.readouterr().out
+    assert find_hardware(str(file)).gpus == find_hardware("dual_rtx4090").gpus
+    before = file.read_text()
+    with pytest.raises(UsageError, match="exists and is not overwritten"):
+        copy_hardware("a100_80gb", file)
+    assert file.read_text() == before
+    with pytest.raises(UsageError, match="no profile dual_rtx409;.*hardware copy NAME FILE"):
+        copy_hardware("dual_rtx409", tmp_path / "no.yaml")
+    with pytest.raises(UsageError, match="hardware probe --write"):
+        copy_hardware("local", tmp_path / "no.yaml")
+    assert not (tmp_path / "no.yaml").exists()
