@@ -117,7 +117,7 @@ def _say_doubts(plan: Plan, console: Console) -> None:
     from tunekit.render.doctor_text import warning_line
 
     for finding in doubts(plan):
-        console.print(warning_line(finding), style="yellow", markup=False, highlight=False, soft_wrap=True)
+        console.print(warning_line(finding), style="yellow", markup=False, highlight=False)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from tunekit.cli.comparing import Comparing, Priced
 from tunekit.cli.new_file import write_new
 from tunekit.cli.next_command import Typed, command, first_fix, with_fix
 from tunekit.cli.trace import show_trace_alone, trace_plan
+from tunekit.cli.wrapping import wrapped
 from tunekit.errors import UnknownFamily
 from tunekit.hub import gated_hint
 from tunekit.launcher.history import MeasuredBefore, find_measured
@@ -90,7 +92,7 @@ def _next(made: Plan, typed: Typed) -> str:
     """The next command to type."""
     if made.verdict != "rejected":
         faults = _data_faults(made)
-        stops = "".join(f"\nA launch would stop at the data: {fault}\n" for fault in faults)
+        stops = "".join(f"\n{_stop(fault)}\n" for fault in faults)
         hint = gated_hint(made.recipe.model.path, made.recipe.model.revision)
         stops += f"\n{hint}\n" if hint else ""
         first = "Mend the data first, then" if faults else "Next"
@@ -98,6 +100,14 @@ def _next(made: Plan, typed: Typed) -> str:
     fix = first_fix(made)
     more = f" Next: {command('plan', with_fix(typed, fix))}" if fix else ""
     return f"\nNothing was started.{more}"
+
+
+def _stop(fault: str) -> str:
+    """Without what a launch would add of itself, as wide as the plan."""
+    from rich.console import Console
+
+    told = re.sub(r"(^|\n)\d+ problems? in [^\n]*; nothing was started\.\Z|; nothing was started(?=\.\Z)", "", fault)
+    return wrapped(f"A launch would stop at the data: {told.rstrip()}", Console().width)
 
 
 def _data_faults(made: Plan) -> tuple[str, ...]:

@@ -77,8 +77,9 @@ def findings_json(findings: Sequence[Finding], *, about: str) -> dict[str, Any]:
 
 
 def warning_line(finding: Finding) -> str:
-    """One line of a launch, before it starts."""
-    return f"Warning: {finding.title}: {finding.found}" + (f"; {finding.cure}" if finding.cure else "")
+    """One line of a launch, before it starts; what the plan of a recipe warns of needs no name of a check."""
+    head = "Warning:" if finding.group == "recipe" else f"Warning: {finding.title}:"
+    return f"{head} {finding.found}" + (f"; {finding.cure}" if finding.cure else "")
 
 
 def _table(findings: Sequence[Finding]) -> Table:

@@ -45,6 +45,20 @@ def test_data_that_a_launch_would_refuse_are_said_and_the_verdict_stands(capsys:
     assert "nothere.jsonl" in json.loads(capsys.readouterr().out)["data_faults"][0]
 
 
+def test_what_a_launch_would_stop_at_is_as_wide_as_the_plan_and_says_no_more(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    (tmp_path / "faq.csv").write_text("one,two\n1,2\n")
+    monkeypatch.chdir(tmp_path)
+    assert show("quickstart", "data.path=faq.csv", on="dual_rtx4090") == 0
+    told = capsys.readouterr().out.partition("A launch would stop")[2].partition("Mend the data first")[0]
+    assert "no format fits the columns found: one, two" in " ".join(told.split())
+    assert "nothing was started" not in told
+    assert "problem in" not in told
+    assert max(map(len, told.splitlines())) <= 80
+
+
 def test_a_rejected_plan_exits_with_3_and_names_the_first_fix(capsys: pytest.CaptureFixture[str]) -> None:
     assert show("codellama34b_full") == 3
     assert "Nothing was started. Next: tunekit plan codellama34b_full method.kind=qlora" in capsys.readouterr().out
