@@ -75,4 +75,6 @@ def recipe_text(found: SearchResult) -> str:
     )
     if found.no_resume:
         header += f"# No checkpoints: a run that stops could not go on here. {found.no_resume}.\n"
+    if plan.recipe.data.path == EXAMPLE_DATA:
+        header += "# Nobody named data: data.path is tunekit's example. Replace it with your own.\n"
     return header + dump_yaml(as_mapping(plan.recipe, written_only=True))

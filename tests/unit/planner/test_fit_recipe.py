@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from searching import open_recipe, searched
 
 from tunekit.errors import UsageError
 from tunekit.planner.fit import find_plans
-from tunekit.planner.fit_recipe import check_goal, recipe_text, tokens_asked
+from tunekit.planner.fit_recipe import EXAMPLE_DATA, check_goal, recipe_text, tokens_asked
 from tunekit.planner.fit_recipe import open_recipe as opened
 from tunekit.planner.make import make_plan
 from tunekit.planner.samples import ASSUMED_TOKENS
@@ -48,6 +49,17 @@ def test_both_or_less_than_one_are_refused() -> None:
         tokens_asked(recipe, tokens=1, data="x")
     with pytest.raises(UsageError, match="must be 1 or more"):
         tokens_asked(recipe, tokens=0, data=None)
+
+
+def test_a_recipe_of_the_example_data_says_to_replace_them() -> None:
+    found = searched(LLAMA_8B, "lora")
+    assert found.plan is not None
+    assert "Nobody named data" not in recipe_text(found)
+    data = found.plan.recipe.data.model_copy(update={"path": EXAMPLE_DATA})
+    recipe = found.plan.recipe.model_copy(update={"data": data})
+    text = recipe_text(replace(found, plan=replace(found.plan, recipe=recipe)))
+    assert "# Nobody named data: data.path is tunekit's example. Replace it with your own.\n" in text
+    assert load_text(text).data.path == EXAMPLE_DATA
 
 
 @pytest.mark.parametrize("kind", ["full", "lora", "qlora"])
