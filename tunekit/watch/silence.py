@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from tunekit.recipe.schema import WatchSection
 
+UNMEASURED_SECONDS = 600.0
+"""At least so long before two steps are logged: it is what a recipe has where it says nothing."""
 STEPS = 10
 """Steps that a run may miss: one may be an evaluation's or a checkpoint's neighbour."""
 
@@ -27,7 +29,10 @@ def listen(silence: Silence, sign: Hashable, now: float) -> Silence:
 
 
 def limit(watch: WatchSection, step_seconds: float | None) -> float | None:
-    """Seconds that may pass without a sign of life; None: nobody asks."""
+    """Seconds that may pass without a sign of life; None: nobody asks.
+
+    Until a step is measured, nobody knows how long one takes, nor how long imports and the model do.
+    """
     if watch.silent_seconds is None:
         return None
-    return max(watch.silent_seconds, STEPS * (step_seconds or 0.0))
+    return max(watch.silent_seconds, UNMEASURED_SECONDS if step_seconds is None else STEPS * step_seconds)

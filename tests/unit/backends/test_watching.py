@@ -216,6 +216,7 @@ def asked(place, monkeypatch):
 
 
 def test_silence_is_said_once_with_the_silent_rank(place, asked):
+    write_lines(place.run_dir.metrics, steps(3.0, 2.9))
     write_lines(place.run_dir.events, [{"event": "phase", "phase": "train", "time": 1.0}])
     for _ in range(40):
         place.after(6)
@@ -229,6 +230,7 @@ def test_silence_is_said_once_with_the_silent_rank(place, asked):
 
 
 def test_a_run_that_goes_on_is_said_and_heard_anew(place, asked):
+    write_lines(place.run_dir.metrics, steps(3.0, 2.9))
     for _ in range(15):
         place.after(6)
     place.run_dir.rank_stacks(1).write_text("touched")
@@ -365,3 +367,12 @@ def test_a_run_is_stopped_before_the_kernel_kills_it_for_its_cgroups_limit(place
     place.after(6)
     assert place.events() == [("ram", "began")], "asked once"
     assert read_lines(place.run_dir.metrics)[-1]["host"]["cgroup_limit_bytes"] == 8 * GIB
+
+
+def test_imports_may_take_longer_than_a_short_patience(place, asked):
+    for _ in range(40):
+        place.after(6)
+    assert asked == []
+    for _ in range(70):
+        place.after(6)
+    assert len(asked) == 1
