@@ -289,7 +289,7 @@ class WatchSection(Section):
         5, description="Logged steps in a row with a loss of exactly 0, after which the run stops.", ge=1
     )
     diverging_factor: Off[float] = Field(
-        4.0, description="A loss this many times the median of the last 50 logged ones counts as diverging.", gt=1
+        4.0, description="A loss this many times the lowest median of 50 logged ones counts as diverging.", gt=1
     )
     diverging_steps: int = Field(
         5, description="Logged steps in a row with a diverging loss, after which the run stops.", ge=1

@@ -85,7 +85,7 @@ def test_fixes_are_typed_whole_with_bytes_and_verdict() -> None:
     shown = text(planned("full"))
     assert re.search(r"fits +[\d,]+ +method\.kind=qlora zero\.preset=z3_qlora", shown)
     assert re.search(r"GPU: at most [\d.]+ of 23.5 GiB", shown)
-    assert "hardware=" in shown
+    assert "--on " in shown
 
 
 def test_a_fitting_plan_has_nothing_to_change() -> None:
