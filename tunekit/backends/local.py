@@ -33,6 +33,8 @@ from tunekit.launcher.shared_memory import remove_shared_memory
 
 SURVIVOR_SECONDS = 5.0
 """How long other ranks may go on after one has failed: time to write their own tracebacks, not to wait for it."""
+LAUNCHER_SECONDS = 30.0
+"""How long deepspeed's own processes may go on after the last rank; frozen ones would for ever."""
 PORT_OPTION = "--master_port"
 _FAILURE_LINE = "Killing subprocess"
 """deepspeed's launcher writes this when the first rank has failed, before it ends the others one by one."""
@@ -91,6 +93,7 @@ class LocalProcess:
         self._rank_pids: dict[int, int] = {}
         self._stepping = False
         self._failed_at: float | None = None
+        self._ranks_ended_at: float | None = None
         self._gone: dict[int, int | None] = {}
         self._observed: Observed | None = None
 
@@ -102,6 +105,8 @@ class LocalProcess:
             if self._popen.poll() is not None:
                 self._let_ranks_save()
                 self._finish()
+            elif self._outlived_its_ranks():
+                self._finish(0 if self._run_dir.success.exists() else 1)
         return self._observed
 
     def stop(self, *, grace: float = STOP_GRACE) -> None:
@@ -123,9 +128,18 @@ class LocalProcess:
             reason = f"its deepspeed command was ended ({read_exit_code(self._popen.returncode).text})"
             end_processes(self._run_dir, self._record, grace=STOP_GRACE, reason=reason)
 
-    def _finish(self) -> None:
-        """Leave no process behind, and note how the leader ended."""
-        ended = self._popen.poll()
+    def _outlived_its_ranks(self) -> bool:
+        """Whether every rank has ended long ago and the leader still has not: it hangs, or somebody has frozen it."""
+        if not self._stepping or not self._rank_pids or any(map(lives, self._rank_pids.values())):
+            self._ranks_ended_at = None
+            return False
+        now = time.monotonic()
+        self._ranks_ended_at = self._ranks_ended_at or now
+        return now - self._ranks_ended_at > LAUNCHER_SECONDS
+
+    def _finish(self, code: int | None = None) -> None:
+        """Leave no process behind, and note how the leader ended: with `code` where it did not end by itself."""
+        ended = code if code is not None else self._popen.poll()
         kill_processes(self._run_dir, self._record)
         self._popen.kill()
         self._popen.wait()
@@ -146,7 +160,7 @@ class LocalProcess:
         if self._failed_at is not None:
             self._end_survivors(since=self._failed_at)
             return
-        if not self._metrics_began():
+        if not self._metrics_began() or not self._rank_pids:
             found = ranks(members(self._run_dir, self._record))
             self._rank_pids.update({rank: process.pid for rank, process in found.items()})
         if not self._gone:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 
@@ -10,6 +11,7 @@ from tests import fake_deepspeed
 from tests.plans import make_plan
 from tests.runs import write_run
 from tests.waiting import until
+from tunekit.backends import local
 from tunekit.backends.local import LocalBackend, first_to_fail, oom_kills
 from tunekit.backends.processes import is_alive, lives, members, ranks, read_process
 from tunekit.errors import MissingError
@@ -200,6 +202,22 @@ def test_kill_ends_all_at_once(begin, run_dir):
     process.kill()
     assert not any(lives(pid) for pid in alive)
     assert process.poll().exit_code == STOPPED, "not signal 9, which would look like somebody else's"
+
+
+@pytest.mark.parametrize(("marked", "code"), [(True, 0), (False, 1)])
+def test_a_frozen_launcher_does_not_hold_up_ranks_that_have_ended(begin, run_dir, monkeypatch, marked, code):
+    monkeypatch.setattr(local, "LAUNCHER_SECONDS", 0.2)
+    process = begin("hang")
+    alive = pids(run_dir)
+    until(lambda: process.poll() is None and len(process._rank_pids) == 2)
+    found = ranks(members(run_dir, read_process(run_dir)))
+    os.kill(found[0].ppid(), signal.SIGSTOP)
+    if marked:
+        (run_dir.path / "success.json").write_text('{"attempt": 1, "steps": 2}')
+    for each in found.values():
+        each.kill()
+    assert until(process.poll).exit_code == code
+    assert not any(lives(pid) for pid in alive)
 
 
 def test_ranks_are_told_from_their_children_and_launchers(begin, run_dir):
