@@ -5,11 +5,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from tunekit.errors import MissingError
 from tunekit.recipe.job import Job
@@ -41,18 +43,36 @@ def needed_ops(job: Job, *, pins_exactly: bool = False) -> tuple[str, ...]:
 
 
 def missing_ops(folder: Path, ops: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of `ops` that have no library in `folder`, or one that was not built for this processor."""
+    """Those of `ops` that have no whole library in `folder`, or one that was not built for this processor."""
     stamps = _read_stamps(folder)
-    built = {op for op in ops if stamps.get(op) == cpu_fingerprint() and (folder / op / f"{op}.so").is_file()}
-    return tuple(op for op in ops if op not in built)
+    built = {op: _stamp(library(folder, op)) for op in ops}
+    return tuple(op for op in ops if built[op] is None or stamps.get(op) != built[op])
+
+
+def library(folder: Path, op: str) -> Path:
+    """The shared library of an op."""
+    return folder / op / f"{op}.so"
+
+
+def forget_op(folder: Path, op: str) -> None:
+    """Take away what ninja would take for built: a library, whole or cut off, and all that is for another processor."""
+    stamp = _read_stamps(folder).get(op)
+    if isinstance(stamp, str) and not stamp.startswith(cpu_fingerprint()):
+        shutil.rmtree(folder / op, ignore_errors=True)
+    library(folder, op).unlink(missing_ok=True)
 
 
 def write_stamp(folder: Path, op: str) -> None:
     """Record that `op` was built and loaded here; called by the preparation process inside `build_lock`."""
-    stamps = {**_read_stamps(folder), op: cpu_fingerprint()}
+    stamps = {**_read_stamps(folder), op: _stamp(library(folder, op))}
     temporary = folder / f"{_STAMPS}.{os.getpid()}"
     temporary.write_text(json.dumps(stamps, indent=2, sort_keys=True) + "\n")
     temporary.replace(folder / _STAMPS)
+
+
+def _stamp(path: Path) -> str | None:
+    """Processor and bytes of a library: who loads one that is cut off dies of SIGBUS. None where there is none."""
+    return f"{cpu_fingerprint()} {path.stat().st_size}" if path.is_file() else None
 
 
 def cpu_fingerprint(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
@@ -117,7 +137,7 @@ def _someone_works_in(folder: Path) -> bool:
     return False
 
 
-def _read_stamps(folder: Path) -> dict[str, str]:
+def _read_stamps(folder: Path) -> dict[str, Any]:
     try:
         stamps = json.loads((folder / _STAMPS).read_text())
     except (OSError, ValueError):

@@ -19,6 +19,7 @@ from tunekit.hub import CONVERTED_MARKER, converted_gguf_dir, gguf_source, local
 from tunekit.launcher.ops import (
     EXPECTED_SECONDS,
     build_lock,
+    forget_op,
     locked_ops,
     missing_ops,
     needed_ops,
@@ -68,6 +69,7 @@ def build_missing(ops: tuple[str, ...]) -> None:
     with build_lock(folder):
         clear_locks(folder, ops)
         for op in missing_ops(folder, ops):
+            forget_op(folder, op)
             build_op(op, folder)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from tunekit.launcher.ops import (
     EXPECTED_SECONDS,
     build_lock,
     cpu_fingerprint,
+    forget_op,
     locked_ops,
     missing_ops,
     needed_ops,
@@ -73,6 +75,19 @@ def test_an_op_of_another_processor_is_built_again(tmp_path):
     stamps = tmp_path / "tunekit_ops.json"
     stamps.write_text(stamps.read_text().replace(cpu_fingerprint(), "another"))
     assert missing_ops(tmp_path, ("cpu_adam",)) == ("cpu_adam",)
+
+
+def test_objects_of_another_processor_go_and_those_of_this_one_are_linked_anew(tmp_path):
+    for op in ("cpu_adam", "async_io"):
+        build(tmp_path, op)
+        (tmp_path / op / "a.o").touch()
+    stamps = tmp_path / "tunekit_ops.json"
+    told = json.loads(stamps.read_text())
+    stamps.write_text(json.dumps({**told, "async_io": "another 3"}))
+    for op in told:
+        forget_op(tmp_path, op)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file() and path != stamps] == ["a.o"]
+    assert not (tmp_path / "async_io").exists()
 
 
 def test_fingerprint_is_of_the_instruction_sets(tmp_path):

@@ -44,6 +44,17 @@ def test_missing_ops_are_built_once(built: list[str], capsys: pytest.CaptureFixt
     assert len(built) == 4
 
 
+def test_a_library_that_was_cut_off_is_linked_anew(built: list[str], tmp_path: Path) -> None:
+    plan = make_plan(CPU_BOX)
+    build_ops(plan)
+    path = ops.library(tmp_path, "deepspeed_shm_comm")
+    path.write_bytes(b"cut")
+    assert ops.missing_ops(tmp_path, ("deepspeed_shm_comm",)) == ("deepspeed_shm_comm",)
+    build_ops(plan)
+    assert built == ["deepspeed_shm_comm"] * 2
+    assert path.read_bytes() == b"", "what was cut off went before the builder looked"
+
+
 def test_every_op_a_plan_can_need_has_a_builder() -> None:
     jobs = [make_plan(CPU_BOX, zero=NVME, optimizer=optimizer).job for optimizer in ("adamw", "lion")]
     assert {op for job in jobs for op in ops.needed_ops(job)} == set(BUILDERS)
