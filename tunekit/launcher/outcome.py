@@ -15,6 +15,7 @@ from typing import Any, Literal
 from tunekit.diagnosis.advice import Evidence, advice_for
 from tunekit.diagnosis.cause import KILLED, Cause, find_cause
 from tunekit.diagnosis.signature import Fault
+from tunekit.diagnosis.signatures.starting import PEER_LOST
 from tunekit.launcher.exit_codes import STOPPED, read_exit_code, signal_of, signal_text
 from tunekit.launcher.json_lines import read_lines, read_record
 from tunekit.launcher.logs import tail
@@ -91,9 +92,18 @@ def read_result(run_dir: RunDir, plan: Plan, *, attempt: int, observed: Observed
     if run_dir.stop_request.exists() and not _failed_before_stop(run_dir):
         return _stopped(run_dir, attempt, measured)
     # A signal to one rank: the ranks agreed to end, and nobody wrote a request.
-    if STOPPED in (observed.exit_code, observed.failing_code) and not run_dir.failure.exists():
+    if STOPPED in (observed.exit_code, observed.failing_code) and not _failed_beside_stop(run_dir, observed):
         return _stopped(run_dir, attempt, measured)
     return _failed(run_dir, plan, attempt, observed)
+
+
+def _failed_beside_stop(run_dir: RunDir, observed: Observed) -> bool:
+    """Whether a rank failed by itself; one that lost its peer, which was asked to end amid no step, did not."""
+    if not run_dir.failure.exists():
+        return False
+    failure = read_record(run_dir.failure) or {}
+    lost = PEER_LOST.regex.search(str(failure.get("message", ""))) is not None
+    return not (lost and observed.failing_code == STOPPED and failure.get("rank") != observed.failing_rank)
 
 
 def success_marker(run_dir: RunDir, attempt: int) -> Mapping[str, Any] | None:

@@ -170,6 +170,16 @@ def test_ranks_that_ended_together_on_a_signal_have_not_failed(run_dir):
     assert judge(run_dir, 1, failing_rank=1, failing_code=130).state == "failed"
 
 
+def test_a_rank_that_lost_a_peer_which_was_asked_to_end_has_not_failed(run_dir):
+    lost = {**FAILURE, "rank": 0, "message": "[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:2"}
+    write_json(run_dir.failure, lost)
+    assert judge(run_dir, 1, failing_rank=1, failing_code=130).state == "stopped"
+    assert judge(run_dir, 1, failing_rank=0, failing_code=130).state == "failed"
+    assert judge(run_dir, 1, failing_rank=1, failing_code=1).state == "failed"
+    write_json(run_dir.failure, {**lost, "message": "out of memory"})
+    assert judge(run_dir, 1, failing_rank=1, failing_code=130).state == "failed"
+
+
 def test_ranks_that_stumble_after_a_stop_have_not_failed(run_dir):
     for path, moment in ((run_dir.stop_request, 100), (run_dir.failure, 200)):
         write_json(path, FAILURE)
