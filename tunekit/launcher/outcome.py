@@ -103,7 +103,7 @@ def _failed_beside_stop(run_dir: RunDir, observed: Observed) -> bool:
         return False
     failure = read_record(run_dir.failure) or {}
     lost = PEER_LOST.regex.search(str(failure.get("message", ""))) is not None
-    return not (lost and observed.failing_code == STOPPED and failure.get("rank") != observed.failing_rank)
+    return not lost or failure.get("rank") == observed.failing_rank
 
 
 def success_marker(run_dir: RunDir, attempt: int) -> Mapping[str, Any] | None:

@@ -174,6 +174,7 @@ def test_a_rank_that_lost_a_peer_which_was_asked_to_end_has_not_failed(run_dir):
     lost = {**FAILURE, "rank": 0, "message": "[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:2"}
     write_json(run_dir.failure, lost)
     assert judge(run_dir, 1, failing_rank=1, failing_code=130).state == "stopped"
+    assert judge(run_dir, 130).state == "stopped", "both were gone at one look; the launcher tells the first one's code"
     assert judge(run_dir, 1, failing_rank=0, failing_code=130).state == "failed"
     assert judge(run_dir, 1, failing_rank=1, failing_code=1).state == "failed"
     write_json(run_dir.failure, {**lost, "message": "out of memory"})
