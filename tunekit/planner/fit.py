@@ -58,10 +58,6 @@ def find_plans(
     other = runner_up(order) if order else None
     settings = _settings(explored, best, _length(recipe, best, tokens, by_epochs=by_epochs))
     plan = _plan(recipe, shape, hardware, trust, settings)
-    if plan is not None and recipe.data.path == EXAMPLE_DATA:
-        # Nobody named data: how few steps the example makes is no news.
-        few = few_steps(plan.recipe, plan.job)
-        plan = replace(plan, warnings=tuple(each for each in plan.warnings if each != few))
     return SearchResult(
         goal=goal,
         recipe=recipe,
@@ -141,9 +137,18 @@ def _plan(
     if chosen is None:
         return None
     try:
-        return make_plan(chosen, shape, hardware, trust=trust)
+        plan = make_plan(chosen, shape, hardware, trust=trust)
     except RecipeError:
         return None
+    return _without_steps_of_example(plan)
+
+
+def _without_steps_of_example(plan: Plan) -> Plan:
+    """The plan; where nobody named data, how few steps the example makes is no news."""
+    if plan.recipe.data.path != EXAMPLE_DATA:
+        return plan
+    few = few_steps(plan.recipe, plan.job)
+    return replace(plan, warnings=tuple(each for each in plan.warnings if each != few))
 
 
 def _reason(best: Candidate | None, other: Candidate | None, nearest: Trial | None, goal: Goal) -> str:
