@@ -17,7 +17,7 @@ from tunekit.doctor.case import Case, Refusal
 from tunekit.doctor.disks import OUTPUT, SWAP, TEMPORARY
 from tunekit.doctor.examine import examine, launch_warnings
 from tunekit.doctor.finding import Finding
-from tunekit.doctor.readings import Readings
+from tunekit.doctor.readings import Readings, Told
 from tunekit.errors import MissingError, RecipeError, TunekitError, UnknownFamily
 from tunekit.hardware.profiles import LOCAL
 from tunekit.launcher.build import checked_ds_config
@@ -26,6 +26,7 @@ from tunekit.launcher.environment import extensions_dir
 from tunekit.launcher.preflight import Facts, find_faults
 from tunekit.launcher.run_dir import RunDir
 from tunekit.launcher.versions import version_faults
+from tunekit.oversight import can_be_told
 from tunekit.planner.plan import Plan, Trust
 from tunekit.probes.card_states import read_cards
 from tunekit.probes.model_files import read_model_files
@@ -106,6 +107,7 @@ def read_machine(plan: Plan | None, caller: Caller, *, ask_hub: bool) -> Reading
         torch_cuda=torch_cuda(),
         nvcc=read_nvcc(toolchain.cuda_home),
         model=None if plan is None else read_model_files(plan.recipe.model, ask_hub=ask_hub),
+        told=Told() if plan is None else can_be_told(plan, caller.environ),
     )
 
 

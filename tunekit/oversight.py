@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ from tunekit.backends.board import Board
 from tunekit.backends.notifier import Notifier
 from tunekit.backends.processes import members, ranks, read_process
 from tunekit.backends.watching import Watched, Watcher, append
+from tunekit.doctor.readings import Told
+from tunekit.errors import UsageError
 from tunekit.launcher.attempts import all_metrics
 from tunekit.launcher.checkpoints import newest_complete
 from tunekit.launcher.outcome import RunResult
@@ -99,6 +102,15 @@ def who_is_told(plan: Plan, environ: Mapping[str, str]) -> tuple[Addressee, ...]
     """The recipe's addressees and the user's own."""
     path, own = read_own_notices(environ)
     return addressees(plan.recipe.watch, own, environ, own_path=str(path))
+
+
+def can_be_told(plan: Plan, environ: Mapping[str, str]) -> Told:
+    """Whether notices would reach somebody, as far as looking tells: nothing is sent."""
+    try:
+        programs = [each.command[0] for each in who_is_told(plan, environ) if each.command]
+    except UsageError as error:
+        return Told(fault=str(error))
+    return Told(missing=tuple(name for name in programs if shutil.which(name, path=environ.get("PATH")) is None))
 
 
 def drives_of(plan: Plan, run_dir: RunDir) -> dict[str, Path]:

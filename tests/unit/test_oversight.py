@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from dataclasses import replace
@@ -14,12 +15,13 @@ import pytest
 from tests.plans import DUAL_4090, make_plan, make_recipe
 from tests.runs import steps, write_checkpoint, write_lines, write_run
 from tunekit.backends.recording import RecordedProcess, Script
+from tunekit.doctor.readings import Told
 from tunekit.errors import UsageError
 from tunekit.launcher.outcome import RunResult
 from tunekit.launcher.progress import Progress
 from tunekit.launcher.run_dir import RunDir
 from tunekit.launcher.stop_request import StopAsked, ask_to_stop
-from tunekit.oversight import Oversight, cards_of, drives_of, ending
+from tunekit.oversight import Oversight, can_be_told, cards_of, drives_of, ending
 from tunekit.units import GIB
 from tunekit.watch.findings import Finding
 
@@ -140,3 +142,13 @@ def test_endings_in_a_sentence(tmp_path):
     )
     said = replace(failed, cause=("RuntimeError: x",), said="the card ran out of memory")
     assert "failed in phase train: RuntimeError: x (the card ran out of memory); " in ending(said, "", run_dir)
+
+
+def test_whether_somebody_would_be_told_is_known_without_sending(tmp_path):
+    def seen(**watch):
+        plan = make_plan(recipe=make_recipe(watch=watch))
+        return can_be_told(plan, {"XDG_CONFIG_HOME": str(tmp_path), "PATH": os.environ["PATH"]})
+
+    assert seen(notify_command=[sys.executable, "-c", ""]) == seen() == Told()
+    assert seen(notify_command=["no-such-program", "--x"]) == Told(missing=("no-such-program",))
+    assert "NO_SUCH holds no address" in seen(notify_url="$NO_SUCH").fault

@@ -22,15 +22,18 @@ def output_fault(run_dir: RunDir, *, resumes: bool = False) -> str | None:
 
     A folder in which no rank was ever started may be used again: what lies there is kept as `attempt_N`.
     """
-    path = run_dir.path
+    return held_fault(run_dir, resumes=resumes) or _unwritable(run_dir.path)
+
+
+def held_fault(run_dir: RunDir, *, resumes: bool = False) -> str | None:
+    """What lies there and must not be overwritten, with what to type; None where nothing does. Tries no writing."""
     if goes_on(run_dir):
         return going_on(run_dir)
     try:
-        fault = None if resumes else _occupied(run_dir)
+        return None if resumes else _occupied(run_dir)
     except OSError as error:
         # A name that is too long, a folder that may not be read.
-        return f"output.dir {path}: {error.strerror}; set output.dir to a folder of your own."
-    return fault or _unwritable(path)
+        return f"output.dir {run_dir.path}: {error.strerror}; set output.dir to a folder of your own."
 
 
 def goes_on(run_dir: RunDir) -> bool:

@@ -7,6 +7,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from tunekit.errors import UsageError
+
 if TYPE_CHECKING:
     from tunekit.hardware.spec import Hardware
     from tunekit.planner.compare import Comparison, Side
@@ -49,6 +51,17 @@ class Priced:
         asked = asked or Comparing()
         own = owned(plan.hardware, asked.own)
         return cls(found=compare(plan, load_prices(asked.prices), owned=own, tokens=tokens), today=date.today())
+
+    @classmethod
+    def for_page(cls, plan: Plan, tokens: int | None = None) -> Self:
+        """For a page of which nobody said what to compare: without owning where its profile's currency is unknown."""
+        from tunekit.planner.compare import compare
+        from tunekit.prices.loading import load_prices
+
+        try:
+            return cls.of(plan, None, tokens)
+        except UsageError:
+            return cls(found=compare(plan, load_prices(), owned=None, tokens=tokens), today=date.today())
 
     def tree(self) -> dict[str, Any]:
         """For JSON."""

@@ -11,7 +11,8 @@ from typing import cast
 import typer
 
 from tunekit.cli.comparing import Comparing, Elsewhere, Priced
-from tunekit.cli.new_file import write_new
+from tunekit.cli.new_file import refuse_existing, write_new
+from tunekit.cli.next_command import After
 from tunekit.errors import UsageError
 from tunekit.notebook import fit
 from tunekit.planner.plan import Trust
@@ -58,6 +59,7 @@ def show_fit(
     asked: Asked, *, write: Path | None, json: bool, html: Path | None = None, comparing: Comparing | None = None
 ) -> None:
     """Search and print; exits with 3 where nothing fits. Raises what `fit` raises, and UsageError for a file there."""
+    refuse_existing(write, html)
     found = fit(
         asked.model,
         asked.overrides,
@@ -71,9 +73,10 @@ def show_fit(
     if found.hourly and found.plan and comparing:
         found = replace(found, hourly=comparing.hourly(found.plan.hardware))
     written = _write(found, write) if write is not None and found.recommended is not None else ""
-    priced = Priced.of(found.plan, comparing, found.tokens) if (comparing or html) and found.plan else None
+    priced = _priced(found, html, comparing)
     elsewhere = Elsewhere.of(found.plan, found.tokens, priced) if found.plan and not found.recommended else None
-    drawn = _draw(found, html, priced) if html is not None else ""
+    after = _after(found, asked, write, written, compared=comparing is not None)
+    drawn = _draw(found, html, priced, after) if html is not None else ""
     if json:
         from tunekit.planner.search_json import search_to_json
 
@@ -88,9 +91,17 @@ def show_fit(
             elsewhere.show()
         if comparing and priced:
             priced.show()
-        typer.echo(drawn + _next(found, asked, write, written, compared=comparing is not None))
+        typer.echo(drawn + after.text)
     if found.recommended is None:
         raise typer.Exit(REJECTED)
+
+
+def _priced(found: SearchResult, html: Path | None, comparing: Comparing | None) -> Priced | None:
+    if found.plan is None:
+        return None
+    if comparing:
+        return Priced.of(found.plan, comparing, found.tokens)
+    return Priced.for_page(found.plan, found.tokens) if html else None
 
 
 def _write(found: SearchResult, file: Path) -> str:
@@ -99,10 +110,10 @@ def _write(found: SearchResult, file: Path) -> str:
     return f"Written to {file}{write_new(file, recipe_text(found))}."
 
 
-def _draw(found: SearchResult, file: Path, priced: Priced | None) -> str:
+def _draw(found: SearchResult, file: Path, priced: Priced | None, after: After) -> str:
     from tunekit.render.search_html import search_page
 
-    text = search_page(found, priced.sections() if priced else ())
+    text = search_page(found, priced.sections() if priced else (), after.sections)
     return f"\nDrawn in {file}{write_new(file, text)}: open it in a browser."
 
 
@@ -114,11 +125,11 @@ def _print(found: SearchResult) -> None:
     render_search(found, Console(highlight=False))
 
 
-def _next(found: SearchResult, asked: Asked, write: Path | None, written: str, *, compared: bool) -> str:
+def _after(found: SearchResult, asked: Asked, write: Path | None, written: str, *, compared: bool) -> After:
     """What was written, and the next command; none where the comparison that it would make was printed."""
     if found.recommended is None:
         kept = f" {write} was not written: there is no plan to keep." if write is not None else ""
-        return f"\nNothing was started.{kept}" + ("" if compared else f" Next: {asked.typed} --compare")
+        return After(done=f"Nothing was started.{kept}", typed="" if compared else f"{asked.typed} --compare")
     if write is None:
-        return f"\nNext: {asked.typed} --write my.yaml"
-    return f"\n{written} Next: tunekit launch {shlex.quote(str(write))}"
+        return After(typed=f"{asked.typed} --write my.yaml")
+    return After(done=written, typed=f"tunekit launch {shlex.quote(str(write))}")

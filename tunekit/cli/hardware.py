@@ -114,7 +114,8 @@ def _lines(machine: Hardware) -> Iterator[tuple[str, str]]:
     if machine.gpus:
         yield "Links", _link_words(machine)
     else:
-        yield "GPU", f"none: {machine.cpu_processes} CPU processes train"
+        count = machine.cpu_processes
+        yield "GPU", f"none: {count} CPU process{'es train' if count > 1 else ' trains'}"
     host = machine.host
     yield "Host", f"{host.cpu}, {host.cores} cores, vectors of {host.vector_bits} bits"
     yield "RAM", f"{_gib(host.ram_bytes)} seen, {_gib(host.usable_ram_bytes)} usable, {host.ram_bandwidth // GB} GB/s"

@@ -8,6 +8,13 @@ from tunekit.errors import UsageError
 from tunekit.secrecy import redact
 
 
+def refuse_existing(*targets: Path | None) -> None:
+    """Before long work: UsageError for a file that `write_new` would not replace."""
+    for target in targets:
+        if target is not None and target.exists():
+            raise _is_there(target)
+
+
 def write_new(target: Path, text: str) -> str:
     """Write a new file and its folder; what to add to the message where the folder was made.
 
@@ -20,9 +27,11 @@ def write_new(target: Path, text: str) -> str:
         with target.open("x", encoding="utf-8") as file:
             file.write(redact(text))
     except FileExistsError as error:
-        raise UsageError(
-            f"{error.filename} exists and is not overwritten. Choose another name, or remove it first."
-        ) from None
+        raise _is_there(error.filename) from None
     except OSError as error:
         raise UsageError(f"{error.filename} cannot be written: {error.strerror}. Choose another place.") from None
     return f" (the folder {target.parent} was created)" if made else ""
+
+
+def _is_there(name: object) -> UsageError:
+    return UsageError(f"{name} exists and is not overwritten. Choose another name, or remove it first.")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tunekit.planner.plan import Plan
+
+if TYPE_CHECKING:
+    from tunekit.render.pages.parts import Section
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +22,30 @@ class Typed:
     trust: str = "both"
     master_port: int | None = None
     on_oom: str = "stop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class After:
+    """What comes after a plan or a search: what stands in the way, what was done, and the command to type, if any."""
+
+    said: tuple[str, ...] = ()
+    done: str = ""
+    word: str = "Next"
+    typed: str = ""
+
+    @property
+    def text(self) -> str:
+        """The last lines of the printout, after a blank one."""
+        last = " ".join(each for each in (self.done, f"{self.word}: {self.typed}" if self.typed else "") if each)
+        return "".join(f"\n{each}\n" for each in self.said) + f"\n{last}"
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """The same on a page, with the command to copy."""
+        from tunekit.render.pages.parts import next_section
+
+        lines = tuple(each for each in (*self.said, self.done) if each)
+        return (next_section(self.word, lines, self.typed),)
 
 
 def command(verb: Literal["plan", "launch", "doctor"], typed: Typed) -> str:

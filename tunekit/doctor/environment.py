@@ -1,4 +1,4 @@
-"""Checks of the environment: rendezvous, the cards it shows, what other launchers left, trackers. Pure."""
+"""Checks of the environment: rendezvous, the cards it shows, what other launchers left, trackers and notices. Pure."""
 
 from __future__ import annotations
 
@@ -76,7 +76,15 @@ def _hurting(case: Case) -> Iterator[tuple[str, str]]:
 
 
 def trackers(case: Case) -> Seen:
-    """Where metrics go: reachable, or offline; nothing asks a question that nobody answers."""
+    """Where metrics and notices go: reachable, or offline; nothing asks a question that nobody answers."""
+    told = case.readings.told
+    if told.fault:
+        return blocks(told.fault, "mend it, or leave notices out")
+    if told.missing:
+        names = ", ".join(told.missing)
+        return warning(
+            f"no notice will be sent: {names} is not found, or not a program", "the whole path of the program"
+        )
     wanted = case.plan.recipe.tracking if case.plan else ()
     if "wandb" in wanted and not case.caller.wandb_logged_in and "WANDB_MODE" not in case.caller.environ:
         found = "no key for Weights & Biases: the run records offline and asks nothing"
@@ -110,8 +118,8 @@ CHECKS = (
     Check(
         name="trackers",
         group="environment",
-        title="trackers",
-        why="A question on a terminal that nobody sees hangs the run.",
+        title="reporting",
+        why="A question on a terminal that nobody sees hangs the run, and a notice that is not sent is missed.",
         look=trackers,
     ),
 )

@@ -49,6 +49,9 @@ def ram(case: Case) -> Seen:
             f"{found}; RAM and swap are below watch.ram_free_gib ({least:g}) already: the run would be stopped at once",
             "end what holds the RAM, or a smaller watch.ram_free_gib",
         )
+    if memory.address_space is not None:
+        found = f"{found}; each process may map {format_bytes(memory.address_space)} (ulimit -v)"
+        return warning(f"{found}, and CUDA and mapped weights map more than they use", "ulimit -v unlimited")
     if memory.swap_total and memory.swap_free * 2 < memory.swap_total:
         return warning(f"{found}; more than half of the swap is in use", "end what holds the RAM: training would crawl")
     small = next(ram_warnings(case.hardware), None) if case.plan is None and case.on_cards else None

@@ -83,6 +83,16 @@ class HostMemory:
     shm_total: int = 0
     shm_free: int = 0
     memlock: int | None = None
+    address_space: int | None = None
+    """What one process may map; None for no limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """Who is told of a run. `fault`: why a launch refuses; `missing`: programs that are not there."""
+
+    fault: str = ""
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,4 +156,5 @@ class Readings:
     """Version of the CUDA compiler."""
     model: ModelFiles | None = None
     """None without a recipe."""
+    told: Told = Told()
     data_bytes: int | None = None

@@ -127,6 +127,12 @@ def memlock_bytes() -> int | None:
     return None if soft == resource.RLIM_INFINITY else soft
 
 
+def address_space_bytes() -> int | None:
+    """How much one process may map (`ulimit -v`); None for no limit."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
 def _drive_or_none(path: str) -> Drive | None:
     try:
         return read_drive(path)

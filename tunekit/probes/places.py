@@ -9,7 +9,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tunekit.doctor.readings import HostMemory, Place
-from tunekit.probes.host import memlock_bytes, read_drive, read_memory, shm_free_bytes
+from tunekit.probes.host import (
+    address_space_bytes,
+    memlock_bytes,
+    read_drive,
+    read_memory,
+    read_swap,
+    shm_free_bytes,
+)
 
 SHM = Path("/dev/shm")
 
@@ -46,9 +53,7 @@ def takes_direct(folder: str) -> bool | None:
 
 def read_host_memory() -> HostMemory:
     """RAM within the cgroup, swap, /dev/shm, and what may be locked."""
-    import psutil
-
-    memory, swap = read_memory(), psutil.swap_memory()
+    memory, swap = read_memory(), read_swap()
     return HostMemory(
         total=memory.total,
         available=memory.available,
@@ -58,6 +63,7 @@ def read_host_memory() -> HostMemory:
         shm_total=shutil.disk_usage(SHM).total if SHM.is_dir() else 0,
         shm_free=shm_free_bytes(),
         memlock=memlock_bytes(),
+        address_space=address_space_bytes(),
     )
 
 

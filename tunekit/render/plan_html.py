@@ -15,9 +15,14 @@ def plan_html(plan: Plan) -> str:
     return fragment(plan_view(plan, trust_typed=PYTHON_TRUST))
 
 
-def plan_page(plan: Plan, priced: tuple[Section, ...] = (), before: MeasuredBefore | None = None) -> str:
+def plan_page(
+    plan: Plan,
+    priced: tuple[Section, ...] = (),
+    before: MeasuredBefore | None = None,
+    after: tuple[Section, ...] = (),
+) -> str:
     """The plan as a whole page that loads nothing; `priced` is what renting costs (`compare_view`).
 
-    `before` is a run that was the same or a similar job.
+    `before` is a run that was the same or a similar job; `after` tells what to type next.
     """
-    return page(plan_view(plan, priced=priced, before=before))
+    return page(plan_view(plan, priced=priced, before=before, after=after))

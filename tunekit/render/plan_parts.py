@@ -89,7 +89,8 @@ def _machine_line(plan: Plan) -> str:
     gpus, host = plan.hardware.gpus, plan.hardware.host
     ram = f"{format_bytes(host.ram_bytes)} RAM"
     if not gpus:
-        return f"{host.cpu}, {host.cores} cores, {ram}; no GPU: {plan.job.batch.world_size} CPU processes"
+        count = plan.job.batch.world_size
+        return f"{host.cpu}, {host.cores} cores, {ram}; no GPU: {count} CPU process{'es' if count > 1 else ''}"
     link = plan.hardware.link
     road = "" if link is None else ", NVLink" if link.nvlink else f", PCIe {link.pcie_generation}.0 x{link.pcie_lanes}"
     return f"{len(gpus)} x {gpus[0].name}{road}, {ram}"

@@ -37,6 +37,7 @@ from tunekit.render.summary import (
     tensorboard_lines,
     told_of,
 )
+from tunekit.units import format_seconds
 
 _LOST = "Its processes are gone and left no word: a power cut, or `kill -9` of all of them."
 
@@ -50,6 +51,8 @@ class RunReport:
     peaks: tuple[MeasuredPeak, ...]
     tokens_per_second: float | None
     seconds_per_step: float | None
+    seconds_left: float | None
+    """To the last step at the recent speed; None where it does not run."""
     samples: tuple[Mapping[str, Any], ...]
     ending: RunResult | None
     explained: tuple[str, ...]
@@ -74,6 +77,7 @@ def build_report(run_dir: RunDir, plan: Plan, status: RunStatus, checkpoints: Se
         peaks=measured_peaks(plan, measured) if measured else seen_peaks(plan, metrics),
         tokens_per_second=success.get("tokens_per_second") or progress.tokens_per_second,
         seconds_per_step=progress.seconds_per_step,
+        seconds_left=progress.seconds_left if status.state == "running" else None,
         samples=samples_of(success, run_dir) if done else (),
         ending=ending,
         explained=_explained(ending, run_dir, plan),
@@ -112,6 +116,7 @@ def report_json(report: RunReport) -> dict[str, Any]:
         "checkpoints": checkpoints,
         "tokens_per_second": report.tokens_per_second,
         "seconds_per_step": report.seconds_per_step,
+        "seconds_left": report.seconds_left,
         "memory": [_peak_json(peak) for peak in report.peaks],
         "samples": [dict(sample) for sample in report.samples],
         "ending": None if ending is None else {name: getattr(ending, name) for name in told},
@@ -147,6 +152,7 @@ def _facts(report: RunReport) -> dict[str, str]:
         "step": step_text(status),
         "loss": "" if status.loss is None else f"{status.loss:.4f}",
         "speed": ", ".join(speed),
+        "left": "" if report.seconds_left is None else f"about {format_seconds(report.seconds_left)} of steps",
         "phase": PHASE_WORDS.get(status.phase or "", status.phase or ""),
         "attempt": str(status.attempt),
         "changed": news_text(status),

@@ -13,6 +13,9 @@ def search_html(found: SearchResult) -> str:
     return fragment(search_view(found))
 
 
-def search_page(found: SearchResult, priced: tuple[Section, ...] = ()) -> str:
-    """The search as a whole page that loads nothing; `priced` is what renting costs (`compare_view`)."""
-    return page(search_view(found, priced))
+def search_page(found: SearchResult, priced: tuple[Section, ...] = (), after: tuple[Section, ...] = ()) -> str:
+    """The search as a whole page that loads nothing.
+
+    `priced` is what renting costs (`compare_view`); `after` tells what to type next.
+    """
+    return page(search_view(found, priced, after))

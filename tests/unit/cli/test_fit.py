@@ -115,3 +115,24 @@ def test_the_money_of_a_plan_follows_what_was_typed_of_electricity() -> None:
     done = fit("Qwen/Qwen2.5-0.5B", *BOX, "--method", "lora", "--goal", "cost", "--own", "kwh=2", "--compare")
     assert done.exit_code == 0
     assert "electricity of 1,000 W at 2 CNY per kWh (as typed)" in " ".join(done.stdout.split())
+
+
+def test_a_page_has_money_under_that_goal_and_the_next_command(tmp_path: Path) -> None:
+    page = tmp_path / "fit.html"
+    done = fit("Qwen/Qwen2.5-0.5B", *BOX, "--method", "lora", "--goal", "cost", "--html", str(page))
+    assert done.exit_code == 0
+    text = page.read_text(encoding="utf-8")
+    assert '<th scope="col" class="number">CNY</th>' in text
+    assert "--goal cost --write my.yaml</pre>" in text
+    again = fit("no/such-model", "--html", str(page))
+    assert "exists and is not overwritten" in str(again.exception), "before anything is searched"
+
+
+def test_a_page_needs_no_price_of_a_kwh_that_nobody_asked_for(tmp_path: Path) -> None:
+    shipped = files("tunekit.hardware").joinpath("profiles", "dual_rtx4090.yaml").read_text(encoding="utf-8")
+    box = tmp_path / "box.yaml"
+    box.write_text(shipped.replace("currency: CNY", "currency: GBP"), encoding="utf-8")
+    words = ("Qwen/Qwen2.5-0.5B", "--on", str(box), "--method", "lora", "--html", str(tmp_path / "fit.html"))
+    assert fit(*words).exit_code == 0
+    assert "Price of a million tokens" in (tmp_path / "fit.html").read_text(encoding="utf-8")
+    assert "type kwh=" in str(fit(*words[:-1], str(tmp_path / "other.html"), "--compare").exception)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.plans import make_plan
-from tunekit.cli.next_command import Typed, after_rejection, command, first_fix, with_fix
+from tunekit.cli.next_command import After, Typed, after_rejection, command, first_fix, with_fix
 from tunekit.planner.plan import Fix
 
 HERE = Fix(set="train.micro_batch_size=1 zero.preset=z3", saves_bytes=1, note="", verdict="tight")
@@ -52,3 +52,15 @@ def test_without_a_way_out_the_terms_are_shown():
 def test_with_a_fix_nothing_else_changes():
     typed = Typed(recipe="r", overrides=("a=1",), trust="table")
     assert with_fix(typed, ["b=2"]) == replace(typed, overrides=("a=1", "b=2"))
+
+
+def test_what_comes_after_is_a_few_lines_and_a_section_with_the_command_to_copy():
+    after = After(said=("A launch would stop.",), done="Written to a.yaml.", typed="tunekit launch a.yaml")
+    assert after.text == "\nA launch would stop.\n\nWritten to a.yaml. Next: tunekit launch a.yaml"
+    (section,) = after.sections
+    lines, copied = section.parts
+    assert (section.title, lines.lines) == ("Next", ("A launch would stop.", "Written to a.yaml."))
+    assert copied.text == "tunekit launch a.yaml"
+    nothing = After(done="Nothing was started.")
+    assert nothing.text == "\nNothing was started."
+    assert len(nothing.sections[0].parts) == 1

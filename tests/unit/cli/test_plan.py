@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from tests.measured import a_measurement, a_rank
-from tests.runs import write_json, write_run
+from tests.runs import steps, write_json, write_lines, write_run
 from tunekit.cli.plan import Views, show_plan
 from tunekit.errors import UsageError
 from tunekit.hardware.calibration import Calibration
@@ -160,7 +160,7 @@ def test_a_page_never_replaces_a_file(tmp_path: Path, capsys: pytest.CaptureFixt
     file = tmp_path / "plan.html"
     file.write_text("mine", encoding="utf-8")
     with pytest.raises(UsageError, match="exists and is not overwritten"):
-        show("codellama34b_qlora", html=file)
+        show("no_such_recipe", html=file)  # refused before anything else is looked at
     assert file.read_text(encoding="utf-8") == "mine"
     assert capsys.readouterr().out == ""
 
@@ -179,3 +179,24 @@ def test_a_gated_model_is_told_before_the_next_command(
     show_plan("llama31_8b_lora", [], on=None, trust="both", views=Views())
     printed = capsys.readouterr().out
     assert printed.index("is gated: its owner grants access") < printed.index("\nNext: tunekit launch")
+
+
+def test_a_folder_that_holds_a_run_is_told_with_another_to_type(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = plan("codellama34b_qlora")
+    run_dir = write_run(tmp_path / made.recipe.output.dir, made)
+    write_lines(run_dir.metrics, steps(3.0, 2.5))
+    assert show("codellama34b_qlora") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "A launch would stop at the folder: output.dir runs/codellama34b_qlora already holds a run" in told
+    assert told.endswith("Next: tunekit launch codellama34b_qlora output.dir=runs/codellama34b_qlora-2")
+    assert show("codellama34b_qlora", json=True) == 0
+    assert "already holds a run" in json.loads(capsys.readouterr().out)["output_fault"]
+
+
+def test_a_page_has_the_next_command_to_copy(tmp_path: Path) -> None:
+    show("codellama34b_qlora", html=tmp_path / "plan.html")
+    text = (tmp_path / "plan.html").read_text(encoding="utf-8")
+    assert '<pre tabindex="0" aria-label="in a terminal">tunekit launch codellama34b_qlora</pre>' in text

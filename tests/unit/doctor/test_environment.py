@@ -7,7 +7,7 @@ import pytest
 from tests.examining import CALLER, healthy, with_environ, with_readings
 from tests.plans import make_recipe
 from tunekit.doctor.environment import rendezvous, stray_environment, trackers, visible_devices
-from tunekit.doctor.readings import Surroundings
+from tunekit.doctor.readings import Surroundings, Told
 from tunekit.launcher.preflight import Fault
 
 
@@ -72,3 +72,10 @@ def test_trackers():
     assert (trackers(case).state, "wandb login" in trackers(case).cure) == ("warning", True)
     assert trackers(with_environ(case, WANDB_MODE="offline")).state == "ok"
     assert trackers(replace(case, caller=replace(CALLER, wandb_logged_in=True))).state == "ok"
+
+
+def test_notices_that_would_reach_nobody():
+    gone = trackers(with_readings(healthy(), told=Told(missing=("my-notifier",))))
+    assert (gone.state, "my-notifier is not found" in gone.found) == ("warning", True)
+    refused = trackers(with_readings(healthy(), told=Told(fault="watch.notify_url: it is no address")))
+    assert (refused.state, refused.found) == ("blocks", "watch.notify_url: it is no address")

@@ -130,3 +130,9 @@ def test_cores_that_are_not_used():
     one = cores(with_environ(healthy(job=OFFLOADED), OMP_NUM_THREADS="1"))
     assert (one.state, one.cure) == ("warning", "unset OMP_NUM_THREADS")
     assert cores(with_environ(healthy(), OMP_NUM_THREADS="1")).state == "ok"
+
+
+def test_a_limit_on_what_a_process_may_map():
+    seen = ram(with_memory(healthy(), address_space=64 * GIB))
+    assert (seen.state, seen.cure) == ("warning", "ulimit -v unlimited")
+    assert "each process may map 64.0 GiB (ulimit -v)" in seen.found

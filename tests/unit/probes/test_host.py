@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tunekit.probes.host import (
+    address_space_bytes,
     drive_of,
     memlock_bytes,
     read_cores,
@@ -137,3 +140,11 @@ def test_lockable_memory_is_the_soft_limit() -> None:
 def test_which_folder_lies_on_the_drive(tmp_path: Path) -> None:
     assert drive_of(tmp_path / "not" / "there", ("/proc", str(tmp_path), "/")) == str(tmp_path)
     assert drive_of(tmp_path, ("/proc", "/nowhere")) is None
+
+
+def test_what_a_process_may_map_is_the_soft_limit() -> None:
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 40, 1 << 40)); "
+    asked = "from tunekit.probes.host import address_space_bytes; print(address_space_bytes())"
+    assert subprocess.check_output([sys.executable, "-c", limited + asked], text=True).strip() == str(1 << 40)
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    assert address_space_bytes() == (None if soft == resource.RLIM_INFINITY else soft)

@@ -146,3 +146,11 @@ def test_a_run_that_nobody_watches_says_so_and_what_to_type(run_dir):
     assert "`tunekit stop runs/a`" in text
     assert "changed    no step for " in text
     assert "nobody watches" not in text_of(report_of(run_dir))
+
+
+def test_the_time_left_is_told_while_it_runs(run_dir):
+    going = report_of(run_dir, alive=True)
+    assert going.seconds_left == pytest.approx(7.0)
+    assert "left       about 7 s of steps" in text_of(going)
+    assert report_json(going)["seconds_left"] == pytest.approx(7.0)
+    assert report_of(run_dir).seconds_left is None

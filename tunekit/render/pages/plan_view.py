@@ -39,27 +39,33 @@ def plan_view(
     trust_typed: str = TRUST_FLAG,
     priced: tuple[Section, ...] = (),
     before: MeasuredBefore | None = None,
+    after: tuple[Section, ...] = (),
 ) -> View:
     """The page of a plan: `trust_typed` is typed to overrule a judge, `priced` tells what renting costs.
 
-    `before` is a run that was the same or a similar job.
+    `before` is a run that was the same or a similar job; `after` tells what to type next.
     """
     return View(
         badge=plan.verdict,
         title=title(plan),
         reason=plan.reason,
         tiles=tuple(plan_tiles(plan)),
-        sections=tuple(_sections(plan, trust_typed, priced, before)),
+        sections=tuple(_sections(plan, trust_typed, priced, before, after)),
     )
 
 
 def _sections(
-    plan: Plan, trust_typed: str, priced: tuple[Section, ...], before: MeasuredBefore | None
+    plan: Plan,
+    trust_typed: str,
+    priced: tuple[Section, ...],
+    before: MeasuredBefore | None,
+    after: tuple[Section, ...],
 ) -> Iterator[Section]:
     if plan.warnings:
         yield Section(title="Warnings", parts=(Lines(lines=plan.warnings, listed=True),))
     if plan.fixes:
         yield fixes_section(plan)
+    yield from after
     yield memory_section(plan)
     yield speed_section(plan, before)
     yield from priced

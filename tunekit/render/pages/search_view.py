@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tunekit.planner.fit_recipe import recipe_text
-from tunekit.planner.search_result import Candidate, SearchResult
+from tunekit.planner.search_result import SearchResult
 from tunekit.render.fit_parts import (
+    Row,
+    cost_words,
     count_line,
     gives_up,
     headline,
@@ -31,14 +33,14 @@ from tunekit.render.pages.scatter import scatter
 from tunekit.units import GIB, format_count
 
 
-def search_view(found: SearchResult, priced: tuple[Section, ...] = ()) -> View:
-    """The page of a search; where nothing fits, of what comes nearest. `priced`: what renting costs."""
+def search_view(found: SearchResult, priced: tuple[Section, ...] = (), after: tuple[Section, ...] = ()) -> View:
+    """The page of a search; where nothing fits, of what comes nearest. `priced`: what renting costs; `after`: next."""
     return View(
         badge=found.recommended.verdict if found.recommended else "nothing fits",
         title=headline(found),
         reason=found.reason if found.recommended is None else count_line(found),
         tiles=tuple(_tiles(found)),
-        sections=tuple(_sections(found, priced)),
+        sections=tuple(_sections(found, priced, after)),
     )
 
 
@@ -51,7 +53,7 @@ def _tiles(found: SearchResult) -> Iterator[Tile]:
         yield time_tile(f"{format_count(found.tokens)} tokens", best.run.hours, best.run.kwh.expected)
 
 
-def _sections(found: SearchResult, priced: tuple[Section, ...]) -> Iterator[Section]:
+def _sections(found: SearchResult, priced: tuple[Section, ...], after: tuple[Section, ...]) -> Iterator[Section]:
     best, picture = found.recommended, scatter(found)
     if best is not None:
         known = tuple(cells(label, text) for label, text in recommended_lines(found, best) if label != "Keys")
@@ -60,6 +62,7 @@ def _sections(found: SearchResult, priced: tuple[Section, ...]) -> Iterator[Sect
         yield fixes_section(replace(found.plan, fixes=found.fixes))
     if best is not None and found.plan is not None and found.plan.warnings:
         yield Section(title="Warnings", parts=(Lines(lines=found.plan.warnings, listed=True),))
+    yield from after
     if picture is not None:
         yield Section(title="What fits: memory against speed", parts=(picture,))
         yield Section(title="The frontier", parts=tuple(_frontier(found)))
@@ -75,25 +78,28 @@ def _sections(found: SearchResult, priced: tuple[Section, ...]) -> Iterator[Sect
 
 def _frontier(found: SearchResult) -> Iterator[Table | Lines]:
     shown = rows(found)
-    head = ("plan", "GPU, GiB", "RAM, GiB", "tokens/s", "from", "to", hours_title(found), "gives up")
+    costs = (found.hourly.currency,) if found.hourly else ()
+    head = ("plan", "GPU, GiB", "RAM, GiB", "tokens/s", "from", "to", hours_title(found), *costs, "gives up")
     yield Table(
         caption="The best plan of each kind on the frontier, the fastest first",
         head=head,
-        rows=tuple(_row(row.candidate, row.hours) for row in shown),
+        rows=tuple(_row(found, row) for row in shown),
         marked=next((index for index, row in enumerate(shown) if row.candidate is found.recommended), None),
     )
     if found.runner_up is not None:
         yield Lines(lines=(f"Why not {placement(found.runner_up)}: {found.reason}.",))
 
 
-def _row(candidate: Candidate, hours: str) -> tuple[Cell, ...]:
+def _row(found: SearchResult, row: Row) -> tuple[Cell, ...]:
+    candidate = row.candidate
     rate = candidate.speed.tokens_per_second
     figures = (candidate.device.expected_bytes / GIB, candidate.host.expected_bytes / GIB)
     rates = (rate.expected, rate.low, rate.high)
+    costs = (cost_words(found, candidate),) if found.hourly else ()
     return (
         Cell(text=placement(candidate), look="name", more=passes(candidate)),
         *(Cell(text=f"{each:,.1f}", look="number") for each in figures),
         *(Cell(text=f"{each:,.0f}", look="number") for each in rates),
-        Cell(text=hours, look="number"),
+        *(Cell(text=text, look="number") for text in (row.hours, *costs)),
         Cell(text=gives_up(candidate).removeprefix("gives up: ").removeprefix("gives up ")),
     )
