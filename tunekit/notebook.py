@@ -89,7 +89,7 @@ def fit(
     check_goal(goal)
     loaded = read_source(open_recipe(model, data=data, method=method), overrides, on, name=f"fit {model}")
     recipe, shape, hardware = aim(loaded, on)
-    count, said = tokens_asked(recipe, tokens=tokens, data=data)
+    count, said = tokens_asked(recipe, shape.vocab_size, tokens=tokens, data=data)
     with placing(loaded, recipe):
         found = find_plans(
             recipe,

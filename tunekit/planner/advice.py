@@ -21,6 +21,7 @@ from tunekit.planner.settings import zero_settings
 from tunekit.planner.steps import few_steps
 from tunekit.planner.zero import why
 from tunekit.recipe.checks import remarks
+from tunekit.recipe.data_length import read_lengths
 from tunekit.speed.estimate import estimate_speed
 from tunekit.speed.rates import adam_rate
 from tunekit.speed.run import wear_words
@@ -178,7 +179,8 @@ def _machine(settled: Settled, trial: Trial) -> Iterator[str]:
 
 
 def _few_steps(settled: Settled, trial: Trial) -> Iterator[str]:
-    if text := few_steps(settled.recipe, trial.job):
+    lengths = read_lengths(settled.recipe.data, settled.shape.vocab_size)
+    if text := few_steps(settled.recipe, trial.job, lengths):
         yield text
 
 

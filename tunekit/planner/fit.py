@@ -23,6 +23,7 @@ from tunekit.planner.search_result import Candidate, Goal, SearchResult
 from tunekit.planner.settings import settings_of
 from tunekit.planner.space import settled_for
 from tunekit.planner.steps import few_steps
+from tunekit.recipe.data_length import read_lengths
 from tunekit.recipe.schema import Recipe
 
 
@@ -147,7 +148,7 @@ def _without_steps_of_example(plan: Plan) -> Plan:
     """The plan; where nobody named data, how few steps the example makes is no news."""
     if plan.recipe.data.path != EXAMPLE_DATA:
         return plan
-    few = few_steps(plan.recipe, plan.job)
+    few = few_steps(plan.recipe, plan.job, read_lengths(plan.recipe.data, plan.model_shape.vocab_size))
     return replace(plan, warnings=tuple(each for each in plan.warnings if each != few))
 
 

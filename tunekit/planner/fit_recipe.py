@@ -36,8 +36,11 @@ def check_goal(goal: str) -> None:
         raise UsageError(f"--goal {goal}: there is no such goal; allowed: {join_words(get_args(Goal))}.")
 
 
-def tokens_asked(recipe: Recipe, *, tokens: int | None, data: str | None) -> tuple[int | None, str]:
-    """How many tokens the run learns from, and who says so. UsageError: both are given, or the data does not tell."""
+def tokens_asked(recipe: Recipe, vocabulary: int, *, tokens: int | None, data: str | None) -> tuple[int | None, str]:
+    """How many tokens the run learns from in a vocabulary of so many words, and who says so.
+
+    UsageError: both are given, or the data does not tell.
+    """
     if tokens is not None and data is not None:
         raise UsageError("--tokens and --data both say how much is learned from; type one of them.")
     if tokens is not None:
@@ -47,16 +50,18 @@ def tokens_asked(recipe: Recipe, *, tokens: int | None, data: str | None) -> tup
     if data is None:
         return None, ""
     epochs = recipe.train.num_epochs
-    count, how = _once(recipe, data)
+    count, how = _once(recipe, data, vocabulary)
     return max(1, round(count * epochs)), f"{data} {how}" + (f", {epochs:g} times" if epochs != 1 else "")
 
 
-def _once(recipe: Recipe, data: str) -> tuple[int, str]:
-    """Tokens of all samples where they can be counted, and how; of a large file, its size tells."""
+def _once(recipe: Recipe, data: str, vocabulary: int) -> tuple[int, str]:
+    """Tokens of all samples where they can be counted, and how; of a large file, its size and its first rows tell."""
     estimate = estimate_tokens(data)
-    lengths = read_lengths(recipe.data)
-    if lengths is None or not lengths.whole:
+    lengths = read_lengths(recipe.data, vocabulary)
+    if lengths is None:
         return estimate, f"at {BYTES_PER_TOKEN} bytes a token"
+    if not lengths.whole:
+        return round(estimate * lengths.density), lengths.rule
     return lengths.total(recipe.train.max_seq_length), lengths.counted
 
 

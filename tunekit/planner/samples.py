@@ -11,10 +11,10 @@ ASSUMED_TOKENS = 256
 Stanford Alpaca cuts its rows (`model_max_length` of its train command). Longer ones gain less from packing."""
 
 
-def samples_of(recipe: Recipe) -> Samples:
-    """The mean length of the samples, those longer than a row cut."""
+def samples_of(recipe: Recipe, vocabulary: int) -> Samples:
+    """The mean length of the samples in a vocabulary of so many words, those longer than a row cut."""
     longest = recipe.train.max_seq_length
-    return read_samples(recipe.data, longest) or assumed_samples(recipe.data.path, longest)
+    return read_samples(recipe.data, longest, vocabulary) or assumed_samples(recipe.data.path, longest)
 
 
 def assumed_samples(path: str, longest: int) -> Samples:

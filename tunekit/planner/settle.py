@@ -51,7 +51,7 @@ def settle(
         attention=attention.value,
         optimizer=optimizer.value,
         learning_rate=learning_rate.value,
-        samples=samples_of(recipe),
+        samples=samples_of(recipe, shape.vocab_size),
     )
     answers: tuple[Answer[object], ...] = (precision, attention, optimizer, learning_rate)
     return settled, (*decisions, *_made(answers)), (*faults, *clashes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import ceil
 
-from tunekit.recipe.data_length import read_lengths
+from tunekit.recipe.data_length import Lengths
 from tunekit.recipe.job import Job
 from tunekit.recipe.schema import Recipe
 
@@ -12,20 +12,20 @@ FEW = 10
 """Steps of a run below which a model has hardly seen its learning rate: warm-up and decay take as many."""
 
 
-def expected_steps(recipe: Recipe, job: Job, *, packing: bool | None = None) -> int | None:
-    """About how many steps `train.num_epochs` make; None where `train.max_steps` says it or the data is not all read.
+def expected_steps(recipe: Recipe, job: Job, lengths: Lengths | None, *, packing: bool | None = None) -> int | None:
+    """About how many steps `train.num_epochs` make; None where `train.max_steps` says it or not all data were read.
 
     Counted as transformers' Trainer does; rows that are packed are taken as full.
     """
-    counted = _rows(recipe, job, job.packing if packing is None else packing)
+    counted = _rows(recipe, job, lengths, job.packing if packing is None else packing)
     if counted is None or recipe.train.max_steps is not None:
         return None
     return ceil(_per_epoch(counted[1], job) * recipe.train.num_epochs)
 
 
-def few_steps(recipe: Recipe, job: Job) -> str:
+def few_steps(recipe: Recipe, job: Job, lengths: Lengths | None) -> str:
     """A warning where a run has hardly any steps, with the numbers and what makes more of them; else empty."""
-    steps, counted = expected_steps(recipe, job), _rows(recipe, job, job.packing)
+    steps, counted = expected_steps(recipe, job, lengths), _rows(recipe, job, lengths, job.packing)
     if steps is None or counted is None or steps >= FEW:
         return ""
     samples, rows = counted
@@ -33,7 +33,7 @@ def few_steps(recipe: Recipe, job: Job) -> str:
     each = f"{job.batch.global_batch_size} rows a step"
     return (
         f"The run has about {_count(steps, 'optimizer step')} in all, which teaches little: "
-        f"{_count(samples, 'sample')}{packed}, {each}. {_remedies(recipe, job, rows)}."
+        f"{_count(samples, 'sample')}{packed}, {each}. {_remedies(recipe, job, lengths, rows)}."
     )
 
 
@@ -41,10 +41,10 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def _remedies(recipe: Recipe, job: Job, rows: int) -> str:
+def _remedies(recipe: Recipe, job: Job, lengths: Lengths | None, rows: int) -> str:
     epochs = ceil(FEW / _per_epoch(rows, job))
     ways = [f"train.num_epochs={epochs} goes through the data more often"]
-    single, steps = expected_steps(recipe, job, packing=False), expected_steps(recipe, job)
+    steps, single = (expected_steps(recipe, job, lengths, packing=each) for each in (None, False))
     if single is not None and steps is not None and single > steps:
         ways.append(f"data.packing=false makes {_count(single, 'step')} of single samples")
     if smaller := _smaller_batch(recipe, job):
@@ -63,9 +63,8 @@ def _smaller_batch(recipe: Recipe, job: Job) -> str:
     return " ".join(keys)
 
 
-def _rows(recipe: Recipe, job: Job, packing: bool) -> tuple[int, int] | None:
+def _rows(recipe: Recipe, job: Job, lengths: Lengths | None, packing: bool) -> tuple[int, int] | None:
     """Samples that are learned from, and the rows that they make."""
-    lengths = read_lengths(recipe.data)
     if lengths is None or not lengths.whole:
         return None
     kept = 1.0 if recipe.data.eval_path is not None else 1.0 - recipe.data.eval_fraction

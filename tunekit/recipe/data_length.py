@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
+from math import ceil
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,6 +24,11 @@ MESSAGE_TOKENS = 5
 SYSTEM_TOKENS = 20
 """What many chat templates put before a conversation that brings no system text: 21 tokens of SmolLM2, as many of
 Qwen 2.5. An assumption: the templates of Mistral, and those of base models, put nothing there."""
+LARGE_VOCABULARY = 100_000
+"""Words from which on a vocabulary has room for other scripts than Latin."""
+OTHER_BYTES_PER_TOKEN = 2
+"""In a smaller vocabulary, of what is not ASCII: the median of Llama 2's kind and SmolLM2's over 20 languages in other
+scripts (1 to 3.2), by `benchmarks/token_lengths.py`."""
 READ_BYTES = 8 << 20
 """No more text than that is looked at: a look takes a tenth of a second at most."""
 _Key: TypeAlias = tuple[tuple[str, str], ...]
@@ -36,24 +42,48 @@ class Lengths:
     whole: bool
     templated: bool = False
     """A chat template writes more around them than their text; that is counted."""
+    texts: int = 0
+    """Tokens of the texts alone."""
+    flat: int = 0
+    """The same if every `BYTES_PER_TOKEN` bytes were one."""
 
     @property
     def counted(self) -> str:
         """How they were counted."""
         added = f", and for the chat template {MESSAGE_TOKENS} a turn and {SYSTEM_TOKENS} of a default system prompt"
-        return f"at {BYTES_PER_TOKEN} bytes a token{f'{added} (assumed)' if self.templated else ''}"
+        return f"{self.rule}{f'{added} (assumed)' if self.templated else ''}"
+
+    @property
+    def rule(self) -> str:
+        """Bytes of a token, with what is different in this text."""
+        dense = f", {OTHER_BYTES_PER_TOKEN} of what is not ASCII: the model's vocabulary is small"
+        return f"at {BYTES_PER_TOKEN} bytes a token{dense if self.texts != self.flat else ''}"
+
+    @property
+    def density(self) -> float:
+        """Tokens of these texts for each that their bytes alone tell."""
+        return self.texts / self.flat if self.flat else 1.0
 
     def total(self, longest: int) -> int:
         """Tokens of these samples, each cut at `longest`."""
         return sum(min(each, longest) for each in self.tokens)
 
 
-def read_samples(data: DataSection, longest: int) -> Samples | None:
-    """The mean length of the first samples of `data.path`, cut at `longest` tokens.
+def text_tokens(text: str, vocabulary: int) -> int:
+    """About how many tokens a text is, in a vocabulary of so many words."""
+    size = len(text.encode(errors="replace"))
+    if vocabulary >= LARGE_VOCABULARY or text.isascii():
+        return -(-size // BYTES_PER_TOKEN)
+    plain = len(text.encode("ascii", "ignore"))
+    return ceil(plain / BYTES_PER_TOKEN + (size - plain) / OTHER_BYTES_PER_TOKEN)
+
+
+def read_samples(data: DataSection, longest: int, vocabulary: int) -> Samples | None:
+    """The mean length of the first samples of `data.path`, cut at `longest` tokens; of a vocabulary of so many words.
 
     None where it is not here, or nothing can be read from it: what is wrong with it is said elsewhere.
     """
-    found = read_lengths(data)
+    found = read_lengths(data, vocabulary)
     if found is None:
         return None
     count = len(found.tokens)
@@ -62,7 +92,7 @@ def read_samples(data: DataSection, longest: int) -> Samples | None:
     return Samples(mean_tokens=max(1, round(found.total(longest) / count)), source=source)
 
 
-def read_lengths(data: DataSection) -> Lengths | None:
+def read_lengths(data: DataSection, vocabulary: int) -> Lengths | None:
     """Tokens of the first `PEEKED_ROWS` samples of a local file, or of the first file of a folder; None as above."""
     path = existing_path(data.path)
     try:
@@ -73,32 +103,41 @@ def read_lengths(data: DataSection) -> Lengths | None:
             return None
         stat = file.stat()
         columns = tuple(sorted(data.columns.items()))
-        found = _lengths(str(file), stat.st_mtime_ns, stat.st_size, data.format or "", columns, data.max_rows)
+        state = (stat.st_mtime_ns, stat.st_size)
+        found = _lengths(str(file), state, data.format or "", columns, data.max_rows, vocabulary)
         return replace(found, whole=found.whole and single) if found.tokens else None
     except (TunekitError, RowError, OSError):
         return None
 
 
 @lru_cache(maxsize=16)
-def _lengths(file: str, changed: int, size: int, format: str, columns: _Key, most: int | None) -> Lengths:
-    """`changed` and `size` tell one state of a file from the next."""
+def _lengths(
+    file: str, state: tuple[int, int], format: str, columns: _Key, most: int | None, vocabulary: int
+) -> Lengths:
+    """`state`, when it was changed and its size, tells one state of a file from the next."""
     limit = min(PEEKED_ROWS, most or PEEKED_ROWS)
     looked = [row for _, row in islice(read_rows(Path(file)), limit + 1)]
     data = DataSection.model_validate({"path": file, "format": format or None, "columns": dict(columns)})
     shown = looked[:limit]
     layout = recognise(tuple(dict.fromkeys(name for row in shown for name in row)), data, source=file)
-    tokens = tuple(_few(shown, layout))
-    whole = len(tokens) == len(looked) or len(tokens) == most
-    return Lengths(tokens=tokens, whole=whole, templated=layout.format != "text")
+    read = tuple(_few(shown, layout))
+    texts = [text_tokens(text, vocabulary) for text, _ in read]
+    return Lengths(
+        tokens=tuple(max(1, tokens + around) for tokens, (_, around) in zip(texts, read, strict=True)),
+        whole=len(read) == len(looked) or len(read) == most,
+        templated=layout.format != "text",
+        texts=sum(texts),
+        flat=sum(text_tokens(text, LARGE_VOCABULARY) for text, _ in read),
+    )
 
 
-def _few(rows: Iterable[Row], layout: Layout) -> Iterable[int]:
+def _few(rows: Iterable[Row], layout: Layout) -> Iterable[tuple[str, int]]:
+    """What the first rows say, and the tokens around it."""
     left = READ_BYTES
     for row in rows:
         text, around = _text(row, layout)
-        size = len(text.encode(errors="replace"))
-        yield max(1, -(-size // BYTES_PER_TOKEN) + around)
-        left -= size
+        yield text, around
+        left -= len(text.encode(errors="replace"))
         if left < 0:
             return
 

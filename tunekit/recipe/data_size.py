@@ -9,7 +9,8 @@ from tunekit.recipe.data_rows import READABLE, data_files
 from tunekit.recipe.shipped import existing_path
 
 BYTES_PER_TOKEN = 4
-"""English text in today's vocabularies: 3.5 to 4.5 bytes a token; other languages take more tokens."""
+"""English text, and in a large vocabulary any: 3.4 to 4.9 bytes a token in five vocabularies of 32,000 to 152,000 words
+and most of 33 languages, by `benchmarks/token_lengths.py`."""
 
 
 def estimate_tokens(path: str) -> int:

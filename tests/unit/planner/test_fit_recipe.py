@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,11 @@ from tunekit.planner.fit_recipe import EXAMPLE_DATA, check_goal, recipe_text, to
 from tunekit.planner.fit_recipe import open_recipe as opened
 from tunekit.planner.make import make_plan
 from tunekit.planner.samples import ASSUMED_TOKENS
+from tunekit.recipe.data_check import PEEKED_ROWS
 from tunekit.recipe.loading import load_recipe, load_text
 from tunekit.render.fit_parts import given_up, recommended_lines
+
+WORDS = 128_256
 
 
 def test_an_open_recipe_names_only_model_data_and_folder() -> None:
@@ -36,19 +40,19 @@ def test_tokens_are_told_or_counted_from_the_data(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text("x" * 4000)
     recipe = recipe_for(SMOLLM, train__num_epochs=2.5)
-    assert tokens_asked(recipe, tokens=5000, data=None) == (5000, "--tokens")
-    count, said = tokens_asked(recipe, tokens=None, data=str(file))
+    assert tokens_asked(recipe, WORDS, tokens=5000, data=None) == (5000, "--tokens")
+    count, said = tokens_asked(recipe, WORDS, tokens=None, data=str(file))
     assert count == 2500
     assert said == f"{file} at 4 bytes a token, 2.5 times"
-    assert tokens_asked(recipe, tokens=None, data=None) == (None, "")
+    assert tokens_asked(recipe, WORDS, tokens=None, data=None) == (None, "")
 
 
 def test_both_or_less_than_one_are_refused() -> None:
     recipe = recipe_for(SMOLLM)
     with pytest.raises(UsageError, match="type one of them"):
-        tokens_asked(recipe, tokens=1, data="x")
+        tokens_asked(recipe, WORDS, tokens=1, data="x")
     with pytest.raises(UsageError, match="must be 1 or more"):
-        tokens_asked(recipe, tokens=0, data=None)
+        tokens_asked(recipe, WORDS, tokens=0, data=None)
 
 
 def test_a_recipe_of_the_example_data_says_to_replace_them() -> None:
@@ -88,7 +92,7 @@ def test_its_first_lines_say_what_was_promised() -> None:
 def test_with_data_a_recipe_goes_through_it_and_states_no_steps() -> None:
     data = "examples/data/finetuning_qa.jsonl"
     recipe = open_recipe(LLAMA_8B, "lora", data__path=data, train__num_epochs=2)
-    count, said = tokens_asked(recipe, tokens=None, data=data)
+    count, said = tokens_asked(recipe, WORDS, tokens=None, data=data)
     found = find_plans(recipe, shape_of(LLAMA_8B), machine(), tokens=count, tokens_said=said, by_epochs=True)
     train = load_text(recipe_text(found)).train
     assert (train.num_epochs, train.max_steps) == (2, None)
@@ -131,3 +135,16 @@ def test_tokens_become_steps() -> None:
     found = find_plans(open_recipe(LLAMA_8B, "lora"), shape_of(LLAMA_8B), machine(), tokens=1_000_000)
     assert found.recommended is not None
     assert load_text(recipe_text(found)).train.max_steps == found.recommended.run.steps
+
+
+def test_of_a_large_file_in_another_script_size_and_first_rows_tell(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    row = json.dumps({"text": "\u4f60" * 400}, ensure_ascii=False) + "\n"
+    file.write_text(row * (PEEKED_ROWS + 10), encoding="utf-8")
+    recipe = recipe_for(data__path=str(file))
+    large, flat = tokens_asked(recipe, WORDS, tokens=None, data=str(file))
+    small, said = tokens_asked(recipe, 32_000, tokens=None, data=str(file))
+    assert large is not None
+    assert small == 2 * large
+    assert said == f"{file} at 4 bytes a token, 2 of what is not ASCII: the model's vocabulary is small"
+    assert flat == f"{file} at 4 bytes a token"

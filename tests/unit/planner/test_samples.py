@@ -7,6 +7,8 @@ from tunekit.planner.fit import find_plans
 from tunekit.planner.make import make_plan
 from tunekit.planner.samples import ASSUMED_TOKENS, assumed_samples, samples_of
 
+WORDS = 128_256
+
 
 def _rows(file: Path, words: int, count: int = 40) -> str:
     file.write_text("".join(json.dumps({"text": "word" * words}) + "\n" for _ in range(count)))
@@ -14,14 +16,14 @@ def _rows(file: Path, words: int, count: int = 40) -> str:
 
 
 def test_what_cannot_be_read_here_is_assumed_and_said_to_be() -> None:
-    found = samples_of(recipe_for(data__path="owner/rows"))
+    found = samples_of(recipe_for(data__path="owner/rows"), WORDS)
     assert found == assumed_samples("owner/rows", 2048)
     assert (found.mean_tokens, found.assumed) == (ASSUMED_TOKENS, True)
-    assert samples_of(recipe_for(data__path="owner/rows", train__max_seq_length=256)).mean_tokens == 128
+    assert samples_of(recipe_for(data__path="owner/rows", train__max_seq_length=256), WORDS).mean_tokens == 128
 
 
 def test_a_local_file_is_read(tmp_path: Path) -> None:
-    found = samples_of(recipe_for(data__path=_rows(tmp_path / "x.jsonl", 100)))
+    found = samples_of(recipe_for(data__path=_rows(tmp_path / "x.jsonl", 100)), WORDS)
     assert (found.mean_tokens, found.assumed) == (100, False)
 
 
@@ -48,6 +50,6 @@ def test_short_samples_are_packed_and_those_that_fill_a_row_are_not(tmp_path: Pa
 
 def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
     recipe = recipe_for(data__path=_rows(tmp_path / "x.jsonl", 100))
-    assert samples_of(recipe).mean_tokens == 100
+    assert samples_of(recipe, WORDS).mean_tokens == 100
     _rows(tmp_path / "x.jsonl", 50)
-    assert samples_of(recipe).mean_tokens == 50
+    assert samples_of(recipe, WORDS).mean_tokens == 50

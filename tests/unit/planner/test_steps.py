@@ -12,6 +12,7 @@ from tunekit.notebook import fit
 from tunekit.planner.make import make_plan
 from tunekit.planner.plan import Plan
 from tunekit.planner.steps import expected_steps, few_steps
+from tunekit.recipe.data_length import read_lengths
 
 
 @pytest.fixture
@@ -31,8 +32,8 @@ def planned(data: Path, **keys: Any) -> Plan:
 def test_packing_short_samples_leaves_few_steps_and_the_plan_says_so(data: Path) -> None:
     plan = planned(data, data__packing=True)
     (text,) = [each for each in plan.warnings if "optimizer step" in each]
-    assert text == few_steps(plan.recipe, plan.job)
-    assert expected_steps(plan.recipe, plan.job) == 1
+    assert text == few_steps(*_asked(plan))
+    assert expected_steps(*_asked(plan)) == 1
     assert "about 1 optimizer step in all" in text
     assert "400 samples packed into" in text
     for way in ("train.num_epochs=10 ", "data.packing=false makes 25 steps", "train.global_batch_size=4 "):
@@ -58,7 +59,7 @@ def test_what_it_says_helps(data: Path) -> None:
 def test_a_smaller_batch_is_named_by_the_keys_that_are_written(data: Path, written: dict[str, Any], said: str) -> None:
     """One of them alone would contradict the other."""
     plan = planned(data, data__packing=True, train__gradient_accumulation_steps=4, **written)
-    assert said in few_steps(plan.recipe, plan.job)
+    assert said in few_steps(*_asked(plan))
     typed = dict(word.split("=") for word in said.split()[:-3])
     keys = {key.replace(".", "__"): int(value) for key, value in typed.items()}
     assert planned(data, data__packing=True, **{**written, **keys}).job.batch.global_batch_size == 4
@@ -74,8 +75,8 @@ def test_single_samples_are_no_remedy_where_they_make_no_more_steps(data: Path) 
     assert few_steps(*_asked(full)) == ""
 
 
-def _asked(plan: Plan) -> tuple[Any, Any]:
-    return plan.recipe, plan.job
+def _asked(plan: Plan) -> tuple[Any, Any, Any]:
+    return plan.recipe, plan.job, read_lengths(plan.recipe.data, plan.model_shape.vocab_size)
 
 
 def test_where_steps_are_given_or_the_data_is_not_all_read_nothing_is_said(data: Path, tmp_path: Path) -> None:

@@ -5,7 +5,15 @@ from typing import Any
 import pytest
 
 from tunekit.recipe.data_check import PEEKED_ROWS
-from tunekit.recipe.data_length import MESSAGE_TOKENS, READ_BYTES, SYSTEM_TOKENS, read_lengths, read_samples
+from tunekit.recipe.data_length import (
+    LARGE_VOCABULARY,
+    MESSAGE_TOKENS,
+    READ_BYTES,
+    SYSTEM_TOKENS,
+    read_lengths,
+    read_samples,
+    text_tokens,
+)
 from tunekit.recipe.schema import DataSection
 
 
@@ -17,7 +25,7 @@ def _data(file: Path, rows: list[dict[str, Any]], **keys: Any) -> DataSection:
 def test_the_mean_is_that_of_the_text_and_of_what_a_template_adds(tmp_path: Path) -> None:
     rows = [{"prompt": "q" * 40, "completion": "a" * 60 * size, "id": "x" * 900} for size in (1, 3)]
     data = _data(tmp_path / "x.jsonl", rows)
-    found = read_samples(data, 2048)
+    found = read_samples(data, 2048, LARGE_VOCABULARY)
     assert found is not None
     assert found.mean_tokens == (25 + 55) // 2 + 2 * MESSAGE_TOKENS + SYSTEM_TOKENS
     assert found.source == (
@@ -29,44 +37,46 @@ def test_the_mean_is_that_of_the_text_and_of_what_a_template_adds(tmp_path: Path
 
 def test_a_row_with_its_own_system_text_gets_no_other(tmp_path: Path) -> None:
     talk = [{"role": role, "content": "w" * 40} for role in ("system", "user", "assistant")]
-    found = read_samples(_data(tmp_path / "x.jsonl", [{"messages": talk}]), 2048)
+    found = read_samples(_data(tmp_path / "x.jsonl", [{"messages": talk}]), 2048, LARGE_VOCABULARY)
     assert found is not None
     assert found.mean_tokens == 30 + 3 * MESSAGE_TOKENS
 
 
 def test_the_bundled_data_come_near_to_what_a_tokenizer_counts() -> None:
     """80.6 tokens of SmolLM2-135M-Instruct a row, counted with its tokenizer and its template."""
-    found = read_samples(DataSection.model_validate({"path": "examples/data/finetuning_qa.jsonl"}), 2048)
+    found = read_samples(
+        DataSection.model_validate({"path": "examples/data/finetuning_qa.jsonl"}), 2048, LARGE_VOCABULARY
+    )
     assert found is not None
     assert found.mean_tokens == pytest.approx(80.6, rel=0.1)
 
 
 def test_plain_text_gets_no_template(tmp_path: Path) -> None:
     data = _data(tmp_path / "x.jsonl", [{"text": "a" * 400}])
-    found = read_samples(data, 2048)
+    found = read_samples(data, 2048, LARGE_VOCABULARY)
     assert found is not None
     assert (found.mean_tokens, found.source) == (100, f"all 1 of {data.path} at 4 bytes a token")
 
 
 def test_samples_longer_than_a_row_are_cut(tmp_path: Path) -> None:
     data = _data(tmp_path / "x.jsonl", [{"text": "a" * 40_000}, {"text": "a" * 400}])
-    found = read_samples(data, 1000)
+    found = read_samples(data, 1000, LARGE_VOCABULARY)
     assert found is not None
     assert found.mean_tokens == 550
 
 
 def test_of_many_rows_the_first_tell(tmp_path: Path) -> None:
     rows = [{"text": "a" * 80}] * PEEKED_ROWS + [{"text": "b" * 8000}]
-    found = read_lengths(_data(tmp_path / "x.jsonl", rows))
+    found = read_lengths(_data(tmp_path / "x.jsonl", rows), LARGE_VOCABULARY)
     assert found is not None
     assert (set(found.tokens), len(found.tokens), found.whole) == ({20}, PEEKED_ROWS, False)
-    few = read_lengths(_data(tmp_path / "x.jsonl", rows, max_rows=7))
+    few = read_lengths(_data(tmp_path / "x.jsonl", rows, max_rows=7), LARGE_VOCABULARY)
     assert few is not None
     assert (len(few.tokens), few.whole) == (7, True)
 
 
 def test_no_more_text_is_looked_at_than_takes_a_moment(tmp_path: Path) -> None:
-    found = read_lengths(_data(tmp_path / "x.jsonl", [{"text": "a" * (READ_BYTES // 2)}] * 6))
+    found = read_lengths(_data(tmp_path / "x.jsonl", [{"text": "a" * (READ_BYTES // 2)}] * 6), LARGE_VOCABULARY)
     assert found is not None
     assert (len(found.tokens), found.whole) == (3, False)
 
@@ -74,7 +84,7 @@ def test_no_more_text_is_looked_at_than_takes_a_moment(tmp_path: Path) -> None:
 def test_a_folder_tells_by_its_first_file(tmp_path: Path) -> None:
     _data(tmp_path / "train-0.jsonl", [{"text": "a" * 80}])
     _data(tmp_path / "train-1.jsonl", [{"text": "a" * 800}])
-    found = read_lengths(DataSection.model_validate({"path": str(tmp_path)}))
+    found = read_lengths(DataSection.model_validate({"path": str(tmp_path)}), LARGE_VOCABULARY)
     assert found is not None
     assert (found.tokens, found.whole) == ((20,), False)
 
@@ -83,6 +93,30 @@ def test_a_folder_tells_by_its_first_file(tmp_path: Path) -> None:
 def test_what_cannot_be_read_tells_nothing_here(tmp_path: Path, text: str) -> None:
     file = tmp_path / "x.jsonl"
     file.write_text(text)
-    assert read_samples(DataSection.model_validate({"path": str(file)}), 2048) is None
-    assert read_samples(DataSection.model_validate({"path": "owner/name"}), 2048) is None
-    assert read_samples(DataSection.model_validate({"path": str(tmp_path / "x.parquet")}), 2048) is None
+    assert read_samples(DataSection.model_validate({"path": str(file)}), 2048, LARGE_VOCABULARY) is None
+    assert read_samples(DataSection.model_validate({"path": "owner/name"}), 2048, LARGE_VOCABULARY) is None
+    assert (
+        read_samples(DataSection.model_validate({"path": str(tmp_path / "x.parquet")}), 2048, LARGE_VOCABULARY) is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "large", "small"),
+    [("a" * 40, 10, 10), ("\u4f60" * 40, 30, 60), ("caf\u00e9 " * 8, 12, 16), ("", 0, 0), ("\ud800" * 8, 2, 4)],
+)
+def test_a_small_vocabulary_has_few_words_beyond_ascii(text: str, large: int, small: int) -> None:
+    assert text_tokens(text, LARGE_VOCABULARY) == large
+    assert text_tokens(text, LARGE_VOCABULARY - 1) == small
+
+
+def test_what_is_different_in_a_text_is_said(tmp_path: Path) -> None:
+    data = _data(tmp_path / "x.jsonl", [{"text": "\u4f60" * 400}])
+    few, many = read_samples(data, 2048, 32_000), read_samples(data, 2048, 152_000)
+    assert few is not None
+    assert many is not None
+    assert (few.mean_tokens, many.mean_tokens) == (600, 300)
+    assert few.source.endswith("at 4 bytes a token, 2 of what is not ASCII: the model's vocabulary is small")
+    assert many.source.endswith("at 4 bytes a token")
+    lengths = read_lengths(data, 32_000)
+    assert lengths is not None
+    assert lengths.density == 2
