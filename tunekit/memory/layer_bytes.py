@@ -140,11 +140,16 @@ def _kept_beside_mlp(case: Case, size: Widths) -> int:
 
 
 def _norms(case: Case, size: Widths) -> int:
-    each = size.code.norm_trained if case.job.method == "full" else size.code.norm_frozen
-    each = 0 if case.practice.fused_norms else each
-    each = max(each, 4) if case.practice.autocast_norms else each
+    each = _each_norm(case, size)
     heads = (size.queries + size.values) * each + 4 * size.heads if size.head_norms else 0
     return each * size.norms * size.hidden + heads
+
+
+def _each_norm(case: Case, size: Widths) -> int:
+    """Bytes per hidden element that one norm keeps."""
+    each = size.code.norm_trained if case.job.method == "full" else size.code.norm_frozen
+    each = 0 if case.practice.fused_norms else each
+    return max(each, 4) if case.practice.autocast_norms else each
 
 
 def keeps_base_inputs(case: Case) -> bool:
@@ -230,12 +235,13 @@ def _inside_mlp(case: Case, size: Widths) -> int:
     """Saved: gate, up and activation; gradients of product, up and activation (of one expert in turn).
 
     Without a gate: the activation's input and two gradients, and one more where the product waits. LLM.int8 still holds
-    the product.
+    the product. A norm after this part has let go of what it kept.
     """
     turns = max(1, size.experts) if case.practice.experts_in_turn else 1
     if size.gated:
         held = 2 * size.ffn if keeps_base_inputs(case) else 0
-        return 6 * size.ffn + 6 * size.ffn // turns + held
+        gone = _each_norm(case, size) * size.hidden if size.code.norm_after else 0
+        return 6 * size.ffn + 6 * size.ffn // turns + held - gone
     return (6 + 2 * int(_product_waits(case, size)) + size.code.activation) * size.ffn
 
 

@@ -30,6 +30,7 @@ MODELS = (
     "mistralai/Mixtral-8x7B-v0.1",
     "Qwen/Qwen3-30B-A3B",
 )
+NORM_AFTER = "allenai/OLMo-2-0325-32B"
 
 
 def cases() -> list[AgreementCase]:
@@ -37,7 +38,9 @@ def cases() -> list[AgreementCase]:
     configs = dict(distinct_models())
     turns = zip(cycle((True, False, False, True, True)), cycle(BATCHES), strict=False)
     pairs = [(model, method) for model in MODELS for method in METHODS]
-    return [make(model, configs[model], method, *turn) for (model, method), turn in zip(pairs, turns, strict=False)]
+    drawn = [make(model, configs[model], method, *turn) for (model, method), turn in zip(pairs, turns, strict=False)]
+    # A norm after a wide feed-forward part lets go of what it kept before that part's gradients are there.
+    return [*drawn, make(NORM_AFTER, configs[NORM_AFTER], "full", True, BATCHES[2])]
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: f"{case.model}-{case.job.method}")
