@@ -66,7 +66,7 @@ def test_the_values_that_a_refusal_names_work(wish: BatchWish) -> None:
             assert check_batch(replace(wish, total=total)) == ()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(recipes, machines)
 def test_a_plan_survives_json(recipe: object, hardware: Hardware) -> None:
     try:
@@ -78,7 +78,7 @@ def test_a_plan_survives_json(recipe: object, hardware: Hardware) -> None:
     assert json.dumps(plan_to_json(plan_from_json(text))) == text
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(recipes, machines, st.integers(1, 64))
 def test_more_memory_never_makes_a_fitting_plan_unfit(recipe: object, hardware: Hardware, more: int) -> None:
     roomier = replace(

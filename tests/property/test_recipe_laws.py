@@ -80,7 +80,7 @@ def escaped(value: Any) -> Any:
 
 
 @given(contents())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_what_is_dumped_loads_to_the_same_recipe(content: dict[str, Any]) -> None:
     Recipe.model_validate(content)
     recipe = loaded(dump_yaml(content))
@@ -94,7 +94,7 @@ def test_what_is_dumped_loads_to_the_same_recipe(content: dict[str, Any]) -> Non
 
 
 @given(st.text(max_size=30).filter(lambda text: text != "???"))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_any_text_survives_the_resolved_recipe(text: str) -> None:
     base = load_recipe({"model": {"path": "a"}, "data": {"path": "b"}, "output": {"dir": "c"}}).recipe
     output = base.output.model_copy(update={"sample_prompts": (text, "${x}")})
@@ -107,7 +107,7 @@ def test_any_text_survives_the_resolved_recipe(text: str) -> None:
     name=st.from_regex(r"[a-z][a-z_]{2,12}", fullmatch=True),
     before=st.integers(0, 4),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_an_unknown_key_at_any_depth_is_reported_with_its_line(section: str, name: str, before: int) -> None:
     if name in sections() or f"{section}.{name}".lstrip(".") in {*all_keys(), "base"}:
         return
@@ -126,13 +126,13 @@ def test_an_unknown_key_at_any_depth_is_reported_with_its_line(section: str, nam
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_whatever_the_text_a_recipe_loads_or_says_why(text: str) -> None:
     assert loaded(text)
 
 
 @given(st.lists(st.text(max_size=20), max_size=3))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_whatever_is_typed_an_override_works_or_says_why(words: list[str]) -> None:
     assert loaded("model: {path: a}\ndata: {path: b}\noutput: {dir: c}\n", *words)
 

@@ -27,11 +27,10 @@ def prices(tmp_path: Path) -> Path:
 def test_a_price_list_of_the_user_takes_the_place_of_the_shipped_one(prices: Path) -> None:
     (side,) = Priced.of(planned(), Comparing(prices=prices)).found.rented
     assert (side.name, side.usd_per_hour) == ("1 x H100", 1.11)
-    assert len(Priced.of(planned(), None).found.rented) > 20
 
 
-def test_what_the_machine_costs_can_be_typed() -> None:
-    owned = Priced.of(planned(), Comparing(own=("years=5",))).found.owned
+def test_what_the_machine_costs_can_be_typed(prices: Path) -> None:
+    owned = Priced.of(planned(), Comparing(own=("years=5",), prices=prices)).found.owned
     assert owned is not None
     assert owned.own.years == 5
 
@@ -61,7 +60,9 @@ def test_a_faulty_word_stops_before_anything_is_printed(capsys: pytest.CaptureFi
 def test_a_page_has_it_too(tmp_path: Path) -> None:
     file = tmp_path / "plan.html"
     show_plan("codellama34b_qlora", [], on=None, trust="both", views=Views(html=file))
-    assert "Price of a million tokens" in file.read_text(encoding="utf-8")
+    text = file.read_text(encoding="utf-8")
+    assert "Price of a million tokens" in text
+    assert text.count("x H100") > 2, "the shipped list"
 
 
 def test_the_sections_of_a_page_are_those_of_the_comparison() -> None:

@@ -15,6 +15,15 @@ LLAMA = "meta-llama/Llama-3.1-8B"
 BOX = ("--on", "dual_rtx4090")
 
 
+@pytest.fixture
+def one_offer(tmp_path: Path) -> tuple[str, str]:
+    """`--prices` with one machine: the shipped list has fifty, which are weighed one after the other."""
+    head = "provider,gpu,gpus,price_total_usd_h,price_per_gpu_usd_h,spot_total_usd_h,source,commit,data_date,notes\n"
+    path = tmp_path / "prices.csv"
+    path.write_text(f"{head}Mine,H100,1,1.11,1.11,,a talk,,2026-11-20,\n", encoding="utf-8")
+    return "--prices", str(path)
+
+
 def fit(*words: str):  # type: ignore[no-untyped-def]
     return CliRunner().invoke(app, ["fit", *words], env={"COLUMNS": "80"})
 
@@ -62,8 +71,8 @@ def test_where_nothing_fits_it_says_what_would_and_exits_with_3(tmp_path: Path) 
     assert not (tmp_path / "no.yaml").exists()
 
 
-def test_a_comparison_that_was_printed_is_not_the_next_command() -> None:
-    done = fit("meta-llama/Llama-2-70b-hf", *BOX, "--method", "lora", "--compare")
+def test_a_comparison_that_was_printed_is_not_the_next_command(one_offer: tuple[str, str]) -> None:
+    done = fit("meta-llama/Llama-2-70b-hf", *BOX, "--method", "lora", "--compare", *one_offer)
     assert done.stdout.rstrip().endswith("Nothing was started.")
     assert "Own or rent" in done.stdout
 
@@ -111,15 +120,15 @@ def test_a_purchase_in_a_currency_that_nobody_knows_a_kwh_in_does_not_end_it(tmp
     assert "The cheapest machine for the whole job" in " ".join(done.stdout.split())
 
 
-def test_the_money_of_a_plan_follows_what_was_typed_of_electricity() -> None:
-    done = fit("Qwen/Qwen2.5-0.5B", *BOX, "--method", "lora", "--goal", "cost", "--own", "kwh=2", "--compare")
+def test_the_money_of_a_plan_follows_what_was_typed_of_electricity(one_offer: tuple[str, str]) -> None:
+    done = fit(LLAMA, *BOX, "--method", "lora", "--goal", "cost", "--own", "kwh=2", "--compare", *one_offer)
     assert done.exit_code == 0
     assert "electricity of 1,000 W at 2 CNY per kWh (as typed)" in " ".join(done.stdout.split())
 
 
-def test_a_page_has_money_under_that_goal_and_the_next_command(tmp_path: Path) -> None:
+def test_a_page_has_money_under_that_goal_and_the_next_command(tmp_path: Path, one_offer: tuple[str, str]) -> None:
     page = tmp_path / "fit.html"
-    done = fit("Qwen/Qwen2.5-0.5B", *BOX, "--method", "lora", "--goal", "cost", "--html", str(page))
+    done = fit(LLAMA, *BOX, "--method", "lora", "--goal", "cost", "--html", str(page), *one_offer)
     assert done.exit_code == 0
     text = page.read_text(encoding="utf-8")
     assert '<th scope="col" class="number">CNY</th>' in text
@@ -132,7 +141,7 @@ def test_a_page_needs_no_price_of_a_kwh_that_nobody_asked_for(tmp_path: Path) ->
     shipped = files("tunekit.hardware").joinpath("profiles", "dual_rtx4090.yaml").read_text(encoding="utf-8")
     box = tmp_path / "box.yaml"
     box.write_text(shipped.replace("currency: CNY", "currency: GBP"), encoding="utf-8")
-    words = ("Qwen/Qwen2.5-0.5B", "--on", str(box), "--method", "lora", "--html", str(tmp_path / "fit.html"))
+    words = (LLAMA, "--on", str(box), "--method", "qlora", "--html", str(tmp_path / "fit.html"))
     assert fit(*words).exit_code == 0
     assert "Price of a million tokens" in (tmp_path / "fit.html").read_text(encoding="utf-8")
     assert "type kwh=" in str(fit(*words[:-1], str(tmp_path / "other.html"), "--compare").exception)

@@ -149,11 +149,15 @@ def test_only_plans_of_this_machine_use_what_was_measured_on_it(
     assert "RAM of a rank after its imports 1.2 GiB (tunekit calibrate," in " ".join(capsys.readouterr().out.split())
 
 
-def test_a_page_is_written_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_page_is_written_and_named_and_has_the_next_command_to_copy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "pages" / "plan.html"
     assert show("codellama34b_qlora", html=file) == 0
     assert f"Drawn in {file}" in capsys.readouterr().out
-    assert file.read_text(encoding="utf-8").startswith("<!doctype html>")
+    text = file.read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>")
+    assert '<pre tabindex="0" aria-label="in a terminal">tunekit launch codellama34b_qlora</pre>' in text
 
 
 def test_a_page_never_replaces_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,9 +198,3 @@ def test_a_folder_that_holds_a_run_is_told_with_another_to_type(
     assert told.endswith("Next: tunekit launch codellama34b_qlora output.dir=runs/codellama34b_qlora-2")
     assert show("codellama34b_qlora", json=True) == 0
     assert "already holds a run" in json.loads(capsys.readouterr().out)["output_fault"]
-
-
-def test_a_page_has_the_next_command_to_copy(tmp_path: Path) -> None:
-    show("codellama34b_qlora", html=tmp_path / "plan.html")
-    text = (tmp_path / "plan.html").read_text(encoding="utf-8")
-    assert '<pre tabindex="0" aria-label="in a terminal">tunekit launch codellama34b_qlora</pre>' in text
