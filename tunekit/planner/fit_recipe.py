@@ -56,13 +56,12 @@ def tokens_asked(recipe: Recipe, vocabulary: int, *, tokens: int | None, data: s
 
 def _once(recipe: Recipe, data: str, vocabulary: int) -> tuple[int, str]:
     """Tokens of all samples where they can be counted, and how; of a large file, its size and its first rows tell."""
-    estimate = estimate_tokens(data)
     lengths = read_lengths(recipe.data, vocabulary)
     if lengths is None:
-        return estimate, f"at {BYTES_PER_TOKEN} bytes a token"
-    if not lengths.whole:
-        return round(estimate * lengths.density), lengths.rule
-    return lengths.total(recipe.train.max_seq_length), lengths.counted
+        return estimate_tokens(data), f"at {BYTES_PER_TOKEN} bytes a token"
+    count = lengths.total(recipe.train.max_seq_length) * lengths.rows / len(lengths.tokens)
+    told = "" if lengths.whole else f", by the first {len(lengths.tokens):,} of about {lengths.rows:,} samples"
+    return max(1, round(count)), lengths.counted + told
 
 
 def recipe_text(found: SearchResult) -> str:

@@ -14,7 +14,9 @@ from tunekit.planner.pace import pace
 from tunekit.planner.plan import Plan, Trust
 from tunekit.planner.reasons import decisions_of
 from tunekit.planner.resolve import Resolved, resolve
+from tunekit.planner.steps import expected_steps
 from tunekit.planner.verdict import explain_verdict
+from tunekit.recipe.data_length import read_lengths
 from tunekit.recipe.schema import Recipe
 
 
@@ -40,6 +42,7 @@ def check_trust(trust: str) -> None:
 
 def _plan(found: Resolved, trust: Trust) -> Plan:
     settled, trial = found.settled, found.trial
+    lengths = read_lengths(settled.recipe.data, settled.shape.vocab_size)
     return Plan(
         verdict=trial.judgement.verdict,
         reason=explain_verdict(trial.judgement, trial.memory, trial.table, trust),
@@ -54,4 +57,5 @@ def _plan(found: Resolved, trust: Trust) -> Plan:
         decisions=decisions_of(found),
         speed=pace(settled.recipe, trial.job, settled.shape, settled.hardware),
         warnings=warnings_of(settled, trial, trust),
+        expected_steps=expected_steps(settled.recipe, trial.job, lengths),
     )

@@ -71,6 +71,8 @@ class Plan:
     """None on a machine without GPUs, of which nothing is known."""
     fixes: tuple[Fix, ...] = ()
     warnings: tuple[str, ...] = ()
+    expected_steps: int | None = None
+    """About how many `train.num_epochs` make; None where `train.max_steps` says it or no data are here."""
 
     def __repr__(self) -> str:
         """The verdict and the bytes; every field is an attribute."""

@@ -13,7 +13,7 @@ FEW = 10
 
 
 def expected_steps(recipe: Recipe, job: Job, lengths: Lengths | None, *, packing: bool | None = None) -> int | None:
-    """About how many steps `train.num_epochs` make; None where `train.max_steps` says it or not all data were read.
+    """About how many steps `train.num_epochs` make; None where `train.max_steps` says it or no data are here.
 
     Counted as transformers' Trainer does; rows that are packed are taken as full.
     """
@@ -65,11 +65,12 @@ def _smaller_batch(recipe: Recipe, job: Job) -> str:
 
 def _rows(recipe: Recipe, job: Job, lengths: Lengths | None, packing: bool) -> tuple[int, int] | None:
     """Samples that are learned from, and the rows that they make."""
-    if lengths is None or not lengths.whole:
+    if lengths is None:
         return None
     kept = 1.0 if recipe.data.eval_path is not None else 1.0 - recipe.data.eval_fraction
-    samples = max(1, round(kept * len(lengths.tokens)))
-    packed = ceil(kept * lengths.total(job.max_seq_length) / job.max_seq_length)
+    samples = max(1, round(kept * lengths.rows))
+    all_of_them = lengths.rows / len(lengths.tokens)
+    packed = ceil(kept * all_of_them * lengths.total(job.max_seq_length) / job.max_seq_length)
     return samples, min(samples, max(1, packed)) if packing else samples
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
@@ -31,6 +32,7 @@ OTHER_BYTES_PER_TOKEN = 2
 scripts (1 to 3.2), by `benchmarks/token_lengths.py`."""
 READ_BYTES = 8 << 20
 """No more text than that is looked at: a look takes a tenth of a second at most."""
+_START_BYTES = 1 << 16
 _Key: TypeAlias = tuple[tuple[str, str], ...]
 
 
@@ -40,29 +42,20 @@ class Lengths:
 
     tokens: tuple[int, ...]
     whole: bool
+    rows: int
+    """Samples in all: counted, or, of more than were looked at, told by the size of the files."""
     templated: bool = False
     """A chat template writes more around them than their text; that is counted."""
-    texts: int = 0
-    """Tokens of the texts alone."""
-    flat: int = 0
-    """The same if every `BYTES_PER_TOKEN` bytes were one."""
+    dense: bool = False
+    """Some of the text is not ASCII, and the vocabulary small."""
 
     @property
     def counted(self) -> str:
         """How they were counted."""
         added = f", and for the chat template {MESSAGE_TOKENS} a turn and {SYSTEM_TOKENS} of a default system prompt"
-        return f"{self.rule}{f'{added} (assumed)' if self.templated else ''}"
-
-    @property
-    def rule(self) -> str:
-        """Bytes of a token, with what is different in this text."""
-        dense = f", {OTHER_BYTES_PER_TOKEN} of what is not ASCII: the model's vocabulary is small"
-        return f"at {BYTES_PER_TOKEN} bytes a token{dense if self.texts != self.flat else ''}"
-
-    @property
-    def density(self) -> float:
-        """Tokens of these texts for each that their bytes alone tell."""
-        return self.texts / self.flat if self.flat else 1.0
+        dense = f", {OTHER_BYTES_PER_TOKEN} of what is not ASCII as the model's vocabulary is small"
+        told = f"at {BYTES_PER_TOKEN} bytes a token{dense if self.dense else ''}"
+        return f"{told}{f'{added} (assumed)' if self.templated else ''}"
 
     def total(self, longest: int) -> int:
         """Tokens of these samples, each cut at `longest`."""
@@ -98,14 +91,15 @@ def read_lengths(data: DataSection, vocabulary: int) -> Lengths | None:
     try:
         if path is None:
             return None
-        file, single = (data_files(path, data.split)[0], False) if path.is_dir() else (path, True)
+        files = data_files(path, data.split) if path.is_dir() else (path,)
+        file = files[0]
         if file.suffix not in READABLE or (path / "state.json").is_file():
             return None
         stat = file.stat()
         columns = tuple(sorted(data.columns.items()))
         state = (stat.st_mtime_ns, stat.st_size)
         found = _lengths(str(file), state, data.format or "", columns, data.max_rows, vocabulary)
-        return replace(found, whole=found.whole and single) if found.tokens else None
+        return _of_all(found, files, data.max_rows) if found.tokens else None
     except (TunekitError, RowError, OSError):
         return None
 
@@ -121,14 +115,36 @@ def _lengths(
     shown = looked[:limit]
     layout = recognise(tuple(dict.fromkeys(name for row in shown for name in row)), data, source=file)
     read = tuple(_few(shown, layout))
-    texts = [text_tokens(text, vocabulary) for text, _ in read]
+    whole = len(read) == len(looked) or len(read) == most
     return Lengths(
-        tokens=tuple(max(1, tokens + around) for tokens, (_, around) in zip(texts, read, strict=True)),
-        whole=len(read) == len(looked) or len(read) == most,
+        tokens=tuple(max(1, text_tokens(text, vocabulary) + around) for text, around in read),
+        whole=whole,
+        rows=len(read) if whole else _rows_by_size(Path(file), shown[: len(read)]),
         templated=layout.format != "text",
-        texts=sum(texts),
-        flat=sum(text_tokens(text, LARGE_VOCABULARY) for text, _ in read),
+        dense=vocabulary < LARGE_VOCABULARY and not all(text.isascii() for text, _ in read),
     )
+
+
+def _of_all(found: Lengths, files: Sequence[Path], most: int | None) -> Lengths:
+    """What the first of several files tells of all of them."""
+    sizes = [each.stat().st_size for each in files]
+    rows = round(found.rows * sum(sizes) / max(1, sizes[0]))
+    return replace(found, whole=found.whole and (len(files) == 1 or found.rows == most), rows=min(rows, most or rows))
+
+
+def _rows_by_size(file: Path, looked: Sequence[Row]) -> int:
+    """Rows of a file by its size, where the others are as long as these."""
+    with file.open("rb") as start:
+        escaped = b"\\u" in start.read(_START_BYTES)
+    sizes = [_row_bytes(row, file.suffix, escaped) for row in looked]
+    return max(len(looked), round(file.stat().st_size * len(sizes) / max(1, sum(sizes))))
+
+
+def _row_bytes(row: Row, suffix: str, escaped: bool) -> int:
+    """About what a row takes in a file: its values, in JSON with their names."""
+    if suffix == ".csv":
+        return sum(len(str(value).encode(errors="replace")) + 1 for value in row.values())
+    return len(json.dumps(row, ensure_ascii=escaped).encode(errors="replace")) + 1
 
 
 def _few(rows: Iterable[Row], layout: Layout) -> Iterable[tuple[str, int]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from tunekit.hardware.power import load_watts
 from tunekit.launcher.history import MeasuredBefore
 from tunekit.planner.plan import Plan
+from tunekit.planner.steps import FEW
 from tunekit.render.plan_parts import samples_line
 from tunekit.speed.run import TOLD_STEPS, run_cost, steps_write
 from tunekit.speed.terms import Band, SpeedEstimate, SpeedTerm
@@ -30,6 +31,7 @@ def speed_lines(plan: Plan, before: MeasuredBefore | None = None) -> tuple[str, 
         _rate_line(plan, speed),
         *_more(plan, speed),
         _costs_line(speed),
+        *_epochs(plan, speed),
         _run_line(plan, speed),
         *_wear(plan, speed),
         truth_line(plan),
@@ -62,6 +64,15 @@ def _costs_line(speed: SpeedEstimate) -> str:
 def _run_line(plan: Plan, speed: SpeedEstimate) -> str:
     what, hours, kwh = told_run(plan, speed)
     return f"{what}: {_duration(hours)}, {kwh:,.2g} kWh at {load_watts(plan.hardware):,} W"
+
+
+def _epochs(plan: Plan, speed: SpeedEstimate) -> Iterator[str]:
+    """What going through the data takes; of hardly any steps the warnings tell."""
+    steps, epochs = plan.expected_steps, plan.recipe.train.num_epochs
+    if steps is not None and steps >= FEW:
+        run = run_cost(speed, steps, plan.hardware)
+        times = "once" if epochs == 1 else f"{epochs:g} times"
+        yield f"all data {times}, about {steps:,} steps: {_duration(run.hours)}, {run.kwh.expected:,.2g} kWh"
 
 
 def told_run(plan: Plan, speed: SpeedEstimate) -> tuple[str, Band, float]:

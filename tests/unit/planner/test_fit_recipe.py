@@ -146,5 +146,6 @@ def test_of_a_large_file_in_another_script_size_and_first_rows_tell(tmp_path: Pa
     small, said = tokens_asked(recipe, 32_000, tokens=None, data=str(file))
     assert large is not None
     assert small == 2 * large
-    assert said == f"{file} at 4 bytes a token, 2 of what is not ASCII: the model's vocabulary is small"
-    assert flat == f"{file} at 4 bytes a token"
+    assert large == pytest.approx(300 * (PEEKED_ROWS + 10), rel=0.01)
+    assert said.startswith(f"{file} at 4 bytes a token, 2 of what is not ASCII as the model's vocabulary is small, by")
+    assert flat.startswith(f"{file} at 4 bytes a token, by the first 1,000 of about 1,0")

@@ -79,12 +79,19 @@ def _asked(plan: Plan) -> tuple[Any, Any, Any]:
     return plan.recipe, plan.job, read_lengths(plan.recipe.data, plan.model_shape.vocab_size)
 
 
-def test_where_steps_are_given_or_the_data_is_not_all_read_nothing_is_said(data: Path, tmp_path: Path) -> None:
+def test_where_steps_are_given_or_no_data_are_here_nothing_is_said(data: Path, tmp_path: Path) -> None:
     assert few_steps(*_asked(planned(data, data__packing=True, train__max_steps=3))) == ""
-    assert few_steps(*_asked(planned(tmp_path / "not_there.jsonl"))) == ""
+    gone = planned(tmp_path / "not_there.jsonl")
+    assert few_steps(*_asked(gone)) == ""
+    assert gone.expected_steps is None
+
+
+def test_of_more_samples_than_are_looked_at_the_size_tells(data: Path, tmp_path: Path) -> None:
     many = tmp_path / "many.jsonl"
-    many.write_text(data.read_text(encoding="utf-8") * 3, encoding="utf-8")
-    assert few_steps(*_asked(planned(many, data__packing=True))) == ""
+    many.write_text(data.read_text(encoding="utf-8") * 30, encoding="utf-8")
+    plan = planned(many, data__packing=False)
+    assert plan.expected_steps == pytest.approx(12_000 / 16, rel=0.02)
+    assert few_steps(*_asked(plan)) == ""
 
 
 def test_rows_kept_for_evaluation_are_not_learned_from(data: Path) -> None:

@@ -1,3 +1,4 @@
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,7 @@ def test_a_folder_tells_by_its_first_file(tmp_path: Path) -> None:
     found = read_lengths(DataSection.model_validate({"path": str(tmp_path)}), LARGE_VOCABULARY)
     assert found is not None
     assert (found.tokens, found.whole) == ((20,), False)
+    assert found.rows == 10, "the second file is nine times as large"
 
 
 @pytest.mark.parametrize("text", ["", "no json", '{"what": 1}\n', '{"messages": 5}\n'])
@@ -115,8 +117,29 @@ def test_what_is_different_in_a_text_is_said(tmp_path: Path) -> None:
     assert few is not None
     assert many is not None
     assert (few.mean_tokens, many.mean_tokens) == (600, 300)
-    assert few.source.endswith("at 4 bytes a token, 2 of what is not ASCII: the model's vocabulary is small")
+    assert few.source.endswith("at 4 bytes a token, 2 of what is not ASCII as the model's vocabulary is small")
     assert many.source.endswith("at 4 bytes a token")
-    lengths = read_lengths(data, 32_000)
-    assert lengths is not None
-    assert lengths.density == 2
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json", "pretty", "escaped", "csv"])
+def test_of_a_large_file_the_size_tells_how_many_samples_there_are(tmp_path: Path, kind: str) -> None:
+    count = 3 * PEEKED_ROWS
+    rows = [{"instruction": "What is \u4f60? " * 3, "output": "word " * (10 + number % 7)} for number in range(count)]
+    file = tmp_path / f"x.{kind if kind in ('jsonl', 'csv') else 'json'}"
+    if kind == "csv":
+        with file.open("w", newline="", encoding="utf-8") as out:
+            writer = csv.DictWriter(out, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    elif kind == "jsonl":
+        file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    else:
+        text = json.dumps(rows, ensure_ascii=kind == "escaped", indent=2 if kind == "pretty" else None)
+        file.write_text(text, encoding="utf-8")
+    found = read_lengths(DataSection.model_validate({"path": str(file)}), LARGE_VOCABULARY)
+    assert found is not None
+    assert (len(found.tokens), found.whole) == (PEEKED_ROWS, False)
+    assert found.rows == pytest.approx(count, rel=0.2 if kind == "pretty" else 0.03)
+    few = read_lengths(DataSection.model_validate({"path": str(file), "max_rows": 1500}), LARGE_VOCABULARY)
+    assert few is not None
+    assert few.rows == 1500

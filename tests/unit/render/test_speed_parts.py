@@ -10,6 +10,7 @@ from tunekit.launcher.history import MeasuredBefore
 from tunekit.planner.make import make_plan
 from tunekit.planner.plan import Plan
 from tunekit.render.speed_parts import NO_ESTIMATE, PROBE, format_step, speed_lines, term_lines, truth_line
+from tunekit.units import format_seconds
 
 
 def planned(kind: str = "lora", hardware: Hardware | None = None, **overrides: object) -> Plan:
@@ -44,6 +45,17 @@ def test_without_an_estimate_the_same_job_tells(differs: tuple[str, ...], rate: 
 
 def test_without_steps_a_million_tokens_are_told():
     assert speed_lines(planned())[3].startswith("1 M tokens: ")
+
+
+def test_going_through_the_data_is_told_where_it_makes_steps_enough():
+    made = replace(planned(train__num_epochs=3), expected_steps=1234)
+    (line,) = (each for each in speed_lines(made) if each.startswith("all data"))
+    assert line.startswith("all data 3 times, about 1,234 steps: ")
+    assert made.speed is not None
+    assert format_seconds(1234 * made.speed.step_seconds.expected) in line
+    assert "all data once" in str(speed_lines(replace(planned(), expected_steps=10)))
+    assert "all data" not in str(speed_lines(replace(planned(), expected_steps=9)))
+    assert "all data" not in str(speed_lines(planned()))
 
 
 def test_padding_and_wear_are_said_where_there_are_any():
