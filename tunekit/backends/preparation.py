@@ -39,6 +39,10 @@ _CURES: tuple[tuple[str, str], ...] = (
     (r"No space left on device", "the drive of ~/.cache is full: free 1 GiB"),
 )
 
+_REMARK = re.compile(r"Failed to load .* from kernels-community|No AutoEP layers")
+"""What bitsandbytes and DeepSpeed say of parts that nobody asked for."""
+_SHOWN = 100
+
 
 def prepare(request: LaunchRequest, argv: tuple[str, ...], run_dir: RunDir, *, what: str, report: Report) -> None:
     """Run the preparation process to its end; its last line is reported while it works.
@@ -104,11 +108,19 @@ def _watch(
 ) -> None:
     try:
         while popen.poll() is None:
-            last = tail(run_dir.prepare_log, 1)
-            report(f"{what}: {last[0][:100]}" if last else what)
+            last = readable("".join(tail(run_dir.prepare_log, 1)))
+            report(f"{what}: {last}" if last else what)
             time.sleep(POLL_SECONDS)
     finally:
         kill_processes(run_dir, record)
+
+
+def readable(line: str) -> str:
+    """A builder's line as people read it: of a progress bar how far it is, of what libraries miss nothing."""
+    last = line.rstrip().rpartition("\r")[2]
+    if bar := re.match(r"(?:(\S.*?): *)? *(\d+)%\|", last):
+        return f"{bar[1]} {bar[2]} %" if bar[1] else f"{bar[2]} %"
+    return "" if _REMARK.match(last) else re.sub(r"^\*+ *(?:\d+\. *)?", "", last)[:_SHOWN]
 
 
 def _cause(text: str) -> str | None:

@@ -15,6 +15,7 @@ from tunekit.checkup import Asked, look_at, with_trials
 from tunekit.cli.status_line import Report, progress
 from tunekit.doctor.case import Case
 from tunekit.doctor.examine import examine, exit_code
+from tunekit.errors import UsageError
 from tunekit.launcher.environment import worker_environment
 from tunekit.render.doctor_text import findings_json, print_findings
 from tunekit.source import read_source
@@ -29,6 +30,8 @@ def show_doctor(
 ) -> None:
     """Examine, print, and exit with 4 where something blocks. UsageError: the recipe itself is wrong."""
     started, console = time.monotonic(), _console(json=json)
+    if recipe is None and on is not None:
+        raise UsageError(f"--on {on}: the doctor looks at this machine; name a recipe that is to be planned for {on}.")
     loaded = None if recipe is None else read_source(recipe, overrides, on)
     words = shlex.join((recipe or "", *overrides, *(("--on", on) if on else ())))
     asked = Asked(loaded=loaded, typed=words, on=on, trust=trust)

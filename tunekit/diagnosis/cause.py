@@ -10,8 +10,9 @@ from tunekit.diagnosis.signatures.starting import PEER_LOST
 
 KILLED = "Killed"
 """The `type` in failure.json of a rank that ended without an error of its own."""
+_HTTP_PACKAGES = "requests|urllib3?|httpx|httpcore|aiohttp|botocore|huggingface_hub"
 _OF_HTTP = re.compile(
-    r"(?:^|[\s/(])(?:requests|urllib3?|httpx|httpcore|aiohttp|botocore|huggingface_hub|http/client)[./]"
+    rf"(?:^|[\s(])(?:{_HTTP_PACKAGES})\.|-packages/(?:{_HTTP_PACKAGES})/|/python[\d.]+/(?:urllib|http)/"
     r"|/ssl\.py\"|HTTPS?ConnectionPool"
 )
 """Exceptions and files of what speaks HTTP: the hub's, a tracker's, a store's."""

@@ -6,7 +6,7 @@ import pytest
 
 from tests.plans import make_plan
 from tests.runs import TRACEBACK, write_run
-from tunekit.backends.preparation import describe_work, preparation_error, prepare
+from tunekit.backends.preparation import describe_work, preparation_error, prepare, readable
 from tunekit.backends.processes import end_processes, is_alive, lives, read_process
 from tunekit.errors import MissingError, RunFailed
 from tunekit.launcher.request import LaunchRequest
@@ -113,3 +113,18 @@ def test_work_is_described_with_its_time():
     )
     assert describe_work((), "x.gguf") == "converting x.gguf once"
     assert "and converting x.gguf once" in describe_work(("cpu_adam",), "x.gguf")
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("  0%|          | 0/28\r 32%|███▏      | 9/28 [00:00<00:00, 86.96it/s]", "32 %"),
+        ("Extracting: 100%|██████████| 2/2 [00:00<00:00]\n", "Extracting 100 %"),
+        ("*** 1. Extracting ZeRO fragments", "Extracting ZeRO fragments"),
+        ("Failed to load CPU gemm_4bit_forward from kernels-community: No module named 'kernels'.", ""),
+        ("[2/3] c++ -O3 " + "x" * 200, "[2/3] c++ -O3 " + "x" * 86),
+        ("", ""),
+    ],
+)
+def test_what_a_builder_says_is_shown_as_people_read_it(line, shown):
+    assert readable(line) == shown

@@ -16,7 +16,7 @@ import typer
 from tests.examining import READINGS, healthy, with_readings
 from tunekit.cli import doctor as module
 from tunekit.cli.doctor import build_missing, show_doctor
-from tunekit.errors import MissingError, RecipeError
+from tunekit.errors import MissingError, RecipeError, UsageError
 
 OPTIONS: dict[str, Any] = {"on": None, "trust": "both", "build_ops": False, "json": False}
 
@@ -93,3 +93,8 @@ def test_a_real_visit_tries_what_only_trying_shows(tmp_path: Path) -> None:
     assert found["steps"]["found"].startswith("90 optimizer steps")
     assert "RANK, WORLD_SIZE" in found["stray_variables"]["found"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_other_hardware_needs_a_recipe_that_is_planned_for_it():
+    with pytest.raises(UsageError, match="--on a100_80gb: the doctor looks at this machine; name a recipe"):
+        doctor(on="a100_80gb")

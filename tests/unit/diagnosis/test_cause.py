@@ -66,3 +66,8 @@ def test_a_lost_peer_is_one_whatever_stands_around_it():
         "RuntimeError: [pair.cc:537] Read error [127.0.0.1]:54684: Connection reset by peer",
     )
     assert is_consequence(Cause(rank=0, lines=told))
+
+
+def test_a_folder_of_the_user_s_that_is_called_like_a_package_is_no_server():
+    lines = ('  File "/home/me/requests/train.py", line 3, in step', *LOST.lines)
+    assert is_consequence(Cause(rank=0, lines=lines))
