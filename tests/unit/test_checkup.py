@@ -48,6 +48,12 @@ def test_a_shipped_recipe_on_this_machine() -> None:
     assert "blocks" not in states(check_up(asked(), report=quiet)).values()
 
 
+def test_a_notice_that_nobody_would_get_is_told() -> None:
+    found = {each.check: each for each in check_up(asked("watch.notify_command=[no-such-program]"), report=quiet)}
+    assert found["trackers"].state == "warning"
+    assert "no-such-program is not found" in found["trackers"].found
+
+
 def test_this_machine_alone() -> None:
     case = look_at(Asked(), report=quiet)
     assert (case.plan, case.refusal, case.has_recipe) == (None, None, False)

@@ -117,10 +117,9 @@ def _watch(
 
 def readable(line: str) -> str:
     """A builder's line as people read it: of a progress bar how far it is, of what libraries miss nothing."""
-    last = line.rstrip().rpartition("\r")[2]
-    if bar := re.match(r"(?:(\S.*?): *)? *(\d+)%\|", last):
+    if bar := re.match(r"(?:(\S.*?): *)? *(\d+)%\|", line):
         return f"{bar[1]} {bar[2]} %" if bar[1] else f"{bar[2]} %"
-    return "" if _REMARK.match(last) else re.sub(r"^\*+ *(?:\d+\. *)?", "", last)[:_SHOWN]
+    return "" if _REMARK.match(line) else re.sub(r"^\*+ *(?:\d+\. *)?", "", line)[:_SHOWN]
 
 
 def _cause(text: str) -> str | None:

@@ -28,7 +28,7 @@ from tunekit.launcher.ports import choose_port, preferred_port
 from tunekit.launcher.preflight import Fault, Machine, find_faults, is_for_another_machine, refuse
 from tunekit.launcher.request import LaunchRequest
 from tunekit.launcher.resuming import Transfer
-from tunekit.launcher.run_dir import RunDir
+from tunekit.launcher.run_dir import RunDir, run_dir_at
 from tunekit.launcher.state import is_run
 from tunekit.planner.plan import Plan
 from tunekit.recipe.loading import LoadedRecipe
@@ -83,7 +83,7 @@ class Before:
 
 def order(plan: Plan, loaded: LoadedRecipe, *, wanted_port: int | None = None) -> Start:
     """The first start of a recipe, into the run directory that it names."""
-    run_dir = RunDir(Path(os.path.expanduser(plan.recipe.output.dir)).absolute())
+    run_dir = run_dir_at(plan.recipe.output.dir)
     return Start(plan=plan, recipe_text=recipe_text(loaded), run_dir=run_dir, wanted_port=wanted_port)
 
 

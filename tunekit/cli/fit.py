@@ -91,7 +91,7 @@ def show_fit(
             elsewhere.show()
         if comparing and priced:
             priced.show()
-        typer.echo(drawn + after.text)
+        typer.echo(drawn + after.text(_columns()))
     if found.recommended is None:
         raise typer.Exit(REJECTED)
 
@@ -123,6 +123,12 @@ def _print(found: SearchResult) -> None:
     from tunekit.render.fit_text import render_search
 
     render_search(found, Console(highlight=False))
+
+
+def _columns() -> int:
+    from rich.console import Console
+
+    return Console().width
 
 
 def _after(found: SearchResult, asked: Asked, write: Path | None, written: str, *, compared: bool) -> After:

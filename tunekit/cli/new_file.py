@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from tunekit.errors import UsageError
@@ -11,7 +12,7 @@ from tunekit.secrecy import redact
 def refuse_existing(*targets: Path | None) -> None:
     """Before long work: UsageError for a file that `write_new` would not replace."""
     for target in targets:
-        if target is not None and target.exists():
+        if target is not None and os.path.lexists(target):
             raise _is_there(target)
 
 

@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from tunekit.cli.wrapping import wrapped
 from tunekit.planner.plan import Plan
 
 if TYPE_CHECKING:
@@ -33,19 +34,21 @@ class After:
     word: str = "Next"
     typed: str = ""
 
-    @property
-    def text(self) -> str:
-        """The last lines of the printout, after a blank one."""
+    def text(self, columns: int) -> str:
+        """The last lines of the printout, after a blank one: what is said as wide as the plan, the command in one."""
         last = " ".join(each for each in (self.done, f"{self.word}: {self.typed}" if self.typed else "") if each)
-        return "".join(f"\n{each}\n" for each in self.said) + f"\n{last}"
+        return "".join(f"\n{wrapped(each, columns)}\n" for each in self.said) + f"\n{last}"
 
     @property
     def sections(self) -> tuple[Section, ...]:
-        """The same on a page, with the command to copy."""
+        """The same on a page, with the command to copy; nothing where there is nothing to do."""
         from tunekit.render.pages.parts import next_section
 
-        lines = tuple(each for each in (*self.said, self.done) if each)
-        return (next_section(self.word, lines, self.typed),)
+        if not (self.said or self.typed):
+            return ()
+        word = f"{self.word}:" if self.word != "Next" else ""
+        lines = "\n".join(each for each in (*self.said, self.done, word) if each).splitlines()
+        return (next_section(tuple(lines), self.typed),)
 
 
 def command(verb: Literal["plan", "launch", "doctor"], typed: Typed) -> str:

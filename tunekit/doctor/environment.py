@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tunekit.doctor.case import NO_GPU, Case
 from tunekit.doctor.finding import Check, Seen, blocks, not_needed, ok, warning
@@ -77,20 +77,24 @@ def _hurting(case: Case) -> Iterator[tuple[str, str]]:
 
 def trackers(case: Case) -> Seen:
     """Where metrics and notices go: reachable, or offline; nothing asks a question that nobody answers."""
-    told = case.readings.told
-    if told.fault:
-        return blocks(told.fault, "mend it, or leave notices out")
-    if told.missing:
-        names = ", ".join(told.missing)
-        return warning(
-            f"no notice will be sent: {names} is not found, or not a program", "the whole path of the program"
-        )
+    if case.readings.told.fault:
+        return blocks(case.readings.told.fault, "mend it, or leave notices out")
     wanted = case.plan.recipe.tracking if case.plan else ()
-    if "wandb" in wanted and not case.caller.wandb_logged_in and "WANDB_MODE" not in case.caller.environ:
-        found = "no key for Weights & Biases: the run records offline and asks nothing"
-        return warning(found, "wandb login, or later: wandb sync RUN/wandb/offline-*")
+    doubts = tuple(_unheard(case, wanted))
+    if doubts:
+        found, cures = zip(*doubts, strict=True)
+        return warning("; ".join(found), "; ".join(cures))
     where = ", ".join(wanted) or "no tracker"
     return ok(f"{where}; ranks ask nothing")
+
+
+def _unheard(case: Case, wanted: Sequence[str]) -> Iterator[tuple[str, str]]:
+    if case.readings.told.missing:
+        names = ", ".join(case.readings.told.missing)
+        yield f"no notice will be sent: {names} is not found, or not a program", "the whole path of the program"
+    if "wandb" in wanted and not case.caller.wandb_logged_in and "WANDB_MODE" not in case.caller.environ:
+        found = "no key for Weights & Biases: the run records offline and asks nothing"
+        yield found, "wandb login, or later: wandb sync RUN/wandb/offline-*"
 
 
 CHECKS = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tunekit.doctor.case import NO_GPU, Case
 from tunekit.doctor.finding import Check, Seen, blocks, not_needed, ok, unknown, warning
 from tunekit.hardware.checks import ram_warnings
@@ -49,15 +51,26 @@ def ram(case: Case) -> Seen:
             f"{found}; RAM and swap are below watch.ram_free_gib ({least:g}) already: the run would be stopped at once",
             "end what holds the RAM, or a smaller watch.ram_free_gib",
         )
-    if memory.address_space is not None:
-        found = f"{found}; each process may map {format_bytes(memory.address_space)} (ulimit -v)"
-        return warning(f"{found}, and CUDA and mapped weights map more than they use", "ulimit -v unlimited")
-    if memory.swap_total and memory.swap_free * 2 < memory.swap_total:
-        return warning(f"{found}; more than half of the swap is in use", "end what holds the RAM: training would crawl")
+    doubts = tuple(_tight(case))
+    if doubts:
+        said, cures = zip(*doubts, strict=True)
+        return warning("; ".join((found, *said)), "; ".join(cures))
     small = next(ram_warnings(case.hardware), None) if case.plan is None and case.on_cards else None
     return (
         ok(found) if small is None else warning(small.rstrip("."), "plan first: tunekit plan RECIPE says what it takes")
     )
+
+
+def _tight(case: Case) -> Iterator[tuple[str, str]]:
+    memory = case.readings.memory
+    if memory.swap_total and memory.swap_free * 2 < memory.swap_total:
+        yield "more than half of the swap is in use", "end what holds the RAM: training would crawl"
+    if memory.address_space is not None:
+        more = "CUDA and mapped weights" if case.on_cards else "mapped weights"
+        said = (
+            f"each process may map {format_bytes(memory.address_space)} (ulimit -v), and {more} map more than they use"
+        )
+        yield said, "ulimit -v unlimited in the shell that set it, or as root where it is a hard limit"
 
 
 def pinned(case: Case) -> Seen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,3 +137,8 @@ class RunDir:
     def attempt(self, number: int) -> Path:
         """Folder of an earlier attempt, counted from 1."""
         return self.path / f"attempt_{number}"
+
+
+def run_dir_at(path: str) -> RunDir:
+    """The run directory that a recipe names, seen from the current folder; `~` is the home."""
+    return RunDir(Path(os.path.expanduser(path)).absolute())

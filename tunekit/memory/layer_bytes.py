@@ -77,7 +77,8 @@ def layer_phase(case: Case) -> int:
     """Bytes per token of one layer, recomputed and in backward.
 
     What is saved beside the feed-forward part, 2h of gradient, and 12f: what the feed-forward part saves and its
-    gradients. Without a gate 6f, 8f where the down projection is adapted. At least what backward of attention takes.
+    gradients. Without a gate 6f, 8f where the down projection is adapted. A norm after that part is done by then, or
+    decides by itself. At least what backward of attention takes.
     """
     size = _widest(case)
     mlp = _kept_beside_mlp(case, size) + _gradients(case) * size.hidden + _mlp_in_backward(case, size)

@@ -15,11 +15,14 @@ FEW = 10
 def expected_steps(recipe: Recipe, job: Job, lengths: Lengths | None, *, packing: bool | None = None) -> int | None:
     """About how many steps `train.num_epochs` make; None where `train.max_steps` says it or no data are here.
 
-    Counted as transformers' Trainer does; rows that are packed are taken as full.
+    Counted as transformers' Trainer does; rows that are packed are taken as full. 0: less than one, which the worker
+    refuses.
     """
     counted = _rows(recipe, job, lengths, job.packing if packing is None else packing)
     if counted is None or recipe.train.max_steps is not None:
         return None
+    if counted[1] * recipe.train.num_epochs < job.batch.global_batch_size:
+        return 0
     return ceil(_per_epoch(counted[1], job) * recipe.train.num_epochs)
 
 
@@ -29,11 +32,22 @@ def few_steps(recipe: Recipe, job: Job, lengths: Lengths | None) -> str:
     if steps is None or counted is None or steps >= FEW:
         return ""
     samples, rows = counted
+    if not steps:
+        return _less_than_a_step(recipe, job, lengths, rows)
     packed = f" packed into {_count(rows, 'row')} of {job.max_seq_length:,} tokens" if job.packing else ""
     each = f"{job.batch.global_batch_size} rows a step"
     return (
         f"The run has about {_count(steps, 'optimizer step')} in all, which teaches little: "
         f"{_count(samples, 'sample')}{packed}, {each}. {_remedies(recipe, job, lengths, rows)}."
+    )
+
+
+def _less_than_a_step(recipe: Recipe, job: Job, lengths: Lengths | None, rows: int) -> str:
+    epochs, batch = recipe.train.num_epochs, job.batch.global_batch_size
+    times = f" x {epochs:g} epochs" if epochs != 1 else ""
+    return (
+        f"A launch would refuse these data: about {_count(rows, 'row')}{times} of {job.max_seq_length:,} tokens are "
+        f"less than one optimizer step of {batch:,} rows. {_remedies(recipe, job, lengths, rows)}."
     )
 
 
@@ -69,9 +83,12 @@ def _rows(recipe: Recipe, job: Job, lengths: Lengths | None, packing: bool) -> t
         return None
     kept = 1.0 if recipe.data.eval_path is not None else 1.0 - recipe.data.eval_fraction
     samples = max(1, round(kept * lengths.rows))
-    all_of_them = lengths.rows / len(lengths.tokens)
-    packed = ceil(kept * all_of_them * lengths.total(job.max_seq_length) / job.max_seq_length)
-    return samples, min(samples, max(1, packed)) if packing else samples
+    if not packing:
+        return samples, samples
+    # Plain text that is packed is not cut: the worker lets it go on in the next row.
+    cut = lengths.total(job.max_seq_length) if lengths.templated else sum(lengths.tokens)
+    packed = max(1, ceil(samples * cut / len(lengths.tokens) / job.max_seq_length))
+    return samples, min(samples, packed) if lengths.templated else packed
 
 
 def _per_epoch(rows: int, job: Job) -> int:

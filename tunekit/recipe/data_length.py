@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,7 +13,7 @@ from typing import TypeAlias
 from tunekit.errors import TunekitError
 from tunekit.recipe.data_check import PEEKED_ROWS
 from tunekit.recipe.data_formats import Layout, RowError, conversation, plain_text, recognise
-from tunekit.recipe.data_rows import READABLE, Row, data_files, read_rows
+from tunekit.recipe.data_rows import READABLE, Row, data_files, read_measured
 from tunekit.recipe.data_size import BYTES_PER_TOKEN
 from tunekit.recipe.job import Samples
 from tunekit.recipe.schema import DataSection
@@ -32,7 +31,6 @@ OTHER_BYTES_PER_TOKEN = 2
 scripts (1 to 3.2), by `benchmarks/token_lengths.py`."""
 READ_BYTES = 8 << 20
 """No more text than that is looked at: a look takes a tenth of a second at most."""
-_START_BYTES = 1 << 16
 _Key: TypeAlias = tuple[tuple[str, str], ...]
 
 
@@ -99,18 +97,25 @@ def read_lengths(data: DataSection, vocabulary: int) -> Lengths | None:
         columns = tuple(sorted(data.columns.items()))
         state = (stat.st_mtime_ns, stat.st_size)
         found = _lengths(str(file), state, data.format or "", columns, data.max_rows, vocabulary)
-        return _of_all(found, files, data.max_rows) if found.tokens else None
-    except (TunekitError, RowError, OSError):
+        return _of_all(found, files, data.max_rows) if found and found.tokens else None
+    except (TunekitError, OSError):
         return None
 
 
 @lru_cache(maxsize=16)
 def _lengths(
     file: str, state: tuple[int, int], format: str, columns: _Key, most: int | None, vocabulary: int
-) -> Lengths:
-    """`state`, when it was changed and its size, tells one state of a file from the next."""
+) -> Lengths | None:
+    """`state`, when it was changed and its size, tells one state of a file from the next; None: it cannot be read."""
+    try:
+        return _counted(file, state[1], format, columns, most, vocabulary)
+    except (TunekitError, RowError, OSError):
+        return None
+
+
+def _counted(file: str, size: int, format: str, columns: _Key, most: int | None, vocabulary: int) -> Lengths:
     limit = min(PEEKED_ROWS, most or PEEKED_ROWS)
-    looked = [row for _, row in islice(read_rows(Path(file)), limit + 1)]
+    looked, taken = _look(Path(file), limit + 1)
     data = DataSection.model_validate({"path": file, "format": format or None, "columns": dict(columns)})
     shown = looked[:limit]
     layout = recognise(tuple(dict.fromkeys(name for row in shown for name in row)), data, source=file)
@@ -119,7 +124,7 @@ def _lengths(
     return Lengths(
         tokens=tuple(max(1, text_tokens(text, vocabulary) + around) for text, around in read),
         whole=whole,
-        rows=len(read) if whole else _rows_by_size(Path(file), shown[: len(read)]),
+        rows=len(looked) if len(looked) <= limit else round(len(looked) * size / max(1, taken)),
         templated=layout.format != "text",
         dense=vocabulary < LARGE_VOCABULARY and not all(text.isascii() for text, _ in read),
     )
@@ -132,19 +137,10 @@ def _of_all(found: Lengths, files: Sequence[Path], most: int | None) -> Lengths:
     return replace(found, whole=found.whole and (len(files) == 1 or found.rows == most), rows=min(rows, most or rows))
 
 
-def _rows_by_size(file: Path, looked: Sequence[Row]) -> int:
-    """Rows of a file by its size, where the others are as long as these."""
-    with file.open("rb") as start:
-        escaped = b"\\u" in start.read(_START_BYTES)
-    sizes = [_row_bytes(row, file.suffix, escaped) for row in looked]
-    return max(len(looked), round(file.stat().st_size * len(sizes) / max(1, sum(sizes))))
-
-
-def _row_bytes(row: Row, suffix: str, escaped: bool) -> int:
-    """About what a row takes in a file: its values, in JSON with their names."""
-    if suffix == ".csv":
-        return sum(len(str(value).encode(errors="replace")) + 1 for value in row.values())
-    return len(json.dumps(row, ensure_ascii=escaped).encode(errors="replace")) + 1
+def _look(file: Path, most: int) -> tuple[list[Row], int]:
+    """The first rows, and the bytes that they take."""
+    found = list(islice(read_measured(file), most))
+    return [row for _, row, _ in found], found[-1][2] if found else 0
 
 
 def _few(rows: Iterable[Row], layout: Layout) -> Iterable[tuple[str, int]]:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeAlias
 
 from tunekit.errors import UsageError
 from tunekit.recipe.keys import join_words
@@ -22,6 +22,7 @@ READABLE = (".jsonl", ".json", ".csv")
 SUFFIXES = (*READABLE, ".parquet")
 """Suffixes of data files that tunekit trains on."""
 
+_Measured: TypeAlias = tuple[str, Row, int]
 _CHUNK = 1 << 20
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"\s*")
@@ -32,6 +33,11 @@ def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
 
     Raises UsageError for a row that is no object, for broken JSON and for bytes that are not UTF-8.
     """
+    return ((place, row) for place, row, _ in read_measured(path))
+
+
+def read_measured(path: Path) -> Iterator[_Measured]:
+    """Each row with its place, and the bytes of the file that the rows up to it take. Raises as `read_rows`."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             yield from _reader(path)(path, file)
@@ -89,8 +95,10 @@ def _reader(path: Path) -> Any:
     return reader
 
 
-def _json_lines(path: Path, file: TextIO) -> Iterator[tuple[str, Row]]:
+def _json_lines(path: Path, file: TextIO) -> Iterator[_Measured]:
+    taken = 0
     for number, line in enumerate(file, start=1):
+        taken += len(line.encode())
         if line.strip():
             place = f"line {number}"
             try:
@@ -100,10 +108,10 @@ def _json_lines(path: Path, file: TextIO) -> Iterator[tuple[str, Row]]:
                     f"{path}:{number}: broken JSON at column {error.colno}: {error.msg}; "
                     "JSON Lines holds one whole object per line"
                 ) from error
-            yield place, _row(value, path, place)
+            yield place, _row(value, path, place), taken
 
 
-def _json(path: Path, file: TextIO) -> Iterator[tuple[str, Row]]:
+def _json(path: Path, file: TextIO) -> Iterator[_Measured]:
     text = _Text(path, file)
     start = text.peek()
     if start == "[":
@@ -120,7 +128,7 @@ def _json(path: Path, file: TextIO) -> Iterator[tuple[str, Row]]:
 _EXPECTED = 'expected a list of objects, an object with a list in "data", or one object per line'
 
 
-def _elements(path: Path, text: _Text) -> Iterator[tuple[str, Row]]:
+def _elements(path: Path, text: _Text) -> Iterator[_Measured]:
     text.skip()
     number = 0
     while (start := text.peek()) != "]":
@@ -130,7 +138,7 @@ def _elements(path: Path, text: _Text) -> Iterator[tuple[str, Row]]:
             if start != ",":
                 raise text.broken("expected a comma or the end of the list", place)
             text.skip()
-        yield place, _row(text.value(place), path, place)
+        yield place, _row(text.value(place), path, place), text.taken()
 
 
 def _first_line(path: Path) -> str:
@@ -146,18 +154,20 @@ def _is_whole(line: str) -> bool:
         return False
 
 
-def _under_data(path: Path, text: _Text) -> Iterator[tuple[str, Row]]:
+def _under_data(path: Path, text: _Text) -> Iterator[_Measured]:
     rows = text.value("the object").get("data")
     if not isinstance(rows, list):
         raise UsageError(f'{path}: one object without a list in "data"; {_EXPECTED}')
+    whole = path.stat().st_size
     for number, row in enumerate(rows, start=1):
-        yield f"row {number}", _row(row, path, f"row {number}")
+        yield f"row {number}", _row(row, path, f"row {number}"), whole * number // len(rows)
 
 
-def _csv(path: Path, file: TextIO) -> Iterator[tuple[str, Row]]:
+def _csv(path: Path, file: TextIO) -> Iterator[_Measured]:
     csv.field_size_limit(1 << 30)
     delimiter = _delimiter(file)
-    reader = csv.DictReader(file, delimiter=delimiter)
+    lines = _Lines(file)
+    reader = csv.DictReader(lines, delimiter=delimiter)
     for row in reader:
         place = f"line {reader.line_num}"
         if None in row:
@@ -166,7 +176,7 @@ def _csv(path: Path, file: TextIO) -> Iterator[tuple[str, Row]]:
                 f"{path}:{reader.line_num}: {wide} values under {len(row) - 1} column names; "
                 f"put quotes around a value that holds a {_DELIMITERS[delimiter]}"
             )
-        yield place, dict(row)
+        yield place, dict(row), lines.taken
 
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
@@ -190,6 +200,19 @@ def _kind(value: Any) -> str:
     return kinds.get(type(value), "null")
 
 
+class _Lines:
+    """Lines of a file, with the bytes of those that were taken."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.file = file
+        self.taken = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self.file:
+            self.taken += len(line.encode())
+            yield line
+
+
 class _Text:
     """JSON values out of a text file, read in pieces of a megabyte."""
 
@@ -199,6 +222,8 @@ class _Text:
         self.buffer = ""
         self.at = 0
         self.ended = False
+        self._taken = 0
+        self._counted = 0
 
     def peek(self) -> str:
         """The next character that is no space; empty at the end of the file."""
@@ -228,13 +253,20 @@ class _Text:
                     return value
             self._more()
 
+    def taken(self) -> int:
+        """Bytes of the text up to here."""
+        self._taken += len(self.buffer[self._counted : self.at].encode())
+        self._counted = self.at
+        return self._taken
+
     def broken(self, message: str, place: str) -> UsageError:
         """The error for JSON that cannot be read."""
         return UsageError(f"{self.path}: {place}: broken JSON: {message}")
 
     def _more(self) -> None:
+        self.taken()
         rest = self.buffer[self.at :]
         # Doubling keeps one large value from being parsed again for every megabyte.
         piece = self.file.read(max(_CHUNK, len(rest)))
         self.ended = not piece
-        self.buffer, self.at = rest + piece, 0
+        self.buffer, self.at, self._counted = rest + piece, 0, 0

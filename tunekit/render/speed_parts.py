@@ -67,12 +67,12 @@ def _run_line(plan: Plan, speed: SpeedEstimate) -> str:
 
 
 def _epochs(plan: Plan, speed: SpeedEstimate) -> Iterator[str]:
-    """What going through the data takes; of hardly any steps the warnings tell."""
+    """What the epochs take; of hardly any steps the warnings tell."""
     steps, epochs = plan.expected_steps, plan.recipe.train.num_epochs
     if steps is not None and steps >= FEW:
         run = run_cost(speed, steps, plan.hardware)
-        times = "once" if epochs == 1 else f"{epochs:g} times"
-        yield f"all data {times}, about {steps:,} steps: {_duration(run.hours)}, {run.kwh.expected:,.2g} kWh"
+        times = f"{epochs:g} epoch{'' if epochs == 1 else 's'}"
+        yield f"{times}, about {steps:,} steps: {_duration(run.hours)}, {run.kwh.expected:,.2g} kWh"
 
 
 def told_run(plan: Plan, speed: SpeedEstimate) -> tuple[str, Band, float]:

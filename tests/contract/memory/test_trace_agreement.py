@@ -30,7 +30,6 @@ MODELS = (
     "mistralai/Mixtral-8x7B-v0.1",
     "Qwen/Qwen3-30B-A3B",
 )
-NORM_AFTER = "allenai/OLMo-2-0325-32B"
 
 
 def cases() -> list[AgreementCase]:
@@ -40,7 +39,8 @@ def cases() -> list[AgreementCase]:
     pairs = [(model, method) for model in MODELS for method in METHODS]
     drawn = [make(model, configs[model], method, *turn) for (model, method), turn in zip(pairs, turns, strict=False)]
     # A norm after a wide feed-forward part lets go of what it kept before that part's gradients are there.
-    return [*drawn, make(NORM_AFTER, configs[NORM_AFTER], "full", True, BATCHES[2])]
+    after = (("allenai/OLMo-2-0325-32B", "full", BATCHES[2]), ("google/gemma-3-1b-pt", "qlora", BATCHES[3]))
+    return [*drawn, *(make(model, configs[model], method, True, rows) for model, method, rows in after)]
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: f"{case.model}-{case.job.method}")

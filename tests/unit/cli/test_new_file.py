@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tunekit.cli.new_file import write_new
+from tunekit.cli.new_file import refuse_existing, write_new
 from tunekit.errors import UsageError
 
 
@@ -21,6 +21,14 @@ def test_nothing_is_ever_written_over(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exists and is not overwritten"):
         write_new(file, "theirs")
     assert file.read_text() == "mine"
+
+
+def test_before_long_work_a_file_or_a_link_that_is_there_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    for there in (tmp_path / "link", tmp_path):
+        with pytest.raises(UsageError, match="exists and is not overwritten"):
+            refuse_existing(None, there)
+    refuse_existing(None, tmp_path / "new.html", tmp_path / ("a" * 300), tmp_path / "no" / "such.html")
 
 
 def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

@@ -56,11 +56,19 @@ def test_with_a_fix_nothing_else_changes():
 
 def test_what_comes_after_is_a_few_lines_and_a_section_with_the_command_to_copy():
     after = After(said=("A launch would stop.",), done="Written to a.yaml.", typed="tunekit launch a.yaml")
-    assert after.text == "\nA launch would stop.\n\nWritten to a.yaml. Next: tunekit launch a.yaml"
+    assert after.text(80) == "\nA launch would stop.\n\nWritten to a.yaml. Next: tunekit launch a.yaml"
     (section,) = after.sections
     lines, copied = section.parts
     assert (section.title, lines.lines) == ("Next", ("A launch would stop.", "Written to a.yaml."))
     assert copied.text == "tunekit launch a.yaml"
     nothing = After(done="Nothing was started.")
-    assert nothing.text == "\nNothing was started."
-    assert len(nothing.sections[0].parts) == 1
+    assert nothing.text(80) == "\nNothing was started."
+    assert nothing.sections == ()
+
+
+def test_a_page_keeps_the_lines_of_a_fault_and_does_not_wrap_them():
+    fault = "rows.csv: no format fits " + "word " * 30 + "\nallowed: alpaca"
+    after = After(said=(fault,), word="Mend the data first, then", typed="tunekit launch r")
+    lines = after.sections[0].parts[0].lines
+    assert lines == (*fault.splitlines(), "Mend the data first, then:")
+    assert max(map(len, after.text(60).splitlines()[:-1])) <= 60

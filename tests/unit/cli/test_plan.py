@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from tests.runs import steps, write_json, write_lines, write_run
 from tunekit.cli.plan import Views, show_plan
 from tunekit.errors import UsageError
 from tunekit.hardware.calibration import Calibration
+from tunekit.launcher.environment import RUN_VARIABLE
 from tunekit.notebook import plan
 from tunekit.planner.plan_json import plan_from_json, plan_to_json
 from tunekit.probes.calibration_file import calibration_path, write_calibration
@@ -194,7 +197,35 @@ def test_a_folder_that_holds_a_run_is_told_with_another_to_type(
     write_lines(run_dir.metrics, steps(3.0, 2.5))
     assert show("codellama34b_qlora") == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "A launch would stop at the folder: output.dir runs/codellama34b_qlora already holds a run" in told
+    assert f"A launch would stop at the folder: output.dir {run_dir.path} already holds a run (lost" in told
     assert told.endswith("Next: tunekit launch codellama34b_qlora output.dir=runs/codellama34b_qlora-2")
     assert show("codellama34b_qlora", json=True) == 0
     assert "already holds a run" in json.loads(capsys.readouterr().out)["output_fault"]
+    # A rank of a run that launch.sh started has no record, but the run's mark, which is an absolute path.
+    rank = subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={RUN_VARIABLE: str(run_dir.path)}
+    )
+    try:
+        assert show("codellama34b_qlora") == 0
+    finally:
+        rank.communicate(b"\n")
+    told = " ".join(capsys.readouterr().out.split())
+    assert "holds a run that is going on" in told
+    assert told.endswith("Next: tunekit logs -f runs/codellama34b_qlora")
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [("gone", "is a link to nowhere, which is not there"), ("x" * 300, "File name too long"), ("~/mine", "is a file")],
+)
+def test_a_folder_that_cannot_be_used_is_told_and_the_plan_stands(
+    folder: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "gone").symlink_to("nowhere")
+    (tmp_path / "mine").touch()
+    assert show("codellama34b_qlora", f"output.dir={folder}") == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("FITS")
+    assert said in " ".join(printed.split())

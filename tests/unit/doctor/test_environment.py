@@ -77,5 +77,9 @@ def test_trackers():
 def test_notices_that_would_reach_nobody():
     gone = trackers(with_readings(healthy(), told=Told(missing=("my-notifier",))))
     assert (gone.state, "my-notifier is not found" in gone.found) == ("warning", True)
+    case = healthy(job={"recipe": make_recipe(tracking=["wandb"])})
+    both = trackers(with_readings(case, told=Told(missing=("my-notifier",))))
+    assert "my-notifier" in both.found
+    assert "wandb login" in both.cure
     refused = trackers(with_readings(healthy(), told=Told(fault="watch.notify_url: it is no address")))
     assert (refused.state, refused.found) == ("blocks", "watch.notify_url: it is no address")

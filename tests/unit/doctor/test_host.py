@@ -134,5 +134,8 @@ def test_cores_that_are_not_used():
 
 def test_a_limit_on_what_a_process_may_map():
     seen = ram(with_memory(healthy(), address_space=64 * GIB))
-    assert (seen.state, seen.cure) == ("warning", "ulimit -v unlimited")
-    assert "each process may map 64.0 GiB (ulimit -v)" in seen.found
+    assert (seen.state, seen.cure.startswith("ulimit -v unlimited")) == ("warning", True)
+    assert "each process may map 64.0 GiB (ulimit -v), and CUDA" in seen.found
+    both = ram(with_memory(healthy(cards=False), address_space=64 * GIB, swap_total=8 * GIB, swap_free=GIB))
+    assert "half of the swap is in use; each process may map" in both.found
+    assert "CUDA" not in both.found

@@ -30,13 +30,13 @@ def planned(data: Path, **keys: Any) -> Plan:
 
 
 def test_packing_short_samples_leaves_few_steps_and_the_plan_says_so(data: Path) -> None:
-    plan = planned(data, data__packing=True)
+    plan = planned(data, data__packing=True, train__global_batch_size=8)
     (text,) = [each for each in plan.warnings if "optimizer step" in each]
     assert text == few_steps(*_asked(plan))
-    assert expected_steps(*_asked(plan)) == 1
-    assert "about 1 optimizer step in all" in text
+    assert expected_steps(*_asked(plan)) == 2
+    assert "about 2 optimizer steps in all" in text
     assert "400 samples packed into" in text
-    for way in ("train.num_epochs=10 ", "data.packing=false makes 25 steps", "train.global_batch_size=4 "):
+    for way in ("train.num_epochs=5 ", "data.packing=false makes 50 steps", "train.global_batch_size=4 "):
         assert way in text
 
 
@@ -92,6 +92,24 @@ def test_of_more_samples_than_are_looked_at_the_size_tells(data: Path, tmp_path:
     plan = planned(many, data__packing=False)
     assert plan.expected_steps == pytest.approx(12_000 / 16, rel=0.02)
     assert few_steps(*_asked(plan)) == ""
+
+
+def test_text_that_is_packed_goes_on_in_the_next_row(tmp_path: Path) -> None:
+    long = tmp_path / "long.jsonl"
+    long.write_text("".join(json.dumps({"text": "word " * 20_000}) + "\n" for _ in range(16)), encoding="utf-8")
+    packed, cut = (planned(long, data__packing=each) for each in (True, False))
+    assert packed.expected_steps == pytest.approx(16 * 25_000 / 2048 / 16, abs=1)
+    assert cut.expected_steps == 1
+
+
+def test_less_than_one_step_is_refused_by_a_launch_and_said_so(tmp_path: Path) -> None:
+    five = tmp_path / "five.jsonl"
+    five.write_text(json.dumps({"instruction": "What?", "output": "word"}) * 1 + "\n", encoding="utf-8")
+    five.write_text(five.read_text(encoding="utf-8") * 5, encoding="utf-8")
+    plan = planned(five, data__packing=False, train__num_epochs=3)
+    assert plan.expected_steps == 0
+    (text,) = (each for each in plan.warnings if "would refuse" in each)
+    assert "about 5 rows x 3 epochs of 2,048 tokens are less than one optimizer step of 16 rows" in text
 
 
 def test_rows_kept_for_evaluation_are_not_learned_from(data: Path) -> None:

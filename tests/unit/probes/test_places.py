@@ -7,7 +7,9 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from tunekit.probes import places
 from tunekit.probes.places import file_system_of, read_host_memory, read_places, takes_direct
+from tunekit.units import GIB
 
 
 def test_a_folder_that_is_not_there_yet(tmp_path):
@@ -50,8 +52,10 @@ def test_the_innermost_mount_counts(monkeypatch):
     ]
 
 
-def test_memory_of_this_machine():
+def test_memory_of_this_machine(monkeypatch):
+    monkeypatch.setattr(places, "address_space_bytes", lambda: 5 * GIB)
     memory = read_host_memory()
+    assert memory.address_space == 5 * GIB
     assert 0 < memory.available <= memory.total
     assert memory.swap_free <= memory.swap_total
     assert memory.shm_free <= memory.shm_total

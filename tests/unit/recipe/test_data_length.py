@@ -1,4 +1,5 @@
 import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -121,25 +122,60 @@ def test_what_is_different_in_a_text_is_said(tmp_path: Path) -> None:
     assert many.source.endswith("at 4 bytes a token")
 
 
-@pytest.mark.parametrize("kind", ["jsonl", "json", "pretty", "escaped", "csv"])
-def test_of_a_large_file_the_size_tells_how_many_samples_there_are(tmp_path: Path, kind: str) -> None:
-    count = 3 * PEEKED_ROWS
-    rows = [{"instruction": "What is \u4f60? " * 3, "output": "word " * (10 + number % 7)} for number in range(count)]
-    file = tmp_path / f"x.{kind if kind in ('jsonl', 'csv') else 'json'}"
-    if kind == "csv":
-        with file.open("w", newline="", encoding="utf-8") as out:
-            writer = csv.DictWriter(out, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-    elif kind == "jsonl":
-        file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    else:
-        text = json.dumps(rows, ensure_ascii=kind == "escaped", indent=2 if kind == "pretty" else None)
-        file.write_text(text, encoding="utf-8")
+ROWS = 3 * PEEKED_ROWS
+TALK = [
+    {"messages": [{"role": "user", "content": f"{number}?"}, {"role": "assistant", "content": "yes"}]}
+    for number in range(ROWS)
+]
+HAN = [{"text": "\u4f60\u597d" * 20} for _ in range(ROWS)]
+SHORT = [{"prompt": f"{number:04}", "completion": "a"} for number in range(ROWS)]
+
+
+def _as_csv(rows: list[dict[str, Any]], **how: Any) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]), **how)
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def _lines(rows: list[dict[str, Any]], **how: Any) -> str:
+    return "".join(json.dumps(row, **how) + "\n" for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("x.jsonl", _lines(TALK)),
+        ("compact.jsonl", _lines(TALK, separators=(",", ":"))),
+        ("x.json", json.dumps(TALK)),
+        ("pretty.json", json.dumps(TALK, indent=4)),
+        ("escaped.json", json.dumps(HAN)),
+        ("han.jsonl", _lines([{"text": "\\underline{x}" + "\u4f60" * 20}, *HAN[1:]], ensure_ascii=False)),
+        ("x.csv", _as_csv(SHORT)),
+        ("quoted.csv", _as_csv(SHORT, quoting=csv.QUOTE_ALL, delimiter=";")),
+        ("under.json", json.dumps({"license": "x" * 2_000_000, "data": SHORT})),
+        (
+            "long.jsonl",
+            _lines([{"text": "a" * (READ_BYTES + 9)}, *({"text": "a" * 90_000} for _ in range(PEEKED_ROWS * 2 - 1))]),
+        ),
+    ],
+    ids=lambda each: each if "." in each[:14] and len(each) < 15 else "",
+)
+def test_of_a_large_file_the_size_tells_how_many_samples_there_are(tmp_path: Path, name: str, text: str) -> None:
+    file = tmp_path / name
+    file.write_text(text, encoding="utf-8")
     found = read_lengths(DataSection.model_validate({"path": str(file)}), LARGE_VOCABULARY)
     assert found is not None
-    assert (len(found.tokens), found.whole) == (PEEKED_ROWS, False)
-    assert found.rows == pytest.approx(count, rel=0.2 if kind == "pretty" else 0.03)
+    assert not found.whole
+    assert found.rows == pytest.approx(ROWS if name != "long.jsonl" else 2 * PEEKED_ROWS, rel=0.1)
     few = read_lengths(DataSection.model_validate({"path": str(file), "max_rows": 1500}), LARGE_VOCABULARY)
     assert few is not None
     assert few.rows == 1500
+
+
+def test_rows_that_were_all_seen_are_counted_however_long_the_first_is(tmp_path: Path) -> None:
+    rows = [{"text": "a" * (READ_BYTES + 9)}, *({"text": "a"} for _ in range(900))]
+    found = read_lengths(_data(tmp_path / "x.jsonl", rows), LARGE_VOCABULARY)
+    assert found is not None
+    assert (len(found.tokens), found.rows) == (1, 901)

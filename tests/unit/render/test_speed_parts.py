@@ -49,13 +49,13 @@ def test_without_steps_a_million_tokens_are_told():
 
 def test_going_through_the_data_is_told_where_it_makes_steps_enough():
     made = replace(planned(train__num_epochs=3), expected_steps=1234)
-    (line,) = (each for each in speed_lines(made) if each.startswith("all data"))
-    assert line.startswith("all data 3 times, about 1,234 steps: ")
+    (line,) = (each for each in speed_lines(made) if " steps: " in each)
+    assert line.startswith("3 epochs, about 1,234 steps: ")
     assert made.speed is not None
     assert format_seconds(1234 * made.speed.step_seconds.expected) in line
-    assert "all data once" in str(speed_lines(replace(planned(), expected_steps=10)))
-    assert "all data" not in str(speed_lines(replace(planned(), expected_steps=9)))
-    assert "all data" not in str(speed_lines(planned()))
+    assert "1 epoch, about 10 steps" in str(speed_lines(replace(planned(), expected_steps=10)))
+    assert "epoch" not in str(speed_lines(replace(planned(), expected_steps=9)))
+    assert "epoch" not in str(speed_lines(planned()))
 
 
 def test_padding_and_wear_are_said_where_there_are_any():

@@ -94,8 +94,8 @@ def cells(*texts: str | Cell, look: Look = "text") -> tuple[Cell, ...]:
     return tuple(found)
 
 
-def next_section(title: str, lines: tuple[str, ...], typed: str) -> Section:
+def next_section(lines: tuple[str, ...], typed: str) -> Section:
     """What stands in the way, and the command to type, where there is one."""
     said: tuple[Part, ...] = (Lines(lines=lines),) if lines else ()
     copied: tuple[Part, ...] = (Text(name="in a terminal", text=typed),) if typed else ()
-    return Section(title=title, parts=(*said, *copied))
+    return Section(title="Next", parts=(*said, *copied))
