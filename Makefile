@@ -46,6 +46,7 @@ env: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@test -e /usr/include/libaio.h || $(MAKE) --no-print-directory libaio
 	@command -v chromium chromium-browser google-chrome >/dev/null || $(MAKE) --no-print-directory chromium
+	@echo "Making $(VENV) with torch, DeepSpeed and all else: about two minutes and 2 GB."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -c constraints.txt torch
 	$(BIN)/pip install -c constraints.txt -e '.[train,test]'

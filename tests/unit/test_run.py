@@ -77,7 +77,7 @@ def test_a_run_from_start_to_result(first):
     assert run.wait().success["steps"] == 2
     assert json.loads(run.dir.result.read_text())["state"] == "done"
     run.show_result(console)
-    assert "Done: 2 steps in 3 s" in output.getvalue()
+    assert "Done: 2 steps; 3 s from start to end" in output.getvalue()
 
 
 def test_without_waiting_the_run_is_handed_back(first):

@@ -119,7 +119,8 @@ def readable(line: str) -> str:
     """A builder's line as people read it: of a progress bar how far it is, of what libraries miss nothing."""
     if bar := re.match(r"(?:(\S.*?): *)? *(\d+)%\|", line):
         return f"{bar[1]} {bar[2]} %" if bar[1] else f"{bar[2]} %"
-    return "" if _REMARK.match(line) else re.sub(r"^\*+ *(?:\d+\. *)?", "", line)[:_SHOWN]
+    words = "" if _REMARK.match(line) else re.sub(r"^\*+ *(?:\d+\. *)?", "", line)
+    return words if len(words) <= _SHOWN else f"{words[:_SHOWN]}…"
 
 
 def _cause(text: str) -> str | None:

@@ -97,8 +97,8 @@ def _as_json(machine: Hardware, outcomes: list[Outcome], path: Path | None) -> d
 def _print(console: Console, machine: Hardware, report: GpuReport, outcomes: list[Outcome], *, seconds: float) -> None:
     console.print(f"[bold]this machine[/bold]  {_described(machine)}", highlight=False)
     console.print(probe_table(report, outcomes), highlight=False)
-    left_out = len(missing_lines(outcomes))
-    rest = f"; {left_out} of {len(outcomes)} measurements were left out" if left_out else ""
+    left_out = missing_lines(outcomes)
+    rest = f"; left out of {len(outcomes)}: {'; '.join(left_out)}" if left_out else ""
     console.print(f"Measured in {format_seconds(seconds)}{rest}.", highlight=False)
     for line in (*busy_words(os.getloadavg()[0], os.cpu_count() or 1), *hardware_warnings(machine)):
         console.print(f"Warning: {line}", style="yellow", highlight=False, markup=False)

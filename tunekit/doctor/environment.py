@@ -91,7 +91,10 @@ def trackers(case: Case) -> Seen:
 def _unheard(case: Case, wanted: Sequence[str]) -> Iterator[tuple[str, str]]:
     if case.readings.told.missing:
         names = ", ".join(case.readings.told.missing)
-        yield f"no notice will be sent: {names} is not found, or not a program", "the whole path of the program"
+        yield (
+            f"no notice will be sent: {names} is not found, or not a program",
+            "watch.notify_command=[/path/of/a/program]",
+        )
     if "wandb" in wanted and not case.caller.wandb_logged_in and "WANDB_MODE" not in case.caller.environ:
         found = "no key for Weights & Biases: the run records offline and asks nothing"
         yield found, "wandb login, or later: wandb sync RUN/wandb/offline-*"

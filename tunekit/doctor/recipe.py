@@ -24,6 +24,8 @@ def steps(case: Case) -> Seen:
     if case.plan is None:
         return unknown(NO_PLAN)
     count = total_steps(case)
+    if count is None and case.plan.expected_steps is not None:
+        return ok(f"about {case.plan.expected_steps:,} optimizer steps, by the size of the data")
     if count is None:
         return unknown("how many steps there are is known once the data is read (or set train.max_steps)")
     if count < 1:

@@ -98,7 +98,7 @@ def fetch_model(
         packaged = _packaged_gguf(path)
         if packaged is None:
             raise MissingError(f"{error}{_ways_out(path)}") from error
-        say(f"{error} Using {packaged.name} from the installed package {packaged.parent.name} instead.")
+        say(f"using {packaged.name} of the installed package {packaged.parent.name} instead: {error}")
         return packaged
 
 

@@ -48,11 +48,11 @@ def rows(found: SearchResult) -> tuple[Row, ...]:
 
 
 def duration(seconds: float) -> str:
-    """Hours in a narrow column: `42 s`, `13 min`, `8.3 h`, `12 d`."""
+    """Hours in a narrow column: `42 s`, `4.6 min`, `13 min`, `8.3 h`, `12 d`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
+        return f"{seconds / 60:.{0 if seconds >= 600 else 1}f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 72 * 3600 else f"{seconds / 86400:.0f} d"
 
 

@@ -25,7 +25,7 @@ PROBE = "tunekit hardware probe"
 def speed_lines(plan: Plan, before: MeasuredBefore | None = None) -> tuple[str, ...]:
     """The lines of the section, most important first; `before`: a run that tells what nothing published does."""
     if plan.speed is None:
-        return (_as_measured(before) or NO_ESTIMATE,)
+        return (_as_measured(before) or NO_ESTIMATE, *_steps_alone(plan))
     speed = plan.speed
     return (
         _rate_line(plan, speed),
@@ -66,13 +66,25 @@ def _run_line(plan: Plan, speed: SpeedEstimate) -> str:
     return f"{what}: {_duration(hours)}, {kwh:,.2g} kWh at {load_watts(plan.hardware):,} W"
 
 
-def _epochs(plan: Plan, speed: SpeedEstimate) -> Iterator[str]:
-    """What the epochs take; of hardly any steps the warnings tell."""
+def _steps_alone(plan: Plan) -> Iterator[str]:
+    """How many steps the epochs make; of hardly any the warnings tell."""
     steps, epochs = plan.expected_steps, plan.recipe.train.num_epochs
     if steps is not None and steps >= FEW:
-        run = run_cost(speed, steps, plan.hardware)
-        times = f"{epochs:g} epoch{'' if epochs == 1 else 's'}"
-        yield f"{times}, about {steps:,} steps: {_duration(run.hours)}, {run.kwh.expected:,.2g} kWh"
+        yield f"{epochs:g} epoch{'' if epochs == 1 else 's'}, about {steps:,} steps"
+
+
+def _epochs(plan: Plan, speed: SpeedEstimate) -> Iterator[str]:
+    for what in _steps_alone(plan):
+        run = run_cost(speed, plan.expected_steps or 0, plan.hardware)
+        yield f"{what}: {_duration(run.hours)}, {run.kwh.expected:,.2g} kWh"
+
+
+def told_first(plan: Plan, speed: SpeedEstimate) -> tuple[str, Band, float]:
+    """What a headline tells: the epochs where their steps are known, else as `told_run`."""
+    for what in _steps_alone(plan):
+        run = run_cost(speed, plan.expected_steps or 0, plan.hardware)
+        return what, run.hours, run.kwh.expected
+    return told_run(plan, speed)
 
 
 def told_run(plan: Plan, speed: SpeedEstimate) -> tuple[str, Band, float]:

@@ -75,10 +75,10 @@ def headline(result: RunResult, metrics: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _steps_taken(success: Mapping[str, Any], logged: int) -> str:
-    """`12 steps in 2 min`; the time is this attempt's, so a resumed run says how many steps were."""
+    """`12 steps; 2 min from start to end`; the time is this attempt's, so a resumed run says how many steps were."""
     steps, before = int(success.get("steps", logged)), int(success.get("steps_before", 0))
     here = f", the last {steps - before:,} of them" if before else ""
-    return f"Done: {steps:,} steps{here} in {format_seconds(float(success.get('seconds', 0)))}"
+    return f"Done: {steps:,} steps{here}; {format_seconds(float(success.get('seconds', 0)))} from start to end"
 
 
 def thinned(values: tuple[float, ...], count: int) -> tuple[float, ...]:

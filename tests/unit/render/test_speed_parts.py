@@ -9,7 +9,7 @@ from tunekit.hardware.spec import Hardware, Measured
 from tunekit.launcher.history import MeasuredBefore
 from tunekit.planner.make import make_plan
 from tunekit.planner.plan import Plan
-from tunekit.render.speed_parts import NO_ESTIMATE, PROBE, format_step, speed_lines, term_lines, truth_line
+from tunekit.render.speed_parts import NO_ESTIMATE, PROBE, format_step, speed_lines, term_lines, told_first, truth_line
 from tunekit.units import format_seconds
 
 
@@ -56,6 +56,20 @@ def test_going_through_the_data_is_told_where_it_makes_steps_enough():
     assert "1 epoch, about 10 steps" in str(speed_lines(replace(planned(), expected_steps=10)))
     assert "epoch" not in str(speed_lines(replace(planned(), expected_steps=9)))
     assert "epoch" not in str(speed_lines(planned()))
+
+
+def test_without_an_estimate_the_steps_are_told_alone():
+    made = replace(planned(), speed=None, expected_steps=188)
+    assert speed_lines(made) == (NO_ESTIMATE, "1 epoch, about 188 steps")
+
+
+def test_a_headline_tells_the_epochs_where_their_steps_are_known():
+    made = replace(planned(), expected_steps=188)
+    assert made.speed is not None
+    what, hours, _ = told_first(made, made.speed)
+    assert what == "1 epoch, about 188 steps"
+    assert hours.expected == pytest.approx(188 * made.speed.step_seconds.expected / 3600)
+    assert told_first(planned(), made.speed)[0] == "1 M tokens"
 
 
 def test_padding_and_wear_are_said_where_there_are_any():

@@ -50,13 +50,13 @@ def run_dir(tmp_path, monkeypatch):
 
 def test_the_headline_has_steps_time_loss_and_speed():
     assert headline(DONE, steps(3.0, 2.0, 1.0)) == (
-        "Done: 3 steps in 2 min 05 s, loss 3.0000 → 1.0000 █▅▁, eval loss 1.2500, 1,234 tokens/s."
+        "Done: 3 steps; 2 min 05 s from start to end, loss 3.0000 → 1.0000 █▅▁, eval loss 1.2500, 1,234 tokens/s."
     )
 
 
 def test_the_headline_of_a_resumed_run_says_which_steps_took_the_time():
     resumed = RunResult(state="done", attempt=2, exit_code=0, success={"steps": 12, "steps_before": 4, "seconds": 69.0})
-    assert headline(resumed, []) == "Done: 12 steps, the last 8 of them in 1 min 09 s."
+    assert headline(resumed, []) == "Done: 12 steps, the last 8 of them; 1 min 09 s from start to end."
 
 
 def test_peaks_are_the_worst_card_and_the_sum_of_the_ranks():

@@ -24,7 +24,7 @@ from tunekit.render.plan_parts import (
     shown_phases,
     title,
 )
-from tunekit.render.speed_parts import format_step, speed_lines, told_run
+from tunekit.render.speed_parts import format_step, speed_lines, told_first
 from tunekit.render.term_list import kind_of, when
 from tunekit.speed.terms import Band, SpeedEstimate
 from tunekit.units import GIB, format_bytes
@@ -93,7 +93,7 @@ def plan_tiles(plan: Plan) -> Iterator[Tile]:
 
 
 def _time_tile(plan: Plan, speed: SpeedEstimate) -> Tile:
-    what, hours, kwh = told_run(plan, speed)
+    what, hours, kwh = told_first(plan, speed)
     return time_tile(what, hours, kwh)
 
 
