@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import islice
 from math import ceil
 from pathlib import Path
 from typing import TypeAlias
@@ -30,7 +29,9 @@ OTHER_BYTES_PER_TOKEN = 2
 """In a smaller vocabulary, of what is not ASCII: the median of Llama 2's kind and SmolLM2's over 20 languages in other
 scripts (1 to 3.2), by `benchmarks/token_lengths.py`."""
 READ_BYTES = 8 << 20
-"""No more text than that is looked at: a look takes a tenth of a second at most."""
+"""Of no more text than that tokens are counted."""
+LOOKED_BYTES = 64 << 20
+"""No more of a file is read: a look takes half a second at most."""
 _Key: TypeAlias = tuple[tuple[str, str], ...]
 
 
@@ -115,16 +116,15 @@ def _lengths(
 
 def _counted(file: str, size: int, format: str, columns: _Key, most: int | None, vocabulary: int) -> Lengths:
     limit = min(PEEKED_ROWS, most or PEEKED_ROWS)
-    looked, taken = _look(Path(file), limit + 1)
+    looked, taken, ended = _look(Path(file), limit)
     data = DataSection.model_validate({"path": file, "format": format or None, "columns": dict(columns)})
-    shown = looked[:limit]
-    layout = recognise(tuple(dict.fromkeys(name for row in shown for name in row)), data, source=file)
-    read = tuple(_few(shown, layout))
-    whole = len(read) == len(looked) or len(read) == most
+    layout = recognise(tuple(dict.fromkeys(name for row in looked for name in row)), data, source=file)
+    read = tuple(_few(looked, layout))
+    whole = (ended and len(read) == len(looked)) or len(read) == most
     return Lengths(
         tokens=tuple(max(1, text_tokens(text, vocabulary) + around) for text, around in read),
         whole=whole,
-        rows=len(looked) if len(looked) <= limit else round(len(looked) * size / max(1, taken)),
+        rows=len(looked) if ended else round(len(looked) * size / max(1, taken)),
         templated=layout.format != "text",
         dense=vocabulary < LARGE_VOCABULARY and not all(text.isascii() for text, _ in read),
     )
@@ -137,10 +137,16 @@ def _of_all(found: Lengths, files: Sequence[Path], most: int | None) -> Lengths:
     return replace(found, whole=found.whole and (len(files) == 1 or found.rows == most), rows=min(rows, most or rows))
 
 
-def _look(file: Path, most: int) -> tuple[list[Row], int]:
-    """The first rows, and the bytes that they take."""
-    found = list(islice(read_measured(file), most))
-    return [row for _, row, _ in found], found[-1][2] if found else 0
+def _look(file: Path, most: int) -> tuple[list[Row], int, bool]:
+    """The first rows, the bytes that they take, and whether there are no others."""
+    found: list[Row] = []
+    taken = 0
+    for _, row, end in read_measured(file):
+        if len(found) == most or taken > LOOKED_BYTES:
+            return found, taken, False
+        found.append(row)
+        taken = end
+    return found, taken, True
 
 
 def _few(rows: Iterable[Row], layout: Layout) -> Iterable[tuple[str, int]]:

@@ -57,7 +57,7 @@ def _cells(status: RunStatus) -> tuple[Text | str, ...]:
         step_text(status),
         "" if status.loss is None else f"{status.loss:.4f}",
         str(status.attempt),
-        news_text(status),
+        "nobody watches" if status.unwatched_since is not None else news_text(status),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tunekit.recipe import data_length
 from tunekit.recipe.data_check import PEEKED_ROWS
 from tunekit.recipe.data_length import (
     LARGE_VOCABULARY,
@@ -179,3 +180,13 @@ def test_rows_that_were_all_seen_are_counted_however_long_the_first_is(tmp_path:
     found = read_lengths(_data(tmp_path / "x.jsonl", rows), LARGE_VOCABULARY)
     assert found is not None
     assert (len(found.tokens), found.rows) == (1, 901)
+
+
+def test_of_long_documents_no_more_is_read_than_takes_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_length, "LOOKED_BYTES", 10_000)
+    file = tmp_path / "x.jsonl"
+    file.write_text("".join(json.dumps({"text": "a" * 1000}) + "\n" for _ in range(100)) + "no json")
+    found = read_lengths(DataSection.model_validate({"path": str(file)}), LARGE_VOCABULARY)
+    assert found is not None, "what is broken behind is not reached"
+    assert (len(found.tokens), found.whole) == (10, False)
+    assert found.rows == 100

@@ -66,3 +66,9 @@ def test_a_run_that_goes_on_without_a_step_shows_since_when():
     assert news_text(silent) == "no step for 1 min 10 s"
     assert news_text(replace(silent, stepped=now - 20)) == "3 s ago"
     assert news_text(replace(silent, state="done")) == "3 s ago"
+
+
+def test_a_run_that_nobody_watches_says_so_in_the_table():
+    alone = replace(NEW, state="running", unwatched_since=time.time() - 90)
+    assert "nobody watches" in text_of(print_runs, [alone], folder="runs")
+    assert "nobody watches" not in text_of(print_runs, [NEW, DONE], folder="runs")
