@@ -166,6 +166,13 @@ def build_ops(run: Path) -> None:
     subprocess.run(argv, env=environment(), check=True, timeout=900)
 
 
+def built_ops(*names: str) -> Path:
+    """The folder of DeepSpeed's compiled ops with these in it; they are built where they are not there yet."""
+    code = f"from tunekit.worker.prepare import build_missing; build_missing({names!r})"
+    subprocess.run([sys.executable, "-c", code], env=environment(), check=True, timeout=500)
+    return Path(environment()["TORCH_EXTENSIONS_DIR"])
+
+
 def start(
     runs: Sequence[Path], *, checkpoints: Mapping[Path, Path] = MappingProxyType({}), processes: int = 2
 ) -> subprocess.Popen[bytes]:

@@ -1,12 +1,10 @@
-"""CPU Adam: torch's for real; DeepSpeed's where it is built."""
+"""CPU Adam: torch's and DeepSpeed's, for real."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
+from tests.integration import tiny
 from tunekit.hardware.probing import Options
 
 pytestmark = pytest.mark.train
@@ -22,14 +20,13 @@ def test_torchs_adam(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["adam_bf16_rate"] > 0
 
 
+@pytest.mark.slow
 def test_deepspeeds_adam_steps_as_torchs_does() -> None:
     import torch
 
     from tunekit.worker.probing.adam import deepspeed_step, torch_step
 
-    library = Path(os.environ.get("TORCH_EXTENSIONS_DIR", "")) / "cpu_adam" / "cpu_adam.so"
-    if not library.is_file():
-        pytest.skip("DeepSpeed's CPU Adam is not built in TORCH_EXTENSIONS_DIR")
+    library = tiny.built_ops("cpu_adam") / "cpu_adam" / "cpu_adam.so"
     ours, theirs = torch.ones(1024), torch.ones(1024)
     deepspeed_step(str(library))(ours)()
     torch_step(theirs)()
