@@ -31,7 +31,7 @@ def speed_lines(plan: Plan, before: MeasuredBefore | None = None) -> tuple[str, 
         _rate_line(plan, speed),
         *_more(plan, speed),
         _costs_line(speed),
-        *_epochs(plan, speed),
+        *_epochs_line(plan, speed),
         _run_line(plan, speed),
         *_wear(plan, speed),
         truth_line(plan),
@@ -66,25 +66,25 @@ def _run_line(plan: Plan, speed: SpeedEstimate) -> str:
     return f"{what}: {_duration(hours)}, {kwh:,.2g} kWh at {load_watts(plan.hardware):,} W"
 
 
-def _steps_alone(plan: Plan) -> Iterator[str]:
-    """How many steps the epochs make; of hardly any the warnings tell."""
+def _steps_alone(plan: Plan) -> tuple[str, ...]:
+    """How many steps the epochs make; nothing where nobody knows, or of hardly any, which the warnings tell."""
     steps, epochs = plan.expected_steps, plan.recipe.train.num_epochs
-    if steps is not None and steps >= FEW:
-        yield f"{epochs:g} epoch{'' if epochs == 1 else 's'}, about {steps:,} steps"
+    if steps is None or steps < FEW:
+        return ()
+    return (f"{epochs:g} epoch{'' if epochs == 1 else 's'}, about {steps:,} steps",)
 
 
-def _epochs(plan: Plan, speed: SpeedEstimate) -> Iterator[str]:
-    for what in _steps_alone(plan):
-        run = run_cost(speed, plan.expected_steps or 0, plan.hardware)
-        yield f"{what}: {_duration(run.hours)}, {run.kwh.expected:,.2g} kWh"
+def _epochs_line(plan: Plan, speed: SpeedEstimate) -> tuple[str, ...]:
+    what, hours, kwh = told_first(plan, speed)
+    return (f"{what}: {_duration(hours)}, {kwh:,.2g} kWh",) if _steps_alone(plan) else ()
 
 
 def told_first(plan: Plan, speed: SpeedEstimate) -> tuple[str, Band, float]:
     """What a headline tells: the epochs where their steps are known, else as `told_run`."""
-    for what in _steps_alone(plan):
-        run = run_cost(speed, plan.expected_steps or 0, plan.hardware)
-        return what, run.hours, run.kwh.expected
-    return told_run(plan, speed)
+    if plan.expected_steps is None or not _steps_alone(plan):
+        return told_run(plan, speed)
+    run = run_cost(speed, plan.expected_steps, plan.hardware)
+    return _steps_alone(plan)[0], run.hours, run.kwh.expected
 
 
 def told_run(plan: Plan, speed: SpeedEstimate) -> tuple[str, Band, float]:
