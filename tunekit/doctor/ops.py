@@ -78,7 +78,7 @@ def _removal(case: Case) -> str:
 
 
 def op_cache(case: Case) -> Seen:
-    """The folder of the ops: no lock of a dead builder, local, made for this processor."""
+    """The folder of the ops: no lock of a dead builder, local, made for this processor and these packages."""
     here = case.readings.ops
     if here.stale_locks:
         found = f"left by a builder that is gone: {', '.join(map(case.short, here.stale_locks))}"
@@ -86,9 +86,9 @@ def op_cache(case: Case) -> Seen:
     if here.file_system in OF_THE_NETWORK:
         found = f"{here.folder} lies on {here.file_system}: locks fail there, and other machines share it"
         return warning(found, "export TORCH_EXTENSIONS_DIR=/a/local/folder")
-    foreign = [op for op in case.ops if op in here.other_processor]
+    foreign = [op for op in case.ops if op in here.foreign]
     if foreign:
-        found = f"{', '.join(foreign)} in {here.folder}: built for another processor, or not by tunekit"
+        found = f"{', '.join(foreign)} in {here.folder}: for another processor, older than torch or DeepSpeed here, or not by tunekit"
         return warning(f"{found}; the next launch builds anew", build_command(case))
     built = f"{', '.join(here.built)} built" if here.built else "empty"
     return ok(f"{built}, in {case.short(here.folder)}")

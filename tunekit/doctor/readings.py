@@ -117,8 +117,8 @@ class OpCache:
     folder: str
     file_system: str
     built: tuple[str, ...] = ()
-    other_processor: tuple[str, ...] = ()
-    """Built, but not for this processor, or by somebody else."""
+    foreign: tuple[str, ...] = ()
+    """Built, but not for this processor and the packages as they are installed, or by somebody else."""
     stale_locks: tuple[str, ...] = ()
 
 

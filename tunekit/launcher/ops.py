@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def needed_ops(job: Job, *, pins_exactly: bool = False) -> tuple[str, ...]:
 
 
 def missing_ops(folder: Path, ops: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of `ops` that have no whole library in `folder`, or one that was not built for this processor."""
+    """Those of `ops` without a whole library in `folder` that was built on this processor, from these packages."""
     stamps = _read_stamps(folder)
     built = {op: _stamp(library(folder, op)) for op in ops}
     return tuple(op for op in ops if built[op] is None or stamps.get(op) != built[op])
@@ -55,9 +56,9 @@ def library(folder: Path, op: str) -> Path:
 
 
 def forget_op(folder: Path, op: str) -> None:
-    """Take away what ninja would take for built: a library, whole or cut off, and all that is for another processor."""
+    """Take away what ninja would take for built: a library, whole or cut off, and all that was not built here."""
     stamp = _read_stamps(folder).get(op)
-    if isinstance(stamp, str) and not stamp.startswith(cpu_fingerprint()):
+    if isinstance(stamp, str) and not stamp.startswith(_here()):
         shutil.rmtree(folder / op, ignore_errors=True)
     library(folder, op).unlink(missing_ok=True)
 
@@ -71,8 +72,12 @@ def write_stamp(folder: Path, op: str) -> None:
 
 
 def _stamp(path: Path) -> str | None:
-    """Processor and bytes of a library: who loads one that is cut off dies of SIGBUS. None where there is none."""
-    return f"{cpu_fingerprint()} {path.stat().st_size}" if path.is_file() else None
+    """Where a library was built, and its bytes: who loads one that is cut off dies of SIGBUS. None: there is none."""
+    return f"{_here()} {path.stat().st_size}" if path.is_file() else None
+
+
+def _here() -> str:
+    return f"{cpu_fingerprint()} {packages_fingerprint()}"
 
 
 def cpu_fingerprint(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
@@ -80,6 +85,17 @@ def cpu_fingerprint(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
     return sha256(" ".join(sorted(flags.partition(":")[2].split())).encode()).hexdigest()[:16]
+
+
+def packages_fingerprint(names: tuple[str, ...] = ("torch", "deepspeed")) -> str:
+    """Hash of when the packages were installed.
+
+    In an environment made anew, at the same path and of the same versions, the sources are younger than the ops, and
+    every rank that loads one would compile it.
+    """
+    specs = (find_spec(name) for name in names)
+    times = [Path(spec.origin).stat().st_mtime_ns if spec and spec.origin else 0 for spec in specs]
+    return sha256(repr(times).encode()).hexdigest()[:16]
 
 
 @contextmanager

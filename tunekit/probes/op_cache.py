@@ -15,14 +15,14 @@ NVCC_SECONDS = 5.0
 
 
 def read_op_cache(folder: Path) -> OpCache:
-    """What is built in the folder, for this processor or another, and which locks nobody holds. Changes nothing."""
+    """What is built in the folder, here or elsewhere, and which locks nobody holds. Changes nothing."""
     known = tuple(EXPECTED_SECONDS)
     missing = missing_ops(folder, known)
     return OpCache(
         folder=str(folder),
         file_system=file_system_of(read_drive(folder).path),
         built=tuple(op for op in known if op not in missing),
-        other_processor=tuple(op for op in missing if (folder / op / f"{op}.so").is_file()),
+        foreign=tuple(op for op in missing if (folder / op / f"{op}.so").is_file()),
         stale_locks=tuple(str(lock) for lock in stale_locks(folder)),
     )
 

@@ -82,9 +82,9 @@ def test_a_cache_that_makes_trouble():
     assert (locked.state, locked.cure) == ("warning", "rm /c/cpu_adam/lock")
     shared = op_cache(with_ops(healthy(), file_system="nfs4"))
     assert (shared.state, "TORCH_EXTENSIONS_DIR" in shared.cure) == ("warning", True)
-    foreign = op_cache(with_ops(healthy(cards=False), other_processor=("deepspeed_shm_comm",)))
+    foreign = op_cache(with_ops(healthy(cards=False), foreign=("deepspeed_shm_comm",)))
     assert (foreign.state, "another processor" in foreign.found) == ("warning", True)
-    assert op_cache(with_ops(healthy(cards=False), other_processor=("cpu_lion",))).state == "ok"
+    assert op_cache(with_ops(healthy(cards=False), foreign=("cpu_lion",))).state == "ok"
 
 
 def test_bitsandbytes():

@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from tests.plans import DUAL_4090, make_job
 from tunekit.errors import MissingError
+from tunekit.launcher import ops
 from tunekit.launcher.ops import (
     EXPECTED_SECONDS,
     build_lock,
@@ -18,13 +20,14 @@ from tunekit.launcher.ops import (
     locked_ops,
     missing_ops,
     needed_ops,
+    packages_fingerprint,
     remove_stale_locks,
     write_stamp,
 )
 
 
 @pytest.mark.parametrize(
-    ("job", "ops"),
+    ("job", "expected"),
     [
         (make_job(), ("deepspeed_shm_comm",)),
         (make_job(DUAL_4090), ()),
@@ -38,9 +41,9 @@ from tunekit.launcher.ops import (
         (make_job(DUAL_4090, zero={"offload_param": "cpu"}), ()),
     ],
 )
-def test_what_a_job_needs(job, ops):
-    assert needed_ops(job) == ops
-    assert set(ops) <= set(EXPECTED_SECONDS)
+def test_what_a_job_needs(job, expected):
+    assert needed_ops(job) == expected
+    assert set(expected) <= set(EXPECTED_SECONDS)
 
 
 def test_exact_pinning_needs_its_op():
@@ -88,6 +91,28 @@ def test_objects_of_another_processor_go_and_those_of_this_one_are_linked_anew(t
         forget_op(tmp_path, op)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file() and path != stamps] == ["a.o"]
     assert not (tmp_path / "async_io").exists()
+
+
+def test_an_op_of_packages_installed_before_is_built_again(tmp_path, monkeypatch):
+    def install(moment):
+        for name in ("torch", "deepspeed"):
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / "__init__.py").touch()
+            os.utime(tmp_path / name / "__init__.py", (moment, moment))
+
+    monkeypatch.setattr(ops, "find_spec", lambda name: SimpleNamespace(origin=str(tmp_path / name / "__init__.py")))
+    install(1000)
+    build(tmp_path, "cpu_adam")
+    (tmp_path / "cpu_adam" / "a.o").touch()
+    assert missing_ops(tmp_path, ("cpu_adam",)) == ()
+    install(2000)
+    assert missing_ops(tmp_path, ("cpu_adam",)) == ("cpu_adam",)
+    forget_op(tmp_path, "cpu_adam")
+    assert not (tmp_path / "cpu_adam").exists()
+
+
+def test_without_the_packages_there_is_a_fingerprint_too():
+    assert packages_fingerprint(("no_such_package",)) != packages_fingerprint(("pytest",))
 
 
 def test_fingerprint_is_of_the_instruction_sets(tmp_path):

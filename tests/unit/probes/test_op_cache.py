@@ -13,7 +13,7 @@ def library(folder, op):
 
 def test_an_empty_cache_that_is_not_there(tmp_path):
     found = read_op_cache(tmp_path / "ops")
-    assert (found.built, found.other_processor, found.stale_locks) == ((), (), ())
+    assert (found.built, found.foreign, found.stale_locks) == ((), (), ())
     assert found.file_system
     assert not (tmp_path / "ops").exists()
 
@@ -23,7 +23,7 @@ def test_what_is_built_and_for_whom(tmp_path):
     write_stamp(tmp_path, "cpu_adam")
     library(tmp_path, "async_io")
     found = read_op_cache(tmp_path)
-    assert (found.built, found.other_processor) == (("cpu_adam",), ("async_io",))
+    assert (found.built, found.foreign) == (("cpu_adam",), ("async_io",))
 
 
 def test_a_lock_that_nobody_holds_is_seen_and_stays(tmp_path):

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.integration import tiny
 from tests.plans import CPU_BOX, make_plan, make_recipe
 from tunekit.errors import MissingError
 from tunekit.launcher import ops
@@ -139,3 +142,14 @@ def test_a_fresh_lock_is_waited_for_until_it_goes(tmp_path: Path, monkeypatch: p
     module.clear_locks(tmp_path, ("cpu_adam",))
     assert len(waits) == 2
     assert not lock.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.train
+@pytest.mark.parametrize("op", ["deepspeed_shm_comm", "cpu_adam"])
+def test_of_a_built_op_nothing_is_left_to_compile(op: str) -> None:
+    """Whatever the cache held before: what ninja would compile, every rank would wait for."""
+    folder = tiny.built_ops(op) / op
+    ninja = Path(sys.executable).with_name("ninja")
+    ran = subprocess.run([ninja, "-n", "-C", folder], capture_output=True, text=True, check=True, timeout=60)
+    assert "no work to do" in ran.stdout
