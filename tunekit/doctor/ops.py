@@ -88,7 +88,8 @@ def op_cache(case: Case) -> Seen:
         return warning(found, "export TORCH_EXTENSIONS_DIR=/a/local/folder")
     foreign = [op for op in case.ops if op in here.foreign]
     if foreign:
-        found = f"{', '.join(foreign)} in {here.folder}: for another processor, older than torch or DeepSpeed here, or not by tunekit"
+        of = f"{', '.join(foreign)} in {here.folder}"
+        found = f"{of}: for another processor, older than torch or DeepSpeed here, or not by tunekit"
         return warning(f"{found}; the next launch builds anew", build_command(case))
     built = f"{', '.join(here.built)} built" if here.built else "empty"
     return ok(f"{built}, in {case.short(here.folder)}")
