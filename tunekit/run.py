@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from tunekit.backends.base import STOP_GRACE, Backend, Process, backend
-from tunekit.backends.processes import end_processes, is_alive, kill_processes, read_process, reap_orphans
+from tunekit.backends.processes import (
+    end_processes,
+    is_alive,
+    kill_processes,
+    read_process,
+    reap_orphans,
+    watcher_is_gone,
+)
 from tunekit.backends.resuming import refuse_what_cannot_go_on, resumable
 from tunekit.backends.retrying import Retry, next_try
 from tunekit.backends.session import Start, start_run, used_devices
@@ -85,7 +92,7 @@ class Run:
         """State, step and loss now."""
         if self._process is not None and (observed := self._process.poll()) is not None:
             self.conclude(observed)
-        return read_status(self.dir, alive=is_alive(self.dir))
+        return read_status(self.dir, alive=is_alive(self.dir), unwatched=watcher_is_gone(self.dir))
 
     def report(self) -> RunReport:
         """The run in detail: measured against planned, checkpoints, ending, and what to type next."""

@@ -209,6 +209,10 @@ def test_a_run_of_another_program_can_be_watched_and_stopped(tmp_path, plan):
         record_process(run_dir, process.pid, 1)
         run = Run("other")
         assert run.status().state == "preparing"
+        assert run.status().unwatched_since is None
+        told = json.loads(run_dir.process.read_text())
+        run_dir.process.write_text(json.dumps({**told, "watcher_started": "long ago"}))
+        assert run.status().unwatched_since is not None
         run.stop()
         assert until(process.poll) is not None
     finally:

@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -34,16 +34,28 @@ _START_TICKS, _EXIT_STATUS = 19, 49
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessRecord:
-    """The leader of a run's session. `started` tells it from a later process with the same pid: see `start_mark`."""
+    """The leader of a run's session, and who watches it; `started` tells a process from a later one with its pid.
+
+    See `start_mark`. `watcher` is None where the record is of a version that did not write it.
+    """
 
     pid: int
     started: str
     attempt: int
+    watcher: int | None = None
+    watcher_started: str = ""
 
 
 def record_process(run_dir: RunDir, pid: int, attempt: int) -> ProcessRecord:
-    """Write down who runs, so that another terminal can find the processes."""
-    record = ProcessRecord(pid=pid, started=start_mark(pid) or "", attempt=attempt)
+    """Write down who runs and that this process watches, so that another terminal can find the processes."""
+    watcher = os.getpid()
+    record = ProcessRecord(
+        pid=pid,
+        started=start_mark(pid) or "",
+        attempt=attempt,
+        watcher=watcher,
+        watcher_started=start_mark(watcher) or "",
+    )
     run_dir.process.write_text(json.dumps(asdict(record)) + "\n")
     return record
 
@@ -51,8 +63,12 @@ def record_process(run_dir: RunDir, pid: int, attempt: int) -> ProcessRecord:
 def read_process(run_dir: RunDir) -> ProcessRecord | None:
     """The record of the latest attempt, or None where nothing was started."""
     match read_record(run_dir.process):
-        case {"pid": int(pid), "started": str(started), "attempt": int(attempt)}:
-            return ProcessRecord(pid=pid, started=started, attempt=attempt)
+        case {"pid": int(pid), "started": str(started), "attempt": int(attempt), **more}:
+            record = ProcessRecord(pid=pid, started=started, attempt=attempt)
+            match more:
+                case {"watcher": int(watcher), "watcher_started": str(since)}:
+                    return replace(record, watcher=watcher, watcher_started=since)
+            return record
     return None
 
 
@@ -71,6 +87,12 @@ def members(run_dir: RunDir, record: ProcessRecord | None) -> list[psutil.Proces
 def is_alive(run_dir: RunDir) -> bool:
     """Whether any process of the latest attempt lives, orphans included."""
     return bool(members(run_dir, read_process(run_dir)))
+
+
+def watcher_is_gone(run_dir: RunDir) -> bool:
+    """Whether the program that started the latest attempt has ended, however: nobody looks after the run."""
+    record = read_process(run_dir)
+    return record is not None and record.watcher is not None and start_mark(record.watcher) != record.watcher_started
 
 
 def reap_orphans(run_dir: RunDir, *, grace: float) -> int:

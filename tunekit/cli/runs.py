@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from tunekit.backends.processes import is_alive
+from tunekit.backends.processes import is_alive, watcher_is_gone
 from tunekit.errors import UsageError
 from tunekit.launcher.logs import find_rank_log
 from tunekit.launcher.run_dir import RunDir
@@ -25,7 +25,9 @@ def list_runs(folder: Path, *, json: bool) -> None:
     """Print the runs in a folder, the newest first. UsageError: there is no such folder."""
     if folder != RUNS and not folder.is_dir():
         raise UsageError(f"{folder} is not a folder; `tunekit runs [FOLDER]` lists the runs in it (default: {RUNS}/).")
-    statuses = [read_status(run_dir, alive=is_alive(run_dir)) for run_dir in runs_in(folder)]
+    statuses = [
+        read_status(run_dir, alive=is_alive(run_dir), unwatched=watcher_is_gone(run_dir)) for run_dir in runs_in(folder)
+    ]
     statuses.sort(key=lambda status: status.changed, reverse=True)
     if json:
         typer.echo(jsonlib.dumps([asdict(status) for status in statuses], indent=2))

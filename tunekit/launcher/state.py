@@ -75,8 +75,8 @@ def plan_of_attempt(run_dir: RunDir, number: int) -> Plan:
     return read_plan(next((folder for folder in later if folder.plan.is_file()), run_dir))
 
 
-def read_status(run_dir: RunDir, *, alive: bool) -> RunStatus:
-    """`alive`: whether any process of the latest attempt lives."""
+def read_status(run_dir: RunDir, *, alive: bool, unwatched: bool = False) -> RunStatus:
+    """`alive`: whether any process of the latest attempt lives; `unwatched`: whether who started it has ended."""
     records = read_lines(run_dir.metrics)
     now = next((record for record in reversed(records) if "loss" in record), {})
     last = now or next((record for record in reversed(all_metrics(run_dir)) if "loss" in record), {})
@@ -92,19 +92,23 @@ def read_status(run_dir: RunDir, *, alive: bool) -> RunStatus:
         phase=str(phases[-1]["phase"]) if phases and "phase" in phases[-1] else None,
         changed=_changed(run_dir),
         stepped=now.get("time") if alive else None,
-        unwatched_since=_unwatched_since(run_dir, records) if alive else None,
+        unwatched_since=_unwatched_since(run_dir, records, known=unwatched) if alive else None,
     )
 
 
-def _unwatched_since(run_dir: RunDir, records: Sequence[Record]) -> float | None:
-    """When the watch looked last, by its samples; None while it looks, where a stop is waited for, or without one."""
+def _unwatched_since(run_dir: RunDir, records: Sequence[Record], *, known: bool) -> float | None:
+    """When the watch looked last, by its samples; None while it looks, where a stop is waited for, or without one.
+
+    `known`: nobody watches; else it is told by looks that were missed, as those of a program that is frozen are.
+    """
     every = (read_record(run_dir.plan) or {}).get("recipe", {}).get("watch", {}).get("every_seconds")
     if not isinstance(every, (int, float)) or run_dir.stop_request.exists():
         return None
     looked = next((record.get("time") for record in reversed(records) if record.get("kind") == KIND), None)
-    if not isinstance(looked, (int, float)) or time.time() - looked < max(UNWATCHED_SECONDS, LOOKS_MISSED * every):
-        return None
-    return float(looked)
+    if not isinstance(looked, (int, float)):
+        return run_dir.launch.stat().st_mtime if known else None
+    missed = time.time() - looked >= max(UNWATCHED_SECONDS, LOOKS_MISSED * every)
+    return float(looked) if known or missed else None
 
 
 def read_state(run_dir: RunDir, *, alive: bool) -> State:

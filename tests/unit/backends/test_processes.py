@@ -25,6 +25,7 @@ from tunekit.backends.processes import (
     reap_orphans,
     record_process,
     start_mark,
+    watcher_is_gone,
 )
 from tunekit.launcher.run_dir import RunDir
 
@@ -62,6 +63,19 @@ def test_a_run_is_found_again_by_its_record(run_dir, sleeper):
     assert read_process(run_dir) == record
     assert record.attempt == 2
     assert [process.pid for process in members(run_dir, record)] == [sleeper.pid]
+
+
+def test_the_end_of_who_watched_is_noticed(run_dir, sleeper):
+    assert not watcher_is_gone(run_dir)
+    record_process(run_dir, sleeper.pid, 1)
+    assert not watcher_is_gone(run_dir)
+    told = json.loads(run_dir.process.read_text())
+    run_dir.process.write_text(json.dumps(told | {"watcher_started": "another boot/1000"}))
+    assert watcher_is_gone(run_dir)
+    without = {name: value for name, value in told.items() if not name.startswith("watcher")}
+    run_dir.process.write_text(json.dumps(without))
+    assert is_alive(run_dir)
+    assert not watcher_is_gone(run_dir)
 
 
 def test_another_process_with_the_same_pid_is_left_alone(run_dir, sleeper):

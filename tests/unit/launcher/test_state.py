@@ -105,5 +105,12 @@ def test_a_watch_that_looks_no_more_is_noticed(run_dir, ago, unwatched):
     assert status.stepped == 1001.0
     assert status.unwatched_since == (looked if unwatched else None)
     assert read_status(run_dir, alive=False).unwatched_since is None
+    assert read_status(run_dir, alive=True, unwatched=True).unwatched_since == looked
     run_dir.stop_request.touch()
+    assert read_status(run_dir, alive=True, unwatched=True).unwatched_since is None
+
+
+def test_without_a_look_nobody_watches_since_the_start(run_dir):
+    write_lines(run_dir.metrics, steps(3.0))
     assert read_status(run_dir, alive=True).unwatched_since is None
+    assert read_status(run_dir, alive=True, unwatched=True).unwatched_since == run_dir.launch.stat().st_mtime
