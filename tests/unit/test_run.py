@@ -210,6 +210,7 @@ def test_a_run_of_another_program_can_be_watched_and_stopped(tmp_path, plan):
         run = Run("other")
         assert run.status().state == "preparing"
         assert run.status().unwatched_since is None
+        run_dir.launcher_log.touch()
         told = json.loads(run_dir.process.read_text())
         run_dir.process.write_text(json.dumps({**told, "watcher_started": "long ago"}))
         assert run.status().unwatched_since is not None

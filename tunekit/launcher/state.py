@@ -97,18 +97,24 @@ def read_status(run_dir: RunDir, *, alive: bool, unwatched: bool = False) -> Run
 
 
 def _unwatched_since(run_dir: RunDir, records: Sequence[Record], *, known: bool) -> float | None:
-    """When the watch looked last, by its samples; None while it looks, where a stop is waited for, or without one.
+    """When the watch looked last, by its samples, or when the ranks were started; None while it looks.
 
-    `known`: nobody watches; else it is told by looks that were missed, as those of a program that is frozen are.
+    `known`: nobody watches; else it is told by looks that were missed, as those of a program that is frozen are. None
+    too where a stop is waited for, and before the ranks start: without who watches they never will.
     """
-    every = (read_record(run_dir.plan) or {}).get("recipe", {}).get("watch", {}).get("every_seconds")
-    if not isinstance(every, (int, float)) or run_dir.stop_request.exists():
+    if run_dir.stop_request.exists():
         return None
-    looked = next((record.get("time") for record in reversed(records) if record.get("kind") == KIND), None)
-    if not isinstance(looked, (int, float)):
-        return run_dir.launch.stat().st_mtime if known else None
-    missed = time.time() - looked >= max(UNWATCHED_SECONDS, LOOKS_MISSED * every)
-    return float(looked) if known or missed else None
+    looks = (record.get("time") for record in reversed(records) if record.get("kind") == KIND)
+    looked = next((float(when) for when in looks if isinstance(when, (int, float))), None)
+    if looked is None:
+        return run_dir.launch.stat().st_mtime if known and run_dir.launcher_log.exists() else None
+    return looked if known or _looks_no_more(run_dir, looked) else None
+
+
+def _looks_no_more(run_dir: RunDir, looked: float) -> bool:
+    every = (read_record(run_dir.plan) or {}).get("recipe", {}).get("watch", {}).get("every_seconds")
+    watches = isinstance(every, (int, float))
+    return watches and time.time() - looked >= max(UNWATCHED_SECONDS, LOOKS_MISSED * every)
 
 
 def read_state(run_dir: RunDir, *, alive: bool) -> State:

@@ -112,5 +112,7 @@ def test_a_watch_that_looks_no_more_is_noticed(run_dir, ago, unwatched):
 
 def test_without_a_look_nobody_watches_since_the_start(run_dir):
     write_lines(run_dir.metrics, steps(3.0))
+    assert read_status(run_dir, alive=True, unwatched=True).unwatched_since is None, "no rank has been started yet"
+    run_dir.launcher_log.touch()
     assert read_status(run_dir, alive=True).unwatched_since is None
     assert read_status(run_dir, alive=True, unwatched=True).unwatched_since == run_dir.launch.stat().st_mtime
