@@ -10,6 +10,8 @@ from tunekit.diagnosis.signatures.starting import PEER_LOST
 
 KILLED = "Killed"
 """The `type` in failure.json of a rank that ended without an error of its own."""
+ENDED_AS_ASKED = "This rank ended because it was asked to."
+"""The last words of a rank, in its log, after a signal or a stop request: somebody else's end may be behind that."""
 _HTTP_PACKAGES = "requests|urllib3?|httpx|httpcore|aiohttp|botocore|huggingface_hub"
 _OF_HTTP = re.compile(
     rf"(?:^|[\s(])(?:{_HTTP_PACKAGES})\.|-packages/(?:{_HTTP_PACKAGES})/|/python[\d.]+/(?:urllib|http)/"
@@ -29,6 +31,11 @@ class Cause:
     lines: tuple[str, ...] = ()
     silent: bool = False
     signal: int | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether the rank ended because it was asked to."""
+        return self.lines == (ENDED_AS_ASKED,)
 
 
 def find_cause(
@@ -53,13 +60,15 @@ def find_cause(
     if told and silent:
         return Cause(rank=gone_first if gone_first in silent else silent[0], silent=True)
     if told:
-        return told[0]
+        return next((cause for cause in told if not cause.asked), told[0])
     if gone_first is not None:
         return Cause(rank=gone_first, silent=True)
     return Cause(lines=otherwise)
 
 
 def is_consequence(cause: Cause) -> bool:
-    """Whether a rank only tells that it lost another one; a server that hung up is no rank."""
+    """Whether a rank only tells that it was asked to end, or lost another one; a server that hung up is no rank."""
+    if cause.asked:
+        return True
     lost = any(PEER_LOST.regex.search(line) for line in cause.lines[-3:])
     return lost and not any(_OF_HTTP.search(line) for line in cause.lines)

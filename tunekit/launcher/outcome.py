@@ -21,7 +21,7 @@ from tunekit.launcher.json_lines import read_lines, read_record
 from tunekit.launcher.logs import tail
 from tunekit.launcher.run_dir import RunDir
 from tunekit.launcher.stop_request import read_stop_request
-from tunekit.launcher.told import launchers_words, told_by
+from tunekit.launcher.told import all_ended_as_asked, launchers_words, told_by
 from tunekit.planner.mending import Mend
 from tunekit.planner.plan import Plan
 from tunekit.secrecy import redact_json
@@ -94,6 +94,9 @@ def read_result(run_dir: RunDir, plan: Plan, *, attempt: int, observed: Observed
     # A signal to one rank: the ranks agreed to end, and nobody wrote a request.
     if STOPPED in (observed.exit_code, observed.failing_code) and not _failed_beside_stop(run_dir, observed):
         return _stopped(run_dir, attempt, measured)
+    # The same, where the peer that was lost was seen to end first.
+    if all_ended_as_asked(run_dir, plan.job.batch.world_size):
+        return _stopped(run_dir, attempt, measured)
     return _failed(run_dir, plan, attempt, observed)
 
 
@@ -162,9 +165,9 @@ def _write(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def last_phase(run_dir: RunDir) -> str | None:
-    """The last phase the worker announced."""
+    """The last phase that the worker announced and could fail in."""
     phases = [str(event.get("phase", "")) for event in read_lines(run_dir.events) if event.get("event") == "phase"]
-    return phases[-1] if phases else None
+    return next((phase for phase in reversed(phases) if phase != "stopped"), None)
 
 
 def _failed_before_stop(run_dir: RunDir) -> bool:
@@ -261,7 +264,9 @@ def _reading(observed: Observed, cause: Cause, drive: str) -> str:
     number = _signal(observed, cause)
     if observed.failing_signal is not None:
         text = f"rank {cause.rank} was ended by {signal_text(observed.failing_signal)}"
-    elif cause.silent and number is not None and (observed.exit_code is None or signal_of(observed.exit_code) is None):
+    elif cause.silent and observed.exit_code is not None and signal_of(observed.exit_code) is not None:
+        text = f"rank {cause.rank} was gone without a word ({text})"
+    elif cause.silent and number is not None:
         peer = "" if observed.exit_code is None else " of its peer"
         text = f"rank {cause.rank} was gone without a word, as after {signal_text(number)} ({text}{peer})"
     if observed.oom_kills:

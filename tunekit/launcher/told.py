@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tunekit.diagnosis.cause import KILLED, Cause
+from tunekit.diagnosis.cause import ENDED_AS_ASKED, KILLED, Cause, is_consequence
 from tunekit.diagnosis.tracebacks import SHOWN_LINES, last_lines
 from tunekit.launcher.json_lines import read_record
 from tunekit.launcher.logs import find_rank_log, tail, traceback_in
 from tunekit.launcher.run_dir import RunDir
 
+LAST_WORDS = 20
+"""Lines at the end of a log among which a rank's last words stand; libraries may say more at their own end."""
+
 
 def told_by(run_dir: RunDir, world_size: int) -> list[Cause]:
     """The record of the rank that was first to write one, then the logs, the one that ended first in front."""
     return [*_recorded(run_dir), *_logged(run_dir, world_size)]
+
+
+def all_ended_as_asked(run_dir: RunDir, world_size: int) -> bool:
+    """Whether somebody was asked to end, and every other rank was too, or only lost that one."""
+    told = told_by(run_dir, world_size)
+    everybody = {cause.rank for cause in told} == set(range(world_size))
+    return everybody and any(cause.asked for cause in told) and all(map(is_consequence, told))
 
 
 def launchers_words(run_dir: RunDir) -> tuple[str, ...]:
@@ -37,6 +47,7 @@ def _recorded(run_dir: RunDir) -> Iterator[Cause]:
 def _logged(run_dir: RunDir, world_size: int) -> Iterator[Cause]:
     paths = [(rank, path) for rank in range(world_size) if (path := find_rank_log(run_dir, rank)) is not None]
     for rank, path in sorted(paths, key=lambda pair: pair[1].stat().st_mtime):
-        traceback = traceback_in(path)
-        if traceback is not None:
+        if ENDED_AS_ASKED in tail(path, LAST_WORDS):
+            yield Cause(rank=rank, lines=(ENDED_AS_ASKED,))
+        elif (traceback := traceback_in(path)) is not None:
             yield Cause(rank=rank, lines=last_lines(traceback))

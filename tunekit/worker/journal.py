@@ -64,6 +64,10 @@ class Journal:
         if self.rank == 0:
             print(text, flush=True)
 
+    def last_words(self, text: str) -> None:
+        """One line in this rank's own log."""
+        print(text, flush=True)
+
     def failure(self, error: BaseException) -> None:
         """Keep `error` as the run's failure, unless another rank was first; print it in any case."""
         text = "".join(traceback.format_exception(error))

@@ -13,6 +13,7 @@ from typing import Any
 import torch.distributed as dist
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
+from tunekit.diagnosis.cause import ENDED_AS_ASKED
 from tunekit.launcher.environment import ATTEMPT_VARIABLE
 from tunekit.launcher.run_dir import RunDir
 from tunekit.memory.terms import LATER
@@ -67,8 +68,7 @@ def run(plan: Plan, run_dir: RunDir, journal: Journal, origin: Origin) -> int:
         try:
             return train_and_save(plan, run_dir, journal, stop, origin)
         except Stopped:
-            journal.enter("stopped")
-            return STOPPED
+            return end_as_asked(journal)
         finally:
             finish_trackers()
 
@@ -97,8 +97,7 @@ def train_and_save(plan: Plan, run_dir: RunDir, journal: Journal, stop: StopRequ
     stop.stepping = False
     board.close()
     if stop.agreed:
-        journal.enter("stopped")
-        return STOPPED
+        return end_as_asked(journal)
     eval_loss = evaluate(trainer, journal)
     result = save_final(trainer, run_dir, journal, meter)
     meter.close()
@@ -114,6 +113,13 @@ def train_and_save(plan: Plan, run_dir: RunDir, journal: Journal, stop: StopRequ
     journal.enter("done")
     release(trainer)
     return FINISHED
+
+
+def end_as_asked(journal: Journal) -> int:
+    """Say so in every rank's log: one may be asked because another was killed, and is not to be taken for it."""
+    journal.enter("stopped")
+    journal.last_words(ENDED_AS_ASKED)
+    return STOPPED
 
 
 def build_trainer(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tunekit.diagnosis.cause import Cause, find_cause, is_consequence
+from tunekit.diagnosis.cause import ENDED_AS_ASKED, Cause, find_cause, is_consequence
 
 LOST = Cause(rank=0, lines=("Traceback", "RuntimeError: Connection reset by peer"))
 OWN = Cause(rank=1, lines=("Traceback", "ValueError: no"))
@@ -17,6 +17,15 @@ def test_who_only_lost_a_peer_was_not_first():
 def test_who_said_nothing_was_gone():
     assert find_cause([LOST], world_size=2) == Cause(rank=1, silent=True)
     assert find_cause([LOST], world_size=4, gone_first=3) == Cause(rank=3, silent=True)
+
+
+def test_who_was_asked_to_end_was_not_first():
+    asked = Cause(rank=0, lines=(ENDED_AS_ASKED,))
+    assert is_consequence(asked)
+    assert find_cause([asked, OWN], world_size=2) == OWN
+    assert find_cause([asked], world_size=2) == Cause(rank=1, silent=True)
+    lost = Cause(rank=1, lines=LOST.lines)
+    assert find_cause([asked, lost], world_size=2) == lost
 
 
 def test_a_signal_that_was_seen_is_a_fact():

@@ -10,6 +10,7 @@ import pytest
 
 from tests.plans import make_plan
 from tests.runs import TRACEBACK, steps, write_json, write_lines, write_run
+from tunekit.diagnosis.cause import ENDED_AS_ASKED
 from tunekit.launcher.outcome import Observed, read_result, recorded_result, success_marker, write_result
 from tunekit.units import GIB
 from tunekit.watch import rules
@@ -179,6 +180,23 @@ def test_a_rank_that_lost_a_peer_which_was_asked_to_end_has_not_failed(run_dir):
     assert judge(run_dir, 1, failing_rank=1, failing_code=1).state == "failed"
     write_json(run_dir.failure, {**lost, "message": "out of memory"})
     assert judge(run_dir, 1, failing_rank=1, failing_code=130).state == "failed"
+
+
+def test_a_rank_that_lost_a_peer_which_said_that_it_was_asked_has_not_failed(run_dir):
+    """Its peer's exit code was seen by nobody: the launcher tells only that of who lost it."""
+    lost = {**FAILURE, "rank": 1, "traceback": "Traceback:\nRuntimeError: Connection closed by peer\n"}
+    write_json(run_dir.failure, lost)
+    run_dir.rank_log(0).write_text(f"step 8/8\n[   18.5 s] stopped\n{ENDED_AS_ASKED}\n")
+    assert judge(run_dir, 1).state == "stopped"
+
+
+def test_who_was_killed_is_named_where_the_other_was_asked_to_end_because_of_it(run_dir):
+    write_lines(run_dir.events, [{"event": "phase", "phase": name} for name in ("data", "model", "stopped")])
+    run_dir.rank_log(0).write_text(f"{ENDED_AS_ASKED}\n")
+    run_dir.rank_log(1).write_text("loading\n")
+    result = judge(run_dir, 247)
+    assert (result.state, result.failing_rank, result.signal, result.phase) == ("failed", 1, 9, "model")
+    assert result.reading.startswith("rank 1 was gone without a word (exit code 247 = signal 9 (SIGKILL)")
 
 
 def test_ranks_that_stumble_after_a_stop_have_not_failed(run_dir):

@@ -7,8 +7,8 @@ import pytest
 from tests.plans import make_plan
 from tests.runs import TRACEBACK, write_json, write_run
 from tunekit.diagnosis import cause as causes
-from tunekit.diagnosis.cause import Cause
-from tunekit.launcher.told import launchers_words, told_by
+from tunekit.diagnosis.cause import ENDED_AS_ASKED, Cause
+from tunekit.launcher.told import all_ended_as_asked, launchers_words, told_by
 
 LOST = TRACEBACK.replace("ValueError: the loss is not a number", "RuntimeError: Read error: Connection reset by peer")
 
@@ -75,6 +75,23 @@ def test_only_consequences_are_better_than_nothing(run_dir):
     record(run_dir, 0, LOST)
     write_log(run_dir, 1, LOST)
     assert last(find_cause(run_dir, world_size=2)) == (0, "RuntimeError")
+
+
+def test_who_ended_as_asked_says_so_in_its_log(run_dir):
+    assert not all_ended_as_asked(run_dir, 2)
+    write_log(run_dir, 0, f"{TRACEBACK}step 4\n{ENDED_AS_ASKED}\n[W] a library's farewell\n")
+    assert find_cause(run_dir, world_size=2) == Cause(rank=1, silent=True)
+    assert not all_ended_as_asked(run_dir, 2), "the other one said nothing"
+    write_log(run_dir, 1, LOST)
+    assert all_ended_as_asked(run_dir, 2)
+    write_log(run_dir, 1, TRACEBACK)
+    assert last(find_cause(run_dir, world_size=2)) == (1, "ValueError")
+    assert not all_ended_as_asked(run_dir, 2)
+    write_log(run_dir, 1, f"{ENDED_AS_ASKED}\n")
+    assert all_ended_as_asked(run_dir, 2)
+    for rank in (0, 1):
+        write_log(run_dir, rank, LOST)
+    assert not all_ended_as_asked(run_dir, 2), "nobody was asked"
 
 
 def test_nobody_said_anything(run_dir):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.plans import make_plan, make_recipe
+from tunekit.diagnosis.cause import ENDED_AS_ASKED
 from tunekit.launcher.run_dir import RunDir
 from tunekit.probes.host import read_cpu_name
 from tunekit.worker import run as module
@@ -36,13 +37,18 @@ def journal_of(tmp_path: Path) -> Journal:
     return Journal(RunDir(tmp_path), rank=0)
 
 
-def test_a_request_between_phases_ends_with_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_request_between_phases_ends_with_130(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], rank: int
+) -> None:
     def stopped(*args: Any) -> int:
         raise Stopped
 
     monkeypatch.setattr(module, "train_and_save", stopped)
-    assert run(make_plan(), RunDir(tmp_path), journal_of(tmp_path), Origin()) == 130
-    assert '"stopped"' in (tmp_path / "events.jsonl").read_text()
+    journal = Journal(RunDir(tmp_path), rank=rank)
+    assert run(make_plan(), RunDir(tmp_path), journal, Origin()) == 130
+    assert journal.phase == "stopped"
+    assert ENDED_AS_ASKED in capsys.readouterr().out, "every rank says so, in its own log"
 
 
 def test_only_a_checkpoint_of_weights_takes_the_place_of_the_model() -> None:
