@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from accuracy.rows import Row
 
@@ -59,11 +60,17 @@ def machine(row: Row, count: int) -> Hardware | None:
     return Hardware(
         name="row",
         description=row.text("gpu"),
-        gpus=(gpu,) * count,
+        gpus=(_limited(gpu, row),) * count,
         link=_link(row, key or ""),
         host=Host(cpu="", cores=32, ram_bytes=2**44, usable_ram_bytes=2**44, ram_bandwidth=100 * GB),
         disks=(Disk(name="disk", total_bytes=2**50, usable_bytes=2**50, read_rate=5 * GB, write_rate=2 * GB),),
     )
+
+
+def _limited(gpu: Gpu, row: Row) -> Gpu:
+    """With the power limit that the row was measured under, where it says one."""
+    limit = re.search(r"(\d+) w limit", row.text("notes"))
+    return replace(gpu, power_watts=int(limit.group(1))) if limit else gpu
 
 
 def _link(row: Row, key: str) -> Link:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from tunekit.hardware.spec import LANE_RATE, Gpu, Hardware, Host, Link, Measured
+from tunekit.speed.cards import clock_share, fp32_share, large_products
 from tunekit.units import GB
 
 TERA = 1e12
@@ -62,16 +64,18 @@ class Rates:
 
 @lru_cache(maxsize=256)
 def rates_of(hardware: Hardware) -> Rates:
-    """The rates of a machine with GPUs: measured where it was probed, else derived from its data sheets."""
-    gpu = min(hardware.gpus, key=lambda card: card.bf16_tflops)
+    """The rates of a machine with GPUs: measured where it was probed, else derived from its data sheets.
+
+    Of unequal cards the slowest at each: every step waits for it.
+    """
+    cards = tuple(dict.fromkeys(hardware.gpus))
     measured = hardware.measured or Measured(date="")
-    matmul = _matmul(gpu, measured)
     to_gpu = _given(measured.to_gpu_rate) or _pinned(hardware.link)
     return Rates(
-        matmul=matmul,
-        fp32=_fp32(gpu, matmul),
-        attention=_attention(gpu),
-        memory=_spread(0.85 * gpu.memory_bandwidth, 0.9, 1.1, "85 % of the data sheet, as copy kernels reach"),
+        matmul=_slowest(_matmul(card, measured) for card in cards),
+        fp32=_slowest(_fp32(card, measured) for card in cards),
+        attention=_slowest(_attention(card) for card in cards),
+        memory=_slowest(_memory(card) for card in cards),
         launch=LAUNCH,
         to_gpu=to_gpu,
         from_gpu=_given(measured.from_gpu_rate) or to_gpu,
@@ -111,6 +115,10 @@ def _spread(value: float, low: float, high: float, source: str) -> Rate:
     return Rate(value=value, low=value * low, high=value * high, source=source)
 
 
+def _slowest(rates: Iterable[Rate]) -> Rate:
+    return min(rates, key=lambda rate: rate.value)
+
+
 def _given(value: float | None) -> Rate | None:
     if not value:
         return None
@@ -133,28 +141,13 @@ SHAPES = 0.95
 """Of the rate of large products, what those of a layer reach; settled on published runs."""
 
 
-def large_products(gpu: Gpu) -> tuple[float, str]:
-    """Share of the data sheet's peak that large 16-bit products reach, and where that was seen."""
-    if gpu.compute_capability == 8.0:
-        return 0.857, "A100: 267 of 312 measured by stas00/ml-engineering"
-    if 9.0 <= gpu.compute_capability < 10.0:
-        return 0.75, "H100: 794 of 989 in the best shape (stas00/ml-engineering), less in published runs"
-    if gpu.compute_capability >= 8.0 and gpu.bf16_tflops / gpu.power_watts > POWER_BOUND:
-        return 0.65, "workstation cards and small ones reach their power limit first: A5000, L40S"
-    return 1.0, "GeForce boosts beyond the data sheet's clock; LoHan trains 13B at 156 of 165 on one RTX 4090"
+def _fp32(gpu: Gpu, measured: Measured) -> Rate:
+    """Plain 32-bit units: torch uses no TF32 unasked."""
+    return _spread(fp32_share(gpu) * _matmul(gpu, measured).value, 0.8, 1.2, "32-bit units of the data sheet")
 
 
-def _fp32(gpu: Gpu, matmul: Rate) -> Rate:
-    """Plain 32-bit units against tensor cores: 1/16 on A100 and H100, 1/4 on workstation cards, 1/2 on GeForce."""
-    if gpu.compute_capability == 8.0 or 9.0 <= gpu.compute_capability < 10.0:
-        share = 1 / 16
-    else:
-        share = 1 / 4 if gpu.bf16_tflops / gpu.power_watts > POWER_BOUND else 1 / 2
-    return _spread(share * matmul.value, 0.8, 1.2, "32-bit units of the data sheet")
-
-
-POWER_BOUND = 0.4
-"""1e12 operations per second and watt beyond which cards are held back: RTX 4090 0.37, A5000 0.48, L40S 1.03."""
+def _memory(gpu: Gpu) -> Rate:
+    return _spread(0.85 * gpu.memory_bandwidth, 0.9, 1.1, "85 % of the data sheet, as copy kernels reach")
 
 
 def _attention(gpu: Gpu) -> Rate:
@@ -165,7 +158,7 @@ def _attention(gpu: Gpu) -> Rate:
         share, source = 0.30, "FlashAttention-2 paper: 280 to 335 of 989 on H100"
     else:
         share, source = 0.60, "a 7B run of 24,576 tokens on RTX 4090"
-    return _spread(share * TERA * gpu.bf16_tflops, 0.75, 1.25, source)
+    return _spread(clock_share(gpu) * share * TERA * gpu.bf16_tflops, 0.75, 1.25, source)
 
 
 PINNED_SHARE = 0.79

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from memory_jobs import job
 from speed_jobs import NVLINK, PCIE_X8, box, seven
 
-from tunekit.hardware.spec import Hardware, Link
+from tunekit.hardware.gpu_table import known_gpus
+from tunekit.hardware.spec import Gpu, Hardware, Link
 from tunekit.recipe.job import Job
 from tunekit.speed.estimate import estimate_speed
 from tunekit.speed.terms import SpeedEstimate
@@ -91,6 +92,42 @@ def test_a_faster_card_never_makes_a_plan_slower(asked: Job) -> None:
     for better in (replace(card, bf16_tflops=150.0), replace(card, memory_bandwidth=900 * 10**9)):
         slower = replace(plain, gpus=(better,) * len(plain.gpus))
         assert of(asked, plain).step_seconds.expected <= of(asked, slower).step_seconds.expected * NOISE
+
+
+CARDS = sorted(known_gpus())
+
+
+@given(asked=jobs(), name=st.sampled_from(CARDS), watts=st.integers(50, 900), more=st.integers(1, 20))
+def test_more_watts_never_make_a_plan_slower_and_few_make_no_leap(asked: Job, name: str, watts: int, more: int) -> None:
+    card = known_gpus()[name].gpu
+    now, then = (
+        of(asked, with_card(asked, replace(card, power_watts=limit))).step_seconds for limit in (watts, watts + more)
+    )
+    assert then.expected <= now.expected * NOISE
+    assert then.high <= now.high * NOISE
+    # Never worse than the square of the share that steep limits cost.
+    assert then.expected >= now.expected * (watts / (watts + more)) ** 2.3
+
+
+@given(
+    asked=jobs(),
+    name=st.sampled_from([*CARDS, "a card of nobody's"]),
+    peak=st.floats(20, 1000),
+    more=st.floats(1.01, 3),
+)
+def test_a_higher_peak_never_makes_a_plan_slower(asked: Job, name: str, peak: float, more: float) -> None:
+    known = known_gpus().get(name)
+    card = known.gpu if known else replace(known_gpus()["rtx_a5000"].gpu, name=name)
+    now, then = (
+        of(asked, with_card(asked, replace(card, bf16_tflops=tflops))).step_seconds for tflops in (peak, peak * more)
+    )
+    assert then.expected <= now.expected * NOISE
+    assert then.high <= now.high * NOISE
+
+
+def with_card(asked: Job, card: Gpu) -> Hardware:
+    plain = box(asked.batch.world_size)
+    return replace(plain, gpus=(card,) * len(plain.gpus))
 
 
 @given(asked=jobs())

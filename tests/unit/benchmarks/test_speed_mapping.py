@@ -40,6 +40,11 @@ def test_a_row_says_all_of_its_job():
     assert 24e9 < found.rates.to_gpu.value < 25.5e9
 
 
+def test_a_row_under_a_power_limit_is_of_a_slower_card() -> None:
+    limited = mapped(notes="300 W limit; derived").rates.matmul.value / mapped().rates.matmul.value
+    assert 0.9 < limited < 0.95
+
+
 def test_sharding_and_offload():
     assert mapped(sharding="FSDP full shard").job.zero.stage == 3
     offloaded = mapped(sharding="FSDP full shard", offload_param="cpu").job.zero
