@@ -16,8 +16,6 @@ from tunekit.recipe.schema import LARGEST, TrainSection
 
 DEFAULT_GLOBAL_BATCH = 16
 """Rows per optimizer step when nobody says: what eight of eleven peer launchers use or come to."""
-MICRO_BATCHES = (32, 16, 8, 4, 2, 1)
-"""Micro-batch sizes tried, largest first."""
 USUAL_MICRO_BATCH = 8
 """Beyond 8 rows of 2,048 tokens a card gains nothing."""
 
@@ -102,7 +100,7 @@ def micro_candidates(wish: BatchWish, *, largest: int = USUAL_MICRO_BATCH) -> tu
     rows = -(-(wish.total or DEFAULT_GLOBAL_BATCH) // (wish.world_size * (wish.accumulation or 1)))
     if wish.total is not None and wish.accumulation is not None:
         return (rows,)
-    return tuple(size for size in MICRO_BATCHES if size <= largest and rows % size == 0)
+    return tuple(size for size in range(largest, 0, -1) if rows % size == 0)
 
 
 def solve_batch(wish: BatchWish, micro: int) -> Batch:

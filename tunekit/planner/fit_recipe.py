@@ -39,14 +39,19 @@ def check_goal(goal: str) -> None:
 def tokens_asked(recipe: Recipe, vocabulary: int, *, tokens: int | None, data: str | None) -> tuple[int | None, str]:
     """How many tokens the run learns from in a vocabulary of so many words, and who says so.
 
-    UsageError: both are given, or the data does not tell.
+    None where nobody does, or `train.max_steps` ends the run. UsageError: two say it, or the data does not tell.
     """
     if tokens is not None and data is not None:
         raise UsageError("--tokens and --data both say how much is learned from; type one of them.")
+    if tokens is not None and recipe.train.max_steps is not None:
+        steps = f"train.max_steps={recipe.train.max_steps}"
+        raise UsageError(f"--tokens and {steps} both say how long the run is; type one of them.")
     if tokens is not None:
         if tokens < 1:
             raise UsageError(f"--tokens {tokens}: must be 1 or more.")
         return tokens, "--tokens"
+    if recipe.train.max_steps is not None:
+        return None, f"train.max_steps={recipe.train.max_steps}"
     if data is None:
         return None, ""
     epochs = recipe.train.num_epochs
@@ -55,11 +60,12 @@ def tokens_asked(recipe: Recipe, vocabulary: int, *, tokens: int | None, data: s
 
 
 def _once(recipe: Recipe, data: str, vocabulary: int) -> tuple[int, str]:
-    """Tokens of all samples where they can be counted, and how; of a large file, its size and its first rows tell."""
+    """Tokens of all samples that are not held out, and how they are counted; of a large file, size and first rows tell."""
+    kept = 1.0 if recipe.data.eval_path is not None else 1.0 - recipe.data.eval_fraction
     lengths = read_lengths(recipe.data, vocabulary)
     if lengths is None:
-        return estimate_tokens(data), f"at {BYTES_PER_TOKEN} bytes a token"
-    count = lengths.total(recipe.train.max_seq_length) * lengths.rows / len(lengths.tokens)
+        return round(kept * estimate_tokens(data)), f"at {BYTES_PER_TOKEN} bytes a token"
+    count = kept * lengths.total(recipe.train.max_seq_length) * lengths.rows / len(lengths.tokens)
     told = "" if lengths.whole else f", by the first {len(lengths.tokens):,} of about {lengths.rows:,} samples"
     return max(1, round(count)), lengths.counted + told
 

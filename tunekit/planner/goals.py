@@ -59,14 +59,16 @@ def _kind(candidate: Candidate) -> tuple[object, ...]:
 def why_not(best: Candidate, other: Candidate, goal: Goal) -> str:
     """Why another plan lost against the best, with its numbers."""
     ratio = plain_expense(other, goal) / plain_expense(best, goal)
-    if ratio < 1.0:
-        more = in_order(frozenset(other.losses) - frozenset(best.losses))
-        paid = ", ".join(more) or "more losses"
-        return f"{_better(1 / ratio, goal)}, but it gives up more ({paid}: {'; '.join(MEANING[each] for each in more)})"
-    if goal == "memory":
-        return f"its fullest place is {other.fullness:.0%} full instead of {best.fullness:.0%}"
-    told = _slower(best, other) if ratio > 1.005 else _no_slower(best, other)
     extra = in_order(frozenset(other.losses) - frozenset(best.losses))
+    if ratio < 1.0 and len(other.losses) > len(best.losses):
+        meant = "; ".join(MEANING[each] for each in extra)
+        return f"{_better(1 / ratio, goal)}, but it gives up more ({', '.join(extra)}: {meant})"
+    if ratio <= SAME:
+        told = _as_good(best, other, goal)
+    elif goal == "memory":
+        told = f"its fullest place is {other.fullness:.0%} full instead of {best.fullness:.0%}"
+    else:
+        told = _slower(best, other)
     return told + (f"; it also gives up: {', '.join(extra)}" if extra else "")
 
 
@@ -75,26 +77,29 @@ def _better(ratio: float, goal: Goal) -> str:
     return f"it is {ratio:.2f} {words[goal]}"
 
 
-def _no_slower(best: Candidate, other: Candidate) -> str:
+def _as_good(best: Candidate, other: Candidate, goal: Goal) -> str:
+    words = {"speed": "no faster", "memory": "no smaller", "cost": "no cheaper"}
     more = other.device.expected_bytes - best.device.expected_bytes
-    if more > 0:
-        return f"it is no faster and needs {format_bytes(more)} more of every GPU"
-    return "it is no faster"
+    needs = f" and needs {format_bytes(more)} more of every GPU" if more > 0 else ""
+    return f"it is {words[goal]} (to half a percent){needs}"
 
 
 def _slower(best: Candidate, other: Candidate) -> str:
     ratio = other.seconds_per_token / best.seconds_per_token
     how = f"{ratio:.1f} times as long" if ratio >= 2 else f"{ratio - 1:.0%} longer"
-    cost = _largest_difference(best, other)
-    return f"it takes {how}" + (f", most of it for {cost}" if cost else "")
+    cost, share = _largest_difference(best, other)
+    part = "most" if share > 0.5 else "the largest part"
+    return f"it takes {how}" + (f", {part} of it for {cost}" if cost else "")
 
 
-def _largest_difference(best: Candidate, other: Candidate) -> str | None:
-    """The cost that grew most, per token."""
+def _largest_difference(best: Candidate, other: Candidate) -> tuple[str, float]:
+    """The cost that grew most, per token, and its share of all that grew; empty where none did."""
     before = {term.name: term.seconds / _tokens(best) for term in best.speed.terms}
     grown = {term.name: term.seconds / _tokens(other) - before.get(term.name, 0.0) for term in other.speed.terms}
-    name = max(grown, key=lambda each: grown[each], default=None)
-    return name if name is not None and grown[name] > 0 else None
+    name = max(grown, key=lambda each: grown[each], default="")
+    if not name or grown[name] <= 0:
+        return "", 0.0
+    return name, grown[name] / sum(more for more in grown.values() if more > 0)
 
 
 def _tokens(candidate: Candidate) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from tunekit.planner.answer import Answer, decide
+from tunekit.planner.answer import Answer, as_typed, decide
 from tunekit.planner.batch import batch_decisions, micro_candidates
 from tunekit.planner.defaults import answer_completion_only_loss, answer_loss, answer_packing
 from tunekit.planner.exact import Exact
@@ -22,6 +22,8 @@ from tunekit.recipe.job import Job
 from tunekit.recipe.keys import position
 from tunekit.units import format_bytes
 
+NAMED = ("stage", "offload_optimizer", "offload_param", "bf16_states")
+UNSAID = ("none", False)
 CHECKPOINTING = "train.activation_checkpointing"
 
 
@@ -76,15 +78,25 @@ def _rung_decisions(found: Resolved) -> Iterator[Decision]:
 
 def _other_places(found: Resolved) -> Iterator[str]:
     """The next best, and what did not fit on the way to it."""
-    exact, outcome = found.exact, found.outcome
+    exact, outcome, mine = found.exact, found.outcome, place_name(found.trial.job)
     if exact is not None and exact.beaten is not None:
-        zero = exact.beaten.job.zero
-        if zero.preset != found.trial.rung.preset:
-            yield f"{zero.preset}: {exact.because}"
+        name = place_name(exact.beaten.job)
+        if name != mine:
+            yield f"{name}: {exact.because}"
     tried = (*outcome.passed_over, outcome.taken) if exact else outcome.passed_over
     for other in tried:
-        if other.rung.preset != found.trial.rung.preset and not (exact and other.fits):
-            yield f"{other.rung.preset}: {shortfall(other)}"
+        name = place_name(other.job)
+        if name != mine and not (exact and other.fits):
+            yield f"{name}: {shortfall(other)}"
+
+
+def place_name(job: Job) -> str:
+    """The preset, or where no preset rests everything there, stage and offloads as keys."""
+    stated = {key.partition(".")[2]: value for key, value in zero_settings(job)}
+    if "preset" in stated:
+        return str(stated["preset"])
+    words = (f"{name}={as_typed(value)}" for name, value in stated.items() if name in NAMED and value not in UNSAID)
+    return " ".join(words)
 
 
 def _micro_reason(found: Resolved) -> str:

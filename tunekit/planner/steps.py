@@ -56,7 +56,8 @@ def _count(number: int, what: str) -> str:
 
 
 def _remedies(recipe: Recipe, job: Job, lengths: Lengths | None, rows: int) -> str:
-    epochs = ceil(FEW / _per_epoch(rows, job))
+    # All together must be a batch at least, or the worker refuses them.
+    epochs = max(ceil(FEW / _per_epoch(rows, job)), ceil(job.batch.global_batch_size / rows))
     ways = [f"train.num_epochs={epochs} goes through the data more often"]
     steps, single = (expected_steps(recipe, job, lengths, packing=each) for each in (None, False))
     if single is not None and steps is not None and single > steps:

@@ -236,7 +236,7 @@ def why(rung: Rung, hardware: Hardware) -> str:
         return _CPU_WHY
     if matching_preset(rung.facts) is None:
         return _in_words(rung.facts)
-    return WHY.get(rung.preset, "as the recipe's stage and offloads say")
+    return WHY.get(rung.preset) or _in_words(rung.facts)
 
 
 def _in_words(facts: PresetFacts) -> str:

@@ -47,6 +47,22 @@ def test_tokens_are_told_or_counted_from_the_data(tmp_path: Path) -> None:
     assert tokens_asked(recipe, WORDS, tokens=None, data=None) == (None, "")
 
 
+def test_rows_that_are_held_out_are_not_learned_from() -> None:
+    data = "examples/data/finetuning_qa.jsonl"
+    whole, half = (recipe_for(SMOLLM, data__path=data, data__eval_fraction=each) for each in (0.0, 0.5))
+    count, _ = tokens_asked(whole, WORDS, tokens=None, data=data)
+    assert count is not None
+    assert tokens_asked(half, WORDS, tokens=None, data=data)[0] == pytest.approx(count / 2, abs=1)
+
+
+def test_steps_that_are_stated_say_how_long_the_run_is() -> None:
+    recipe = recipe_for(SMOLLM, train__max_steps=50)
+    with pytest.raises(UsageError, match="--tokens and train.max_steps=50 both say how long"):
+        tokens_asked(recipe, WORDS, tokens=1000, data=None)
+    for data in (None, "examples/data/finetuning_qa.jsonl"):
+        assert tokens_asked(recipe, WORDS, tokens=None, data=data) == (None, "train.max_steps=50")
+
+
 def test_both_or_less_than_one_are_refused() -> None:
     recipe = recipe_for(SMOLLM)
     with pytest.raises(UsageError, match="type one of them"):

@@ -75,7 +75,33 @@ def test_a_slower_plan_is_told_with_the_cost_that_grew_most() -> None:
     told = why_not(fast, sharded, "speed")
     ratio = sharded.seconds_per_token / fast.seconds_per_token
     assert f"{ratio:.1f} times as long" in told or f"{ratio - 1:.0%} longer" in told
-    assert told.rpartition("most of it for ")[2] in {term.name for term in sharded.speed.terms}
+    assert told.rpartition(" of it for ")[2] in {term.name for term in sharded.speed.terms}
+
+
+def test_most_is_said_of_more_than_half_of_what_grew() -> None:
+    fast = best()
+    first, second, *rest = fast.speed.terms
+    tokens = fast.speed.tokens_per_step
+
+    def with_more(one: float, two: float) -> Candidate:
+        grown = [replace(first, seconds=first.seconds + one), replace(second, seconds=second.seconds + two), *rest]
+        speed = replace(fast.speed, terms=tuple(grown))
+        return slower(replace(fast, speed=speed), 1.5)
+
+    assert fast.speed.tokens_per_step == tokens
+    assert why_not(fast, with_more(3.0, 1.0), "speed").endswith(f"50% longer, most of it for {first.name}")
+    shared = replace(with_more(4.0, 3.0))
+    third = replace(rest[0], seconds=rest[0].seconds + 3.0)
+    shared = replace(shared, speed=replace(shared.speed, terms=(*shared.speed.terms[:2], third, *rest[1:])))
+    assert why_not(fast, shared, "speed").endswith(f"the largest part of it for {first.name}")
+
+
+def test_of_plans_as_good_as_each_other_no_loss_is_made_up() -> None:
+    fast = best()
+    more = replace(fast.device, expected_bytes=fast.device.expected_bytes + 3 * 2**30)
+    told = why_not(fast, slower(replace(fast, device=more), 0.998), "speed")
+    assert told == "it is no faster (to half a percent) and needs 3.0 GiB more of every GPU"
+    assert why_not(fast, slower(fast, 1.001), "cost") == "it is no cheaper (to half a percent)"
 
 
 def test_a_faster_plan_that_gives_more_up_is_told_so() -> None:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from planning import CODELLAMA_34B, LLAMA_8B, SMOLLM, climbed, laptop, machine, recipe_for, resolved, shape_of
 
 from tunekit.planner.plan import Decision
-from tunekit.planner.reasons import decisions_of
+from tunekit.planner.reasons import decisions_of, place_name
 from tunekit.planner.resolve import resolve
+from tunekit.recipe.job import Job
 from tunekit.recipe.keys import all_keys
 
 
@@ -131,3 +133,24 @@ def test_without_cards_the_reasons_are_those_of_the_ladder() -> None:
     assert decisions["train.micro_batch_size"].reason.startswith("a CPU is busy with one row")
     by_ladder = {each.key: each for each in decisions_of(climbed(recipe_for(SMOLLM)))}
     assert "GPU" in by_ladder["train.micro_batch_size"].reason or "shares" in by_ladder["train.micro_batch_size"].reason
+
+
+def test_a_place_is_named_by_its_preset_or_by_its_keys() -> None:
+    def placed(**keys: Any) -> Job:
+        return resolve(recipe_for(LLAMA_8B, "lora", **keys), shape_of(LLAMA_8B), machine()).trial.job
+
+    preset = placed(zero__preset="z3")
+    assert place_name(preset) == "z3"
+    written = placed(zero__stage=3, zero__offload_param="cpu", zero__offload_optimizer="cpu")
+    assert place_name(written) in ("z3_offload", "stage=3 offload_optimizer=cpu offload_param=cpu")
+    alone = placed(zero__stage=1, zero__offload_optimizer="cpu")
+    assert place_name(alone) == "stage=1 offload_optimizer=cpu"
+
+
+def test_other_places_that_no_preset_has_are_not_all_called_by_the_stage() -> None:
+    quad = replace(machine(), gpus=machine().gpus * 2)
+    recipe = recipe_for("mistralai/Mistral-7B-Instruct-v0.3", "full", train__max_seq_length=8192)
+    found = resolve(recipe, shape_of("mistralai/Mistral-7B-Instruct-v0.3"), quad)
+    (zero,) = [each for each in decisions_of(found) if each.key in ("zero.preset", "zero.stage")]
+    names = [text.partition(":")[0] for text in zero.rejected]
+    assert len(names) == len(set(names))

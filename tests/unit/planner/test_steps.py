@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,15 @@ def test_a_smaller_batch_is_named_by_the_keys_that_are_written(data: Path, writt
     typed = dict(word.split("=") for word in said.split()[:-3])
     keys = {key.replace(".", "__"): int(value) for key, value in typed.items()}
     assert planned(data, data__packing=True, **{**written, **keys}).job.batch.global_batch_size == 4
+
+
+def test_the_epochs_that_are_named_are_enough_where_all_rows_are_less_than_a_batch(data: Path) -> None:
+    keys = {"data__packing": True, "train__global_batch_size": 64}
+    refused = planned(data, **keys)
+    assert expected_steps(*_asked(refused)) == 0
+    (epochs,) = re.findall(r"train\.num_epochs=(\d+) goes", few_steps(*_asked(refused)))
+    mended = planned(data, **keys, train__num_epochs=int(epochs))
+    assert (expected_steps(*_asked(mended)) or 0) >= 10
 
 
 def test_single_samples_are_no_remedy_where_they_make_no_more_steps(data: Path) -> None:
