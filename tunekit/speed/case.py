@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from tunekit.memory.case import take_inventory
@@ -12,7 +12,7 @@ from tunekit.model_shape.shape import ModelShape, ParameterTensor
 from tunekit.recipe.job import Adapter, Job
 from tunekit.recipe.schema import MethodKind
 from tunekit.speed.habits import WORKER, Habits
-from tunekit.speed.lengths import row_length
+from tunekit.speed.lengths import mean_length, row_length, useful_share
 from tunekit.speed.rates import Rate, Rates
 
 
@@ -129,6 +129,23 @@ def make_case(job: Job, shape: ModelShape, rates: Rates, habits: Habits = WORKER
         world_size=job.batch.world_size,
         weight_bytes=4 if job.precision == "fp32" else 2,
     )
+
+
+def padded_cases(case: SpeedCase) -> tuple[SpeedCase, SpeedCase] | None:
+    """The case with rows padded as little and as much as `useful_share` allows; None where nothing is padded.
+
+    The tokens that are learned from are the same: it is the positions that nobody knows.
+    """
+    share = useful_share(case.job, case.habits)
+    if share.low == share.high:
+        return None
+    mean = mean_length(case.job, case.habits)
+    return _with_rows(case, mean / share.high), _with_rows(case, mean / share.low)
+
+
+def _with_rows(case: SpeedCase, length: float) -> SpeedCase:
+    row = max(1, round(length))
+    return replace(case, row=row, tokens=row * case.job.batch.micro_batch_size)
 
 
 @lru_cache(maxsize=512)

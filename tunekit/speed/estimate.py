@@ -9,7 +9,7 @@ from tunekit.hardware.spec import Hardware
 from tunekit.model_shape.shape import ModelShape
 from tunekit.recipe.job import Job
 from tunekit.speed import compute, stepping, traffic
-from tunekit.speed.case import SpeedCase, make_case
+from tunekit.speed.case import SpeedCase, make_case, padded_cases
 from tunekit.speed.habits import WORKER, Habits
 from tunekit.speed.lengths import positions_per_step, tokens_per_step, useful_share
 from tunekit.speed.rates import Rates, rates_of
@@ -32,7 +32,6 @@ ONCE: tuple[Callable[[SpeedCase], SpeedTerm], ...] = (
     stepping.to_and_from_ram,
     stepping.new_weights,
     stepping.around_the_step,
-    stepping.data_loading,
 )
 
 
@@ -55,18 +54,15 @@ def speed_of(job: Job, shape: ModelShape, rates: Rates, habits: Habits = WORKER)
         expected=sum(term.seconds for term in terms),
         high=sum(term.high for term in terms),
     )
-    tokens, positions = tokens_per_step(job, habits), positions_per_step(job, habits)
-    share = useful_share(job, habits)
+    tokens = tokens_per_step(job, habits)
     return SpeedEstimate(
         tokens_per_second=Band(
-            low=positions * share.low / seconds.high,
-            expected=tokens / seconds.expected,
-            high=positions * share.high / seconds.low,
+            low=tokens / seconds.high, expected=tokens / seconds.expected, high=tokens / seconds.low
         ),
         step_seconds=seconds,
         tokens_per_step=tokens,
-        positions_per_step=positions,
-        useful_share=share,
+        positions_per_step=positions_per_step(job, habits),
+        useful_share=useful_share(job, habits),
         nvme_bytes_per_step=round(stepping.nvme_traffic(case)[1]),
         terms=terms,
     )
@@ -74,22 +70,29 @@ def speed_of(job: Job, shape: ModelShape, rates: Rates, habits: Habits = WORKER)
 
 def least_seconds(job: Job, shape: ModelShape, hardware: Hardware) -> float:
     """Expected seconds of a step that no placement of the states can save: what the cards compute."""
-    return sum(term.seconds for term in _computed(make_case(job, shape, rates_of(hardware))))
+    case = make_case(job, shape, rates_of(hardware))
+    return sum(make(case).seconds for make in COMPUTE)
 
 
 def collect_terms(case: SpeedCase) -> tuple[SpeedTerm, ...]:
     """Every cost of an optimizer step; those that are hidden have no seconds."""
-    computed = _computed(case)
+    ends = padded_cases(case)
+    computed = tuple(_in_stages(case, _padded(make, case, ends)) for make in COMPUTE)
     busy = sum(term.seconds for term in computed)
     waiting = compute.launching(case, busy)
     transfers = [(make(case), case.rates.overlap) for make in BETWEEN_CARDS]
     transfers += [(make(case), case.rates.copy_overlap) for make in FROM_RAM]
     beside = traffic.exposed((each for each in transfers if each[0].high > 0.0), busy + waiting.seconds)
-    return (*computed, waiting, *beside, *(make(case) for make in ONCE), *stepping.swapping(case))
+    once = (*(make(case) for make in ONCE), _padded(stepping.data_loading, case, ends))
+    return (*computed, waiting, *beside, *once, *stepping.swapping(case))
 
 
-def _computed(case: SpeedCase) -> tuple[SpeedTerm, ...]:
-    return tuple(_in_stages(case, make(case)) for make in COMPUTE)
+def _padded(
+    make: Callable[[SpeedCase], SpeedTerm], case: SpeedCase, ends: tuple[SpeedCase, SpeedCase] | None
+) -> SpeedTerm:
+    """A cost of positions, its band from the shortest rows that are likely to the longest."""
+    term = make(case)
+    return term if ends is None else replace(term, low=make(ends[0]).low, high=make(ends[1]).high)
 
 
 def _in_stages(case: SpeedCase, term: SpeedTerm) -> SpeedTerm:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
 from memory_jobs import job
 from speed_jobs import NVLINK, PCIE_X8, box, seven
@@ -14,6 +15,7 @@ from tunekit.hardware.gpu_table import known_gpus
 from tunekit.hardware.spec import Gpu, Hardware, Link
 from tunekit.recipe.job import Job
 from tunekit.speed.estimate import estimate_speed
+from tunekit.speed.run import run_cost
 from tunekit.speed.terms import SpeedEstimate
 
 NOISE = 1 + 1e-9
@@ -97,6 +99,7 @@ def test_a_faster_card_never_makes_a_plan_slower(asked: Job) -> None:
 CARDS = sorted(known_gpus())
 
 
+@example(asked=job("lora"), name="rtx_4090", watts=410, more=10)
 @given(asked=jobs(), name=st.sampled_from(CARDS), watts=st.integers(50, 900), more=st.integers(1, 20))
 def test_more_watts_never_make_a_plan_slower_and_few_make_no_leap(asked: Job, name: str, watts: int, more: int) -> None:
     card = known_gpus()[name].gpu
@@ -109,6 +112,7 @@ def test_more_watts_never_make_a_plan_slower_and_few_make_no_leap(asked: Job, na
     assert then.expected >= now.expected * (watts / (watts + more)) ** 2.3
 
 
+@example(asked=job("lora"), name="rtx_4090", peak=165.2, more=1.2)
 @given(
     asked=jobs(),
     name=st.sampled_from([*CARDS, "a card of nobody's"]),
@@ -135,7 +139,25 @@ def test_bands_hold_and_terms_add_up(asked: Job) -> None:
     found = of(asked, box(asked.batch.world_size, PCIE_X8))
     assert found.step_seconds.low <= found.step_seconds.expected <= found.step_seconds.high
     assert found.tokens_per_second.low <= found.tokens_per_second.expected <= found.tokens_per_second.high
+    assert found.step_seconds.low == pytest.approx(sum(term.low for term in found.terms))
+    assert found.step_seconds.high == pytest.approx(sum(term.high for term in found.terms))
     assert all(0 <= term.low <= term.seconds * NOISE and term.seconds <= term.high * NOISE for term in found.terms)
+
+
+@given(asked=jobs(), steps=st.integers(1, 10_000))
+def test_tokens_a_second_times_seconds_are_the_tokens(asked: Job, steps: int) -> None:
+    """The fast end of one is that of the other; hours and kWh are the same arithmetic."""
+    machine = box(asked.batch.world_size)
+    found = of(asked, machine)
+    rate, seconds = found.tokens_per_second, found.step_seconds
+    ends = ((rate.low, seconds.high), (rate.expected, seconds.expected), (rate.high, seconds.low))
+    for tokens, each in ends:
+        assert tokens * each == pytest.approx(found.tokens_per_step)
+    hours = run_cost(found, steps, machine).hours
+    tokens_of_run = steps * found.tokens_per_step
+    assert hours.high == pytest.approx(tokens_of_run / rate.low / 3600)
+    assert hours.expected == pytest.approx(tokens_of_run / rate.expected / 3600)
+    assert hours.low == pytest.approx(tokens_of_run / rate.high / 3600)
 
 
 @given(asked=jobs())

@@ -2,7 +2,7 @@ from memory_jobs import SEVEN, adapter, llama
 from speed_jobs import case, seven
 
 from tunekit.model_shape.catalogue import find
-from tunekit.speed.case import count
+from tunekit.speed.case import count, padded_cases
 from tunekit.speed.habits import Habits
 
 
@@ -66,3 +66,14 @@ def test_norms_are_those_that_run():
     found = {name: find(name) for name in ("meta-llama/Llama-2-7b-hf", "Qwen/Qwen3-8B", "EleutherAI/pythia-1b")}
     counts = [count(shape, "full", None).norms for shape in found.values() if shape]
     assert counts == [2, 3, 2]
+
+
+def test_rows_are_padded_from_not_at_all_to_their_longest():
+    """Four rows of 1,024 of at most 2,048 tokens: 0.5 to 1 of the positions hold one."""
+    asked = case("lora", packing=False, micro=4)
+    ends = padded_cases(asked)
+    assert ends is not None
+    assert [each.row for each in (ends[0], asked, ends[1])] == [1024, 1638, 2048]
+    assert [each.tokens for each in ends] == [4 * 1024, 4 * 2048]
+    assert padded_cases(case("lora", packing=False, micro=1)) is None
+    assert padded_cases(case("lora", packing=True, micro=4)) is None

@@ -62,6 +62,22 @@ def test_tokens_a_second_count_no_padding():
     assert found.tokens_per_step / found.positions_per_step == pytest.approx(found.useful_share.expected, rel=1e-3)
 
 
+def test_padding_that_nobody_knows_is_in_the_seconds_as_in_the_tokens():
+    packed, padded = (estimate_speed(job(packing=packing, micro=8), seven(), box()) for packing in (True, False))
+    assert packed is not None
+    assert padded is not None
+    tokens, seconds = padded.tokens_per_second, padded.step_seconds
+    assert tokens.low * seconds.high == pytest.approx(padded.tokens_per_step)
+    assert tokens.high * seconds.low == pytest.approx(padded.tokens_per_step)
+    assert seconds.high / seconds.low > 1.5 * packed.step_seconds.high / packed.step_seconds.low
+    assert seconds.high == pytest.approx(sum(term.high for term in padded.terms))
+    wide = {term.name: term.high / term.low for term in padded.terms}
+    same = {term.name: term.high / term.low for term in packed.terms}
+    assert wide["matrix products of the layers"] > 1.5 * same["matrix products of the layers"]
+    assert wide["making batches"] > 1.5 * same["making batches"]
+    assert wide["optimizer on the card"] == pytest.approx(same["optimizer on the card"])
+
+
 def test_an_estimate_takes_less_than_200_microseconds():
     asked, shape, hardware = job("qlora"), seven(), box()
     estimate_speed(asked, shape, hardware)
