@@ -34,9 +34,10 @@ PRICES = (
 
 
 @cache
-def planned(kind: str = "qlora", preset: str = "z3_qlora", steps: int | None = None) -> Plan:
+def planned(kind: str = "qlora", preset: str = "z3_qlora", steps: int | None = None, **keys: Any) -> Plan:
     """CodeLlama-34B on two RTX 4090."""
-    recipe = recipe_for(CODELLAMA_34B, kind, zero__preset=preset, **({"train__max_steps": steps} if steps else {}))
+    keys |= {"train__max_steps": steps} if steps else {}
+    recipe = recipe_for(CODELLAMA_34B, kind, zero__preset=preset, **keys)
     return make_plan(recipe, shape_of(CODELLAMA_34B), machine())
 
 

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from tunekit.errors import RecipeError
 from tunekit.hardware.power import load_watts
 from tunekit.hardware.spec import Hardware
+from tunekit.planner.goals import SAME
 from tunekit.planner.plan import Plan, Verdict
 from tunekit.planner.quality import Loss, in_order, losses_of
 from tunekit.planner.resolve import resolve
@@ -77,6 +78,8 @@ class Comparison:
 
     tokens: int
     own: Side
+    as_written: Band | None
+    """Tokens/s of the plan itself, where its machine does better with the job planned anew as on the others."""
     owned: Owned | None
     """None where nobody said what the machine costs to buy."""
     own_usd_never_idle: float | None
@@ -95,11 +98,12 @@ class Comparison:
 def compare(plan: Plan, prices: Sequence[Offer], *, owned: Owned | None, tokens: int | None = None) -> Comparison:
     """Plan the job of `plan` anew on every machine of the price list: same model, method, rows and steps."""
     told = tokens or tokens_of(plan) or TOLD_TOKENS
-    own = own_side(plan, owned, told)
+    own, as_written = _own_anew(plan, own_side(plan, owned, told), told)
     rented = [rented_side(plan, group, told, own, owned) for group in machines(prices)]
     return Comparison(
         tokens=told,
         own=own,
+        as_written=as_written,
         owned=owned,
         own_usd_never_idle=_never_idle(own, owned),
         rented=tuple(sorted(rented, key=by_price)),
@@ -151,6 +155,18 @@ def own_side(plan: Plan, owned: Owned | None, tokens: int) -> Side:
     rate = plan.speed.tokens_per_second if plan.verdict != "rejected" and plan.speed else None
     side = _side(plan.hardware.name, plan.hardware, (plan.verdict, plan.reason, rate, losses_of(plan.job)), tokens)
     return side if owned is None else replace(side, usd_per_hour=in_usd(owned.own.hourly, owned.own.per_usd))
+
+
+def _own_anew(plan: Plan, written: Side, tokens: int) -> tuple[Side, Band | None]:
+    """The same job with the same freedom as on rented machines, where that is faster; and the speed as it was written."""
+    before = written.tokens_per_second
+    if before is None:
+        return written, None
+    anew = _side(written.name, plan.hardware, _weighed(plan, plan.hardware), tokens)
+    after = anew.tokens_per_second
+    if after is None or after.expected <= SAME * before.expected:
+        return written, None
+    return replace(anew, usd_per_hour=written.usd_per_hour), before
 
 
 def rented_machine(plan: Plan, offer: Offer) -> Hardware:

@@ -17,6 +17,7 @@ def comparison_tree(found: Comparison, today: date) -> dict[str, Any]:
         "tokens": found.tokens,
         "own": {
             **side_tree(found.own, today),
+            "tokens_per_second_as_written": None if found.as_written is None else asdict(found.as_written),
             "purchase": None if owned is None else {**asdict(owned.own), "sources": list(owned.said)},
             "usd_per_million_tokens_never_idle": found.own_usd_never_idle,
         },

@@ -138,11 +138,19 @@ def heading(found: Comparison) -> str:
 
 def own_line(found: Comparison) -> str:
     """What the row of one's own machine counts."""
+    return "; ".join(_own_words(found))
+
+
+def _own_words(found: Comparison) -> Iterator[str]:
+    if found.as_written is not None:
+        yield f"planned anew like the others; as the recipe has it {found.as_written.expected:,.0f} tokens/s"
     if found.owned is None:
-        return "no purchase price is known: type --own price=… --own currency=…"
-    if found.own_usd_never_idle is None:
-        return found.own.reason if found.own.verdict == "rejected" else "electricity only"
-    return f"electricity only; {money(found.own_usd_never_idle)} $/M tokens with the purchase, if it never idles"
+        yield "no purchase price is known: type --own price=… --own currency=…"
+    elif found.own_usd_never_idle is not None:
+        yield "electricity only"
+        yield f"{money(found.own_usd_never_idle)} $/M tokens with the purchase, if it never idles"
+    else:
+        yield found.own.reason if found.own.verdict == "rejected" else "electricity only"
 
 
 def even_line(side: Side, found: Comparison) -> str:

@@ -140,3 +140,13 @@ def test_what_each_machine_gives_up_is_that_of_its_own_plan() -> None:
     assert ("bf16 states",) in given.values()
     assert () in given.values()
     assert all(side.losses == ("adapters", "4-bit base") for side in compared().fitting)
+
+
+def test_the_own_machine_has_the_freedom_of_the_rented_ones() -> None:
+    """Else the same cards would be faster rented than owned."""
+    free, tied = (compare(planned(**keys), PRICES, owned=None) for keys in ({}, {"train__micro_batch_size": 1}))
+    assert free.as_written is None
+    assert tied.as_written is not None
+    assert tied.own.tokens_per_second is not None
+    assert tied.own.tokens_per_second.expected > 1.01 * tied.as_written.expected
+    assert tied.own.tokens_per_second == free.own.tokens_per_second

@@ -8,6 +8,7 @@ from comparing import LIST, compared, offer
 
 from tunekit.render import compare_parts
 from tunekit.render.compare_parts import SHOWN, figures, money, seen, shown
+from tunekit.speed.terms import Band
 
 TODAY = date(2026, 11, 22)
 
@@ -68,6 +69,8 @@ def test_the_break_even_is_told_as_hours_and_share_or_as_never() -> None:
 def test_what_is_not_known_of_the_own_machine_is_asked_for() -> None:
     found = replace(compared(), owned=None, own_usd_never_idle=None)
     assert "--own price=" in compare_parts.own_line(found)
+    slower = replace(found, as_written=Band(low=1.0, expected=2345.0, high=3000.0))
+    assert compare_parts.own_line(slower).startswith("planned anew like the others; as the recipe has it 2,345 tok")
     assert compare_parts.owned_lines(found) == ()
 
 
