@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from tunekit.hardware.spec import LANE_RATE, Gpu, Hardware, Host, Link, Measured
@@ -70,18 +70,18 @@ def rates_of(hardware: Hardware) -> Rates:
     """
     cards = tuple(dict.fromkeys(hardware.gpus))
     measured = hardware.measured or Measured(date="")
-    to_gpu = _given(measured.to_gpu_rate) or _pinned(hardware.link)
+    slot = _given(measured.to_gpu_rate) or _pinned(hardware.link)
     return Rates(
         matmul=_slowest(_matmul(card, measured) for card in cards),
         fp32=_slowest(_fp32(card, measured) for card in cards),
         attention=_slowest(_attention(card) for card in cards),
         memory=_slowest(_memory(card) for card in cards),
         launch=LAUNCH,
-        to_gpu=to_gpu,
-        from_gpu=_given(measured.from_gpu_rate) or to_gpu,
-        collective=_given(measured.all_gather_rate) or _collective(hardware, to_gpu),
-        overlap=_overlap(hardware.link, to_gpu),
-        copy_overlap=_overlap(None, to_gpu),
+        to_gpu=_through_ram(slot, hardware, crossings=1),
+        from_gpu=_through_ram(_given(measured.from_gpu_rate) or slot, hardware, crossings=1),
+        collective=_given(measured.all_gather_rate) or _collective(hardware, slot),
+        overlap=_overlap(hardware.link, slot),
+        copy_overlap=_overlap(None, slot),
         adam_fp32=adam_rate(hardware, bf16=False),
         adam_bf16=adam_rate(hardware, bf16=True),
         nvme_read=_drive(hardware, "read_rate"),
@@ -172,22 +172,45 @@ def _pinned(link: Link | None) -> Rate:
     return _spread(value, 0.85, 1.05, f"PCIe {generation}.0 x{lanes}: {PINNED_SHARE:.0%} of it, pinned")
 
 
-def _collective(hardware: Hardware, to_gpu: Rate) -> Rate:
-    """NVLink: 77 % of one way (NCCL bus bandwidth). PCIe with P2P 80 % of a pinned copy, without 48 %: two hops."""
+RAM_LOW = 0.8
+"""Of what RAM gives to programs, what is left for copies where the CPU works too."""
+
+
+def _through_ram(rate: Rate, hardware: Hardware, *, crossings: int) -> Rate:
+    """A card's rate while all cards copy at once: together they move no more than RAM does (a physical bound).
+
+    `crossings`: a pinned copy reads or writes RAM once, a byte between cards without peer access is written and read.
+    """
+    cards, ram = len(hardware.gpus), hardware.host.ram_bandwidth
+    most = ram / (cards * crossings)
+    bound = rate
+    if rate.value > most:
+        moved = ", each byte written and read" if crossings > 1 else ""
+        source = f"RAM is the limit: {ram / GB:.0f} GB/s for {cards} card{'s' if cards > 1 else ''}{moved}"
+        bound = replace(rate, source=source)
+    return replace(bound, value=min(rate.value, most), low=min(rate.low, RAM_LOW * most), high=min(rate.high, most))
+
+
+def _collective(hardware: Hardware, slot: Rate) -> Rate:
+    """NVLink: 77 % of one way (NCCL bus bandwidth). PCIe with P2P 80 % of a pinned copy, without 48 %: two hops.
+
+    Without P2P every byte passes RAM, which all cards share.
+    """
     link = hardware.link
     if link and link.nvlink:
         one_way = link.nvlink_rate or 300 * GB
         return _spread(0.77 * one_way, 0.8, 1.1, "NCCL bus bandwidth: 230 of 300 GB/s on A100, 350 of 450 on H100")
     if link and link.p2p:
-        return _spread(0.8 * to_gpu.value, 0.7, 1.1, "peer copies over PCIe")
-    return _spread(0.48 * to_gpu.value, 0.5, 1.5, "through RAM, no peer access: 6 GB/s (3 to 9) on PCIe 4.0 x8")
+        return _spread(0.8 * slot.value, 0.7, 1.1, "peer copies over PCIe")
+    hops = _spread(0.48 * slot.value, 0.5, 1.5, "through RAM, no peer access: 6 GB/s (3 to 9) on PCIe 4.0 x8")
+    return _through_ram(hops, hardware, crossings=2)
 
 
-def _overlap(link: Link | None, to_gpu: Rate) -> Rate:
+def _overlap(link: Link | None, slot: Rate) -> Rate:
     """Over PCIe gathers share the lanes with everything else: nothing hides on slow slots, most of it on 4.0 x16."""
     if link and link.nvlink:
         return Rate(value=0.7, low=0.4, high=0.95, source="gathers hide behind computation over NVLink")
-    share = min(0.8, to_gpu.value / OVERLAP_RATE)
+    share = min(0.8, slot.value / OVERLAP_RATE)
     return Rate(value=share, low=0.0, high=1.0, source="a property of the board: 0 on slow slots, near 1 on x16")
 
 

@@ -87,6 +87,17 @@ def test_more_cores_and_faster_ram_never_make_a_plan_slower(asked: Job, cores: i
     assert of(asked, faster).step_seconds.expected <= now * NOISE
 
 
+@given(asked=jobs(), link=links(), ram=st.integers(2, 300), more=st.integers(1, 100))
+def test_more_ram_bandwidth_never_makes_a_plan_slower(asked: Job, link: Link, ram: int, more: int) -> None:
+    now, then = (
+        of(asked, box(asked.batch.world_size, link, ram_bandwidth=each * 10**9)).step_seconds
+        for each in (ram, ram + more)
+    )
+    assert then.expected <= now.expected * NOISE
+    assert then.high <= now.high * NOISE
+    assert then.low <= now.low * NOISE
+
+
 @given(asked=jobs())
 def test_a_faster_card_never_makes_a_plan_slower(asked: Job) -> None:
     plain = box(asked.batch.world_size)

@@ -64,6 +64,52 @@ def test_roads_in_order():
     assert found[0].overlap.value < found[1].overlap.value < found[2].overlap.value
 
 
+@pytest.mark.parametrize("cards", [1, 2, 4])
+def test_all_cards_together_copy_no_more_than_ram_moves(cards: int) -> None:
+    slow = rates_of(box(cards, ram_bandwidth=10 * 10**9))
+    for copy in (slow.to_gpu, slow.from_gpu):
+        assert cards * copy.high <= 10e9
+        assert copy.value == pytest.approx(10e9 / cards)
+        assert copy.low < copy.value
+        assert copy.source.startswith(f"RAM is the limit: 10 GB/s for {cards} card")
+    # A byte between cards is written to RAM and read again.
+    assert 2 * cards * slow.collective.high <= 10e9
+    assert "written and read" in slow.collective.source or cards == 1
+    assert rates_of(box(cards, NVLINK, ram_bandwidth=10**9)).collective == rates_of(box(cards, NVLINK)).collective
+
+
+def test_ram_bounds_what_was_measured_with_one_card_but_not_a_gather_of_all() -> None:
+    measured = Measured(date="2026-11-01", to_gpu_rate=12 * 10**9, all_gather_rate=6 * 10**9)
+    rates = rates_of(replace(box(ram_bandwidth=20 * 10**9), measured=measured))
+    assert rates.to_gpu.value == 10e9
+    assert rates.collective.value == 6e9
+
+
+def test_ram_that_is_fast_enough_changes_nothing() -> None:
+    plain, fast = rates_of(load_profile("dual_rtx4090")), load_profile("dual_rtx4090")
+    fast = replace(fast, host=replace(fast.host, ram_bandwidth=10**12))
+    assert rates_of(fast).to_gpu == plain.to_gpu
+    assert rates_of(fast).collective == plain.collective
+
+
+def test_of_unequal_cards_the_slowest_at_each_counts() -> None:
+    plain = box()
+    card = plain.gpus[0]
+    mixed = rates_of(
+        replace(plain, gpus=(replace(card, bf16_tflops=100.0), replace(card, memory_bandwidth=500 * 10**9)))
+    )
+    assert mixed.matmul.value == pytest.approx(rates_of(plain).matmul.value * 100 / 165.2)
+    assert mixed.memory.value == pytest.approx(0.85 * 500e9)
+
+
+def test_a_lowered_limit_costs_a_little_of_products_and_attention_and_none_of_memory() -> None:
+    plain = box()
+    limited = rates_of(replace(plain, gpus=(replace(plain.gpus[0], power_watts=350),) * 2))
+    for rate, whole in ((limited.matmul, rates_of(plain).matmul), (limited.attention, rates_of(plain).attention)):
+        assert 0.92 < rate.value / whole.value < 0.97
+    assert limited.memory == rates_of(plain).memory
+
+
 def test_few_cores_hold_adam_back():
     assert rates_of(box(cores=1)).adam_fp32.value < rates_of(box(cores=12)).adam_fp32.value
     assert rates_of(box(cores=12)).adam_fp32.value == rates_of(box(cores=64)).adam_fp32.value
