@@ -28,6 +28,20 @@ def format_count(count: int) -> str:
     return str(count)
 
 
+def format_figure(value: float) -> str:
+    """An estimate to two digits, whole from a hundred on: `0.046`, `1.2`, `86`, `1,530`; never in powers of ten."""
+    if abs(value) >= 99.5:
+        return f"{value:,.0f}"
+    if 0 < abs(value) < 0.001:
+        return "under 0.001"
+    return f"{value:.2g}"
+
+
+def format_kwh(kwh: float) -> str:
+    """Energy as a person reads it: `0.86 kWh`, `1,530 kWh`."""
+    return f"{format_figure(kwh)} kWh"
+
+
 def parse_count(text: str) -> int | None:
     """A count as a person types it: `10M`, `1.5B`, `250k`, `10_000_000`; None where it is none."""
     typed = re.fullmatch(r"(\d[\d_,]{0,17}(?:\.\d{1,6})?) ?([kmbt]?)", text.strip(), re.ASCII | re.IGNORECASE)

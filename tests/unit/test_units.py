@@ -2,7 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from tunekit.units import GB, GIB, MIB, format_bytes, format_count, format_seconds, parse_count
+from tunekit.units import (
+    GB,
+    GIB,
+    MIB,
+    format_bytes,
+    format_count,
+    format_figure,
+    format_kwh,
+    format_seconds,
+    parse_count,
+)
 
 
 @pytest.mark.parametrize(
@@ -58,3 +68,22 @@ def test_durations_are_rounded_to_what_is_read(seconds: float, text: str) -> Non
 )
 def test_counts_are_read_as_people_type_them(text: str, count: int | None) -> None:
     assert parse_count(text) == count
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (0.00001, "under 0.001"),
+        (0.0461, "0.046"),
+        (1.2, "1.2"),
+        (86.4, "86"),
+        (99.6, "100"),
+        (230.4, "230"),
+        (1530.0, "1,530"),
+        (2.3e7, "23,000,000"),
+    ],
+)
+def test_figures_have_two_digits_and_no_powers_of_ten(value: float, text: str) -> None:
+    assert format_figure(value) == text
+    assert format_kwh(value) == f"{text} kWh"

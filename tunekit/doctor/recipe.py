@@ -10,7 +10,7 @@ from tunekit.doctor.finding import Check, Seen, blocks, not_needed, ok, unknown,
 from tunekit.memory.terms import LATER
 from tunekit.planner.plan import Plan
 from tunekit.speed.run import run_cost
-from tunekit.units import format_bytes, format_seconds
+from tunekit.units import format_bytes, format_kwh, format_seconds
 
 NO_PLAN = "the recipe has no plan yet"
 LONG_HOURS = 0.5
@@ -163,7 +163,9 @@ def time(case: Case) -> Seen:
     if count is None:
         return ok(f"{words}; how many steps there are is known once the data is read")
     cost = run_cost(speed, count, plan.hardware)
-    words = f"{words}, {format_seconds(3600 * cost.hours.expected)} for {count:,} steps, {cost.kwh.expected:.2g} kWh"
+    words = (
+        f"{words}, {format_seconds(3600 * cost.hours.expected)} for {count:,} steps, {format_kwh(cost.kwh.expected)}"
+    )
     every = plan.recipe.output.save_steps
     if every is None and cost.hours.expected > LONG_HOURS:
         often = max(1, round(SAVE_MINUTES * 60 / step))

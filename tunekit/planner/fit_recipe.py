@@ -12,7 +12,7 @@ from tunekit.recipe.data_size import BYTES_PER_TOKEN, estimate_tokens
 from tunekit.recipe.keys import join_words
 from tunekit.recipe.loading import as_mapping, dump_yaml
 from tunekit.recipe.schema import MethodKind, Recipe
-from tunekit.units import GIB, format_count
+from tunekit.units import GIB, format_count, format_figure
 
 EXAMPLE_DATA = "examples/data/finetuning_qa.jsonl"
 
@@ -60,7 +60,7 @@ def tokens_asked(recipe: Recipe, vocabulary: int, *, tokens: int | None, data: s
 
 
 def _once(recipe: Recipe, data: str, vocabulary: int) -> tuple[int, str]:
-    """Tokens of all samples that are not held out, and how they are counted; of a large file, size and first rows tell."""
+    """Tokens of all samples that are not held out, and how they are counted: a large file by its first rows."""
     kept = 1.0 if recipe.data.eval_path is not None else 1.0 - recipe.data.eval_fraction
     lengths = read_lengths(recipe.data, vocabulary)
     if lengths is None:
@@ -81,7 +81,7 @@ def recipe_text(found: SearchResult) -> str:
         f"# Each GPU {device.expected_bytes / GIB:.1f} of {device.usable_bytes / GIB:.1f} GiB, RAM "
         f"{host.expected_bytes / GIB:.1f} of {host.usable_bytes / GIB:.1f} GiB, {rate.expected:,.0f} tokens/s "
         f"({rate.low:,.0f} to {rate.high:,.0f}); {format_count(found.tokens)} tokens take "
-        f"{best.run.hours.expected:.2g} h.\n"
+        f"{format_figure(best.run.hours.expected)} h.\n"
     )
     if found.no_resume:
         header += f"# No checkpoints: a run that stops could not go on here. {found.no_resume}.\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tunekit.hardware.gpu_table import KnownGpu, known_gpus
+from tunekit.hardware.power import wall_watts
 from tunekit.hardware.spec import Disk, Hardware, Host, Link, Power
 from tunekit.prices.offers import Offer
 from tunekit.units import GB, GIB, format_bytes
@@ -53,7 +54,7 @@ def machine_of(offer: Offer) -> Hardware | None:
             ),
         ),
         source=f"data sheet of the card; {assumptions(offer)}",
-        power=Power(host_watts=share.watts * count, load_watts=(gpu.power_watts + share.watts) * count),
+        power=Power(host_watts=share.watts * count, load_watts=wall_watts((gpu,) * count, share.watts * count)),
     )
 
 

@@ -10,7 +10,7 @@ from tunekit.planner.quality import MEANING
 from tunekit.prices.costs import HOURS_A_MONTH
 from tunekit.prices.offers import STALE_DAYS, Offer, age_days
 from tunekit.render.fit_parts import duration
-from tunekit.units import format_count
+from tunekit.units import format_count, format_figure
 
 SHOWN = 8
 """Rentable machines that are told of: the cheapest per token, and always the one with the cards of one's own."""
@@ -61,7 +61,7 @@ def figures(side: Side) -> tuple[str, ...]:
     return (
         f"{side.tokens_per_second.expected:,.0f}",
         duration(3600 * side.hours.expected),
-        NONE if side.kwh is None else f"{side.kwh:,.2g}" if side.kwh < 100 else f"{side.kwh:,.0f}",
+        NONE if side.kwh is None else format_figure(side.kwh),
         money(price),
         money(side.cost(price)),
         money(side.cost(side.spot_usd_per_hour)),
@@ -158,7 +158,7 @@ def even_line(side: Side, found: Comparison) -> str:
     own = found.own.tokens_per_second
     if own is None or side.tokens_per_second is None or side.usd_per_hour is None:
         return ""
-    times = f"{side.tokens_per_second.expected / own.expected:.2g}"
+    times = format_figure(side.tokens_per_second.expected / own.expected)
     fast = "as fast" if times == "1" else f"{times} times as fast"
     if side.even_hours is None:
         return f"never: {money(side.usd_per_hour)} $/hour, {fast}"

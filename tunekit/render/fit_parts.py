@@ -11,7 +11,7 @@ from tunekit.planner.search_result import Candidate, SearchResult
 from tunekit.recipe.job import Zero
 from tunekit.render.plan_parts import METHOD_NAMES, samples_line
 from tunekit.render.speed_parts import truth_line
-from tunekit.units import GIB, format_count, format_seconds
+from tunekit.units import GIB, format_count, format_kwh, format_seconds
 
 MOST_ROWS = 10
 NO_RESUME = "no resume"
@@ -106,7 +106,7 @@ def recommended_lines(found: SearchResult, best: Candidate) -> tuple[tuple[str, 
             "Run",
             f"{format_count(found.tokens)} tokens ({found.tokens_said or 'of any data'}): "
             f"{format_seconds(3600 * run.hours.expected)} ({format_seconds(3600 * run.hours.low)} to "
-            f"{format_seconds(3600 * run.hours.high)}), {run.kwh.expected:.2g} kWh",
+            f"{format_seconds(3600 * run.hours.high)}), {format_kwh(run.kwh.expected)}",
         ),
         *_money(found, best),
         ("Quality", gives_up(best) + (f"; {NO_RESUME}" if found.no_resume else "")),

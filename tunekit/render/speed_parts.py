@@ -9,9 +9,9 @@ from tunekit.launcher.history import MeasuredBefore
 from tunekit.planner.plan import Plan
 from tunekit.planner.steps import FEW
 from tunekit.render.plan_parts import samples_line
-from tunekit.speed.run import TOLD_STEPS, run_cost, steps_write
+from tunekit.speed.run import TOLD_STEPS, energy_of, run_cost, steps_write
 from tunekit.speed.terms import Band, SpeedEstimate, SpeedTerm
-from tunekit.units import format_seconds
+from tunekit.units import format_kwh, format_seconds
 
 TOKENS_TOLD = 1_000_000
 """Where the number of steps is not known, what so many tokens take is told."""
@@ -63,7 +63,7 @@ def _costs_line(speed: SpeedEstimate) -> str:
 
 def _run_line(plan: Plan, speed: SpeedEstimate) -> str:
     what, hours, kwh = told_run(plan, speed)
-    return f"{what}: {_duration(hours)}, {kwh:,.2g} kWh at {load_watts(plan.hardware):,} W"
+    return f"{what}: {_duration(hours)}, {format_kwh(kwh)} at {load_watts(plan.hardware):,} W"
 
 
 def _steps_alone(plan: Plan) -> tuple[str, ...]:
@@ -76,7 +76,7 @@ def _steps_alone(plan: Plan) -> tuple[str, ...]:
 
 def _epochs_line(plan: Plan, speed: SpeedEstimate) -> tuple[str, ...]:
     what, hours, kwh = told_first(plan, speed)
-    return (f"{what}: {_duration(hours)}, {kwh:,.2g} kWh",) if _steps_alone(plan) else ()
+    return (f"{what}: {_duration(hours)}, {format_kwh(kwh)}",) if _steps_alone(plan) else ()
 
 
 def told_first(plan: Plan, speed: SpeedEstimate) -> tuple[str, Band, float]:
@@ -92,7 +92,7 @@ def told_run(plan: Plan, speed: SpeedEstimate) -> tuple[str, Band, float]:
     if speed.run is not None:
         return f"{speed.run.steps:,} steps", speed.run.hours, speed.run.kwh.expected
     hours = _hours_of(TOKENS_TOLD, speed.tokens_per_second)
-    return "1 M tokens", hours, hours.expected * load_watts(plan.hardware) / 1000
+    return "1 M tokens", hours, energy_of(hours, plan.hardware).expected
 
 
 def _hours_of(tokens: int, rate: Band) -> Band:

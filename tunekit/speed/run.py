@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tunekit.hardware.power import load_watts
 from tunekit.hardware.spec import Hardware
+from tunekit.prices.costs import energy_kwh
 from tunekit.speed.terms import Band, RunCost, SpeedEstimate
 from tunekit.units import GB, format_bytes
 
@@ -15,7 +16,7 @@ WATTS_BAND = 0.15
 
 def run_cost(speed: SpeedEstimate, steps: int, hardware: Hardware) -> RunCost:
     """Seconds of a step x steps; kWh at the machine's watts under load; TBW where states are swapped to NVMe."""
-    seconds, watts = speed.step_seconds, load_watts(hardware)
+    seconds = speed.step_seconds
     hours = Band(
         low=steps * seconds.low / HOUR, expected=steps * seconds.expected / HOUR, high=steps * seconds.high / HOUR
     )
@@ -23,14 +24,20 @@ def run_cost(speed: SpeedEstimate, steps: int, hardware: Hardware) -> RunCost:
     return RunCost(
         steps=steps,
         hours=hours,
-        watts=watts,
-        kwh=Band(
-            low=hours.low * watts * (1 - WATTS_BAND) / 1000,
-            expected=hours.expected * watts / 1000,
-            high=hours.high * watts * (1 + WATTS_BAND) / 1000,
-        ),
+        watts=load_watts(hardware),
+        kwh=energy_of(hours, hardware),
         nvme_bytes=written,
         nvme_life=_life(written, hardware),
+    )
+
+
+def energy_of(hours: Band, hardware: Hardware) -> Band:
+    """kWh at the wall of so many hours of training."""
+    watts = load_watts(hardware)
+    return Band(
+        low=energy_kwh(hours.low, watts * (1 - WATTS_BAND)),
+        expected=energy_kwh(hours.expected, watts),
+        high=energy_kwh(hours.high, watts * (1 + WATTS_BAND)),
     )
 
 

@@ -17,6 +17,7 @@ from tunekit.planner.samples import ASSUMED_TOKENS
 from tunekit.recipe.data_check import PEEKED_ROWS
 from tunekit.recipe.loading import load_recipe, load_text
 from tunekit.render.fit_parts import given_up, recommended_lines
+from tunekit.speed.terms import Band
 
 WORDS = 128_256
 
@@ -165,3 +166,11 @@ def test_of_a_large_file_in_another_script_size_and_first_rows_tell(tmp_path: Pa
     assert large == pytest.approx(300 * (PEEKED_ROWS + 10), rel=0.01)
     assert said.startswith(f"{file} at 4 bytes a token, 2 of what is not ASCII as the model's vocabulary is small, by")
     assert flat.startswith(f"{file} at 4 bytes a token, by the first 1,000 of about 1,0")
+
+
+def test_a_recipe_of_a_long_run_says_its_hours_in_full() -> None:
+    found = searched(LLAMA_8B, "lora")
+    assert found.recommended is not None
+    run = found.recommended.run
+    long = replace(found.recommended, run=replace(run, hours=Band(low=1.0, expected=1530.0, high=2000.0)))
+    assert "tokens take 1,530 h." in recipe_text(replace(found, recommended=long))

@@ -8,6 +8,7 @@ import pytest
 
 from tunekit.hardware.checks import lane_warnings
 from tunekit.hardware.gpu_table import known_gpus
+from tunekit.hardware.profiles import load_profile
 from tunekit.notebook import plan
 from tunekit.prices.loading import load_prices
 from tunekit.prices.offers import Offer
@@ -70,3 +71,13 @@ def test_every_shipped_offer_of_a_known_card_is_a_machine(entry: Offer) -> None:
 def test_a_recipe_plans_on_it() -> None:
     box = machine_of(offer("RTX 4090", 2))
     assert plan("llama2_7b_qlora", on=box).verdict == "fits"
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_a_rented_machine_draws_what_a_profile_of_the_same_parts_draws(count: int) -> None:
+    """Cards at 85 % of their limit and the host at 60 % of its peak, by the supply's efficiency."""
+    rented, profile = machine_of(offer("A100-80 PCIe", count)), load_profile("a100_80gb")
+    assert rented is not None
+    assert profile.power is not None
+    assert rented.power is not None
+    assert rented.power.load_watts == pytest.approx(count * profile.power.load_watts, rel=2e-3)

@@ -23,6 +23,7 @@ from tunekit.render.fit_parts import (
     rows,
     truth,
 )
+from tunekit.speed.terms import Band
 
 
 def best() -> Candidate:
@@ -87,3 +88,11 @@ def test_the_rule_behind_the_choice_is_told_where_plans_give_up_unlike_things() 
     assert ("the rule", "each of these must make a plan 1.4 times as good for speed, or it is left") in given_up(
         searched(LLAMA_8B, None)
     )
+
+
+def test_long_runs_are_told_without_powers_of_ten() -> None:
+    found = searched(LLAMA_8B, "lora")
+    assert found.recommended is not None
+    run = found.recommended.run
+    long = replace(found.recommended, run=replace(run, kwh=Band(low=1.0, expected=1530.0, high=2000.0)))
+    assert dict(recommended_lines(found, long))["Run"].endswith(", 1,530 kWh")

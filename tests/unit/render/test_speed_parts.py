@@ -108,3 +108,12 @@ def test_every_cost_has_its_formula():
 
 def test_seconds_keep_two_digits():
     assert [format_step(each) for each in (0.194, 4.21, 49.4, 185.0)] == ["0.19 s", "4.2 s", "49 s", "3 min 05 s"]
+
+
+def test_long_runs_are_told_without_powers_of_ten():
+    lines = str(speed_lines(planned(train__max_steps=1_000_000)))
+    assert "e+" not in lines
+    made = planned(train__max_steps=1_000_000)
+    assert made.speed is not None
+    assert made.speed.run is not None
+    assert f"{made.speed.run.kwh.expected:,.0f} kWh at" in lines

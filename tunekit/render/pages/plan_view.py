@@ -27,7 +27,7 @@ from tunekit.render.plan_parts import (
 from tunekit.render.speed_parts import format_step, speed_lines, told_first
 from tunekit.render.term_list import kind_of, when
 from tunekit.speed.terms import Band, SpeedEstimate
-from tunekit.units import GIB, format_bytes
+from tunekit.units import GIB, format_bytes, format_kwh
 
 TRUST_FLAG = "--trust {judge}"
 SECONDS = 3600
@@ -100,7 +100,7 @@ def _time_tile(plan: Plan, speed: SpeedEstimate) -> Tile:
 def time_tile(what: str, hours: Band, kwh: float) -> Tile:
     """What so many steps or tokens take."""
     low, expected, high = (duration(SECONDS * each) for each in (hours.low, hours.expected, hours.high))
-    return Tile(name=what, value=expected, more=f"{low} to {high}, {kwh:,.2g} kWh")
+    return Tile(name=what, value=expected, more=f"{low} to {high}, {format_kwh(kwh)}")
 
 
 def memory_section(plan: Plan) -> Section:

@@ -11,7 +11,7 @@ from tunekit.planner.search_result import Candidate, SearchResult
 from tunekit.recipe.schema import MethodKind
 from tunekit.render.fit_parts import duration, gives_up, passes, placement
 from tunekit.render.pages.bars import ROOM, ticks
-from tunekit.units import GIB, format_bytes, format_count
+from tunekit.units import GIB, format_bytes, format_count, format_kwh
 
 LOGARITHMIC = 8
 """Speeds that differ by more than this are drawn on a logarithmic axis."""
@@ -122,7 +122,7 @@ def _facts(candidate: Candidate, found: SearchResult) -> Iterator[tuple[str, str
     for name, place in (("Each GPU", candidate.device), ("Host RAM", candidate.host)):
         yield name, f"{format_bytes(place.expected_bytes)} of {format_bytes(place.usable_bytes)}"
     hours = duration(3600 * run.hours.expected)
-    yield f"{format_count(found.tokens)} tokens", f"{hours}, {run.kwh.expected:.2g} kWh"
+    yield f"{format_count(found.tokens)} tokens", f"{hours}, {format_kwh(run.kwh.expected)}"
     yield "Quality", gives_up(candidate)
 
 
