@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,6 +15,8 @@ from tunekit.hardware.spec import Hardware
 from tunekit.planner.make import check_trust, make_plan
 from tunekit.planner.plan import Plan, Trust
 from tunekit.recipe.loading import MAPPING, ON, Check, LoadedRecipe, as_mapping, load_recipe, resolved_yaml
+from tunekit.recipe.origin import Origin
+from tunekit.recipe.overrides import retyped
 from tunekit.recipe.placing import placed, shown_name
 from tunekit.recipe.schema import Recipe
 
@@ -41,7 +44,7 @@ def read_source(
         source = source.recipe
     if isinstance(source, Recipe):
         loaded = load_recipe(as_mapping(source, written_only=True), overrides, check=_other_faults(on))
-        return LoadedRecipe(recipe=loaded.recipe, text=resolved_yaml(source), path=None, overrides=loaded.overrides)
+        return replace(loaded, text=resolved_yaml(source))
     return load_recipe(source, overrides, check=_other_faults(on), name=name)
 
 
@@ -83,7 +86,7 @@ def plan_loaded(loaded: LoadedRecipe, *, on: str | Hardware | None = None, trust
     check_trust(trust)
     recipe, shape, hardware = aim(loaded, on)
     with placing(loaded, recipe):
-        return make_plan(recipe, shape, hardware, trust=trust)
+        return make_plan(recipe, shape, hardware, trust=trust, origin=aimed_origin(loaded, on))
 
 
 def aim(loaded: LoadedRecipe, on: str | Hardware | None) -> tuple[Recipe, ModelShape, Hardware]:
@@ -96,6 +99,12 @@ def aim(loaded: LoadedRecipe, on: str | Hardware | None) -> tuple[Recipe, ModelS
     with _about("model.path", loaded):
         shape = find_shape(recipe.model.path, recipe.model.revision)
     return recipe, shape, hardware
+
+
+def aimed_origin(loaded: LoadedRecipe, on: str | Hardware | None) -> Origin:
+    """What the recipe was made of, the machine that was named beside it among the words."""
+    machine = [] if on is None else [f"hardware={on.name if isinstance(on, Hardware) else on}"]
+    return replace(loaded.origin, typed=retyped(loaded.overrides, machine))
 
 
 @contextmanager

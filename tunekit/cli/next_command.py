@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tunekit.cli.wrapping import wrapped
 from tunekit.planner.plan import Plan
+from tunekit.recipe.overrides import retyped
 
 if TYPE_CHECKING:
     from tunekit.render.pages.parts import Section
@@ -72,13 +73,10 @@ def after_rejection(plan: Plan, typed: Typed) -> str:
 
 def with_fix(typed: Typed, fix: list[str]) -> Typed:
     """The same words with a fix in the place of what it changes."""
-    keys = {word.partition("=")[0] for word in fix}
-    # Another preset or method stands in the place of what was typed about the old one.
-    gone = keys | {"zero.stage", "zero.config"} if "zero.preset" in keys else keys
-    kept = [word for word in typed.overrides if word.partition("=")[0] not in gone]
-    machine = next((word.removeprefix("hardware=") for word in fix if word.startswith("hardware=")), typed.on)
-    changes = (word for word in fix if not word.startswith("hardware="))
-    return replace(typed, overrides=(*kept, *changes), on=machine)
+    machine = next((word.removeprefix("hardware=") for word in fix if word.startswith("hardware=")), None)
+    words = retyped(typed.overrides, fix)
+    kept = tuple(word for word in words if machine is None or not word.startswith("hardware="))
+    return replace(typed, overrides=kept, on=machine or typed.on)
 
 
 def first_fix(plan: Plan) -> list[str]:

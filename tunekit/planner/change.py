@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import ValidationError
-
+from tunekit.errors import RecipeError
 from tunekit.planner.answer import as_typed
-from tunekit.recipe.checks import Reader, check_recipe
 from tunekit.recipe.keys import all_keys
-from tunekit.recipe.precedence import set_aside
+from tunekit.recipe.origin import Origin
 from tunekit.recipe.schema import Recipe
 
 Setting = tuple[str, Any]
@@ -28,7 +26,12 @@ class Change:
     @property
     def typed(self) -> str:
         """What to type: `key=value`, several of them with spaces between."""
-        return " ".join(f"{key}={as_typed(value)}" for key, value in self.settings)
+        return " ".join(self.words)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The same one by one."""
+        return tuple(f"{key}={_word(value)}" for key, value in self.settings)
 
 
 def joined(changes: Iterable[Change]) -> Change:
@@ -42,32 +45,25 @@ def joined(changes: Iterable[Change]) -> Change:
     )
 
 
-def applied(recipe: Recipe, change: Change) -> Recipe | None:
-    """The recipe after the change, exactly as loading it with these overrides gives it; None where that is refused."""
-    typed = _tree(change.settings)
-    # Unset keys stay unset: a DeepSpeed JSON of the user's own may state them.
-    values = set_aside(recipe.model_dump(exclude_unset=True), typed)
-    for name, value in typed.items():
-        values[name] = {**values.get(name, {}), **value} if isinstance(value, dict) else value
+def applied(origin: Origin, change: Change) -> Recipe | None:
+    """The recipe with the change typed behind what was typed, read by the loader; None where that is refused."""
     try:
-        changed = Recipe.model_validate(values)
-    except ValidationError:
+        return origin.behind(change.words)
+    except RecipeError:
         return None
-    reader = Reader(recipe=changed, written=frozenset(_written(changed)), faulty=frozenset())
-    return None if check_recipe(reader) else changed
 
 
-def _tree(settings: Iterable[Setting]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for key, value in settings:
-        section, _, name = key.rpartition(".")
-        (tree.setdefault(section, {}) if section else tree)[name] = None if value == "null" else value
-    return tree
+def completed(origin: Origin, change: Change) -> Change:
+    """The change with the words that it takes to leave open what was typed about the same, as another preset or method.
+
+    So it holds behind the user's own words once those of the same keys are replaced.
+    """
+    keys = all_keys()
+    rivals = ((key, "auto" if keys[key].auto else "null") for key in origin.rivals(change.words))
+    return replace(change, settings=(*change.settings, *rivals))
 
 
-def _written(recipe: Recipe) -> Iterator[str]:
-    """Keys with a value of their own; a value equal to the default counts as left out."""
-    for path, key in all_keys().items():
-        value = getattr(getattr(recipe, key.section), key.name) if key.section else getattr(recipe, key.name)
-        if value is not None and value != key.default:
-            yield path
+def _word(value: Any) -> str:
+    text = as_typed(value)
+    # What is shown may be rounded; what is typed is not.
+    return repr(value) if isinstance(value, float) and float(text) != value else text

@@ -24,6 +24,7 @@ from tunekit.planner.settings import settings_of
 from tunekit.planner.space import settled_for
 from tunekit.planner.steps import few_steps
 from tunekit.recipe.data_length import read_lengths
+from tunekit.recipe.loading import origin_of
 from tunekit.recipe.schema import Recipe
 
 
@@ -100,7 +101,7 @@ def _from_the_drive(recipe: Recipe, shape: ModelShape, hardware: Hardware, trust
     if recipe.zero.nvme_path is not None or not hardware.disks:
         return
     change = Change(settings=(("zero.nvme_path", NVME_FOLDER),), note="")
-    swapping = applied(recipe, change)
+    swapping = applied(origin_of(recipe), change)
     found = explore_for_sure(settled_for(swapping, shape, hardware), trust).fitting if swapping else ()
     if found:
         best = min(found, key=lambda each: each.order)
@@ -134,7 +135,7 @@ def _plan(
     """The plan of a recipe with these settings, as `tunekit plan` makes it."""
     if settings is None:
         return None
-    chosen = applied(recipe, Change(settings=settings, note=""))
+    chosen = applied(origin_of(recipe), Change(settings=settings, note=""))
     if chosen is None:
         return None
     try:

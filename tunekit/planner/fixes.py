@@ -18,13 +18,14 @@ from tunekit.errors import RecipeError
 from tunekit.hardware.profiles import load_profile, profile_names
 from tunekit.hardware.spec import Hardware
 from tunekit.planner.candidates import BF16_STATES, NVME_FOLDER, Family, families
-from tunekit.planner.change import Change, Setting, applied, joined
+from tunekit.planner.change import Change, Setting, applied, completed, joined
 from tunekit.planner.opening import SEARCHED, opened
-from tunekit.planner.plan import Fix, Trust, Verdict
+from tunekit.planner.plan import Fix, Verdict
 from tunekit.planner.resolve import Resolved, resolve
 from tunekit.planner.search import Trial
 from tunekit.planner.verdict import Demand
 from tunekit.planner.zero import why
+from tunekit.recipe.origin import Origin
 from tunekit.speed.estimate import estimate_speed
 from tunekit.speed.run import wear_words
 from tunekit.speed.terms import SpeedEstimate
@@ -72,44 +73,47 @@ class Option:
         return self.change.harm + DOUBLING * max(0.0, log2(self.seconds / reference))
 
 
-def find_fixes(found: Resolved, trust: Trust, *, searching: bool = True) -> tuple[Fix, ...]:
-    """The fixes of a plan that does not surely fit, best first; without `searching` all keys are given values."""
+def find_fixes(found: Resolved, origin: Origin, *, searching: bool = True) -> tuple[Fix, ...]:
+    """The fixes of a plan that does not surely fit, best first; without `searching` all keys are given values.
+
+    Each is typed behind what `origin` says was typed, in the place of words with the same keys.
+    """
     wanted = _ORDER[found.trial.judgement.verdict]
-    singles = _options(found, found, (), trust)
-    single_keys = (_exactly(found, option, trust) for option in singles if len(option.change.settings) == 1)
-    searched = _worth_searching(_searched(found, trust), tuple(single_keys)) if searching else ()
+    singles = _options(found, found, (), origin)
+    single_keys = (_exactly(found, option) for option in singles if len(option.change.settings) == 1)
+    searched = _worth_searching(_searched(found, origin), tuple(single_keys)) if searching else ()
     enough = [option for option in singles if _ORDER[option.verdict] < wanted and not _outdone(option, searched)]
     enough = _ranked((*enough, *searched))
     if found.trial.judgement.verdict == "tight":
-        return tuple(map(_fix, _shown(found, enough, trust)))
+        return tuple(map(_fix, _shown(found, enough)))
     if not enough or enough[0].expense(_seconds(found, found.outcome.taken)) > _DEAR:
-        more = (option for option in _combinations(found, singles, trust) if not _outdone(option, searched))
+        more = (option for option in _combinations(found, singles, origin) if not _outdone(option, searched))
         enough = _ranked((*enough, *more))
-    fixes = [_fix(option) for option in _shown(found, enough, trust)]
-    fixes += _other_machines(found, singles, trust, last=not fixes)
+    fixes = [_fix(option) for option in _shown(found, enough)]
+    fixes += _other_machines(found, singles, origin, last=not fixes)
     if len(enough) < FEW:
         helpful = sorted(singles, key=lambda option: -option.saved)
-        fixes += [_fix(_exactly(found, option, trust)) for option in helpful if _comes_nearer(found, option)][:FEW]
+        fixes += [_fix(_exactly(found, option)) for option in helpful if _comes_nearer(found, option)][:FEW]
     return tuple(sorted(fixes, key=lambda fix: _ORDER[fix.verdict]))
 
 
-def _searched(first: Resolved, trust: Trust) -> tuple[Option, ...]:
+def _searched(first: Resolved, origin: Origin) -> tuple[Option, ...]:
     """What the whole search finds with places and passes open; where that rounds the states, what it finds without."""
-    found = _search_again(first, (), trust)
+    found = _search_again(first, (), origin)
     if found is None or not found.change.harm:
         return () if found is None else (found,)
-    exact = _search_again(first, (("zero.bf16_states", False),), trust)
+    exact = _search_again(first, (("zero.bf16_states", False),), origin)
     return (found,) if exact is None else (found, exact)
 
 
-def _search_again(first: Resolved, stated: tuple[Setting, ...], trust: Trust) -> Option | None:
+def _search_again(first: Resolved, stated: tuple[Setting, ...], origin: Origin) -> Option | None:
     """The best with places and passes open; with a folder to swap to where nothing fits without one."""
     asked, wanted = first.asked, _ORDER[first.trial.judgement.verdict]
-    free = joined(Change(settings=each, note="") for each in (opened(asked, first.trial.job.batch), stated))
+    free = joined(Change(settings=each, note="") for each in (opened(origin, asked, first.trial.job.batch), stated))
     swaps = asked.zero.nvme_path is None and asked.zero.config is None and bool(first.settled.hardware.disks)
     folder = Change(settings=(("zero.nvme_path", NVME_FOLDER),), note="")
     for change in (free, *([joined((free, folder))] if swaps else [])):
-        option = _plan_again(first, change, trust, exact=True) if change.settings else None
+        option = _plan_again(first, change, origin, exact=True) if change.settings else None
         if option is not None and option.found.exact and _ORDER[option.verdict] < wanted:
             return _told(first, option)
     return None
@@ -151,22 +155,22 @@ def _outdone(option: Option, searched: tuple[Option, ...]) -> bool:
     )
 
 
-def _shown(found: Resolved, enough: list[Option], trust: Trust) -> list[Option]:
+def _shown(found: Resolved, enough: list[Option]) -> list[Option]:
     """The best of what is enough, each as its plan will be."""
-    return _ranked(_exactly(found, option, trust) for option in enough[:MOST_SHOWN])
+    return _ranked(_exactly(found, option) for option in enough[:MOST_SHOWN])
 
 
-def _options(first: Resolved, now: Resolved, before: tuple[Change, ...], trust: Trust) -> tuple[Option, ...]:
+def _options(first: Resolved, now: Resolved, before: tuple[Change, ...], origin: Origin) -> tuple[Option, ...]:
     """One option per family: of the least harmful members that are enough the best, or what saves most."""
-    picked = (_pick(first, now, before, family, trust) for family in families(now))
+    picked = (_pick(first, now, before, family, origin) for family in families(now))
     return tuple(option for option in picked if option is not None)
 
 
-def _pick(first: Resolved, now: Resolved, before: tuple[Change, ...], family: Family, trust: Trust) -> Option | None:
+def _pick(first: Resolved, now: Resolved, before: tuple[Change, ...], family: Family, origin: Origin) -> Option | None:
     wanted = _ORDER[first.trial.judgement.verdict]
     best: Option | None = None
     for _, members in groupby(sorted(family, key=_harm), key=_harm):
-        planned = (_plan_again(first, joined((*before, change)), trust) for change in members)
+        planned = (_plan_again(first, joined((*before, change)), origin) for change in members)
         options = [option for option in planned if option is not None and option.saved > 0]
         enough = [option for option in options if _ORDER[option.verdict] < wanted]
         if enough:
@@ -179,13 +183,13 @@ def _harm(change: Change) -> float:
     return change.harm
 
 
-def _plan_again(first: Resolved, change: Change, trust: Trust, *, exact: bool = False) -> Option | None:
-    settled = first.settled
-    recipe = applied(first.asked, change)
+def _plan_again(first: Resolved, change: Change, origin: Origin, *, exact: bool = False) -> Option | None:
+    settled, change = first.settled, completed(origin, change)
+    recipe = applied(origin, change)
     if recipe is None:
         return None
     try:
-        found = resolve(recipe, settled.shape, settled.hardware, trust, exact=exact)
+        found = resolve(recipe, settled.shape, settled.hardware, first.trust, exact=exact)
     except RecipeError:
         return None
     return _option(first, change, found)
@@ -195,10 +199,10 @@ def _option(first: Resolved, change: Change, found: Resolved) -> Option:
     return Option(change=change, found=found, saved=_saved(first, found), speed=_speed(found, found.trial))
 
 
-def _exactly(first: Resolved, option: Option, trust: Trust) -> Option:
+def _exactly(first: Resolved, option: Option) -> Option:
     """The option as the plan of the changed recipe will be."""
     settled = option.found.settled
-    return _option(first, option.change, resolve(option.found.asked, settled.shape, settled.hardware, trust))
+    return _option(first, option.change, resolve(option.found.asked, settled.shape, settled.hardware, first.trust))
 
 
 def _speed(found: Resolved, trial: Trial) -> SpeedEstimate | None:
@@ -223,7 +227,7 @@ def _same_place(worst: Demand, after: Resolved) -> Demand:
     )
 
 
-def _combinations(first: Resolved, singles: tuple[Option, ...], trust: Trust) -> Iterator[Option]:
+def _combinations(first: Resolved, singles: tuple[Option, ...], origin: Origin) -> Iterator[Option]:
     """From the changes that come nearest, add what is enough, or what helps most, until it is enough.
 
     What is enough alone is never added: the other part would be for nothing.
@@ -233,7 +237,7 @@ def _combinations(first: Resolved, singles: tuple[Option, ...], trust: Trust) ->
     for start in sorted(steps, key=lambda option: option.found.trial.preference)[:STARTS]:
         option = start
         for _ in range(MOST_JOINED - 1):
-            more = _options(first, option.found, (option.change,), trust)
+            more = _options(first, option.found, (option.change,), origin)
             enough = _ranked(each for each in more if each.verdict != "rejected")
             if enough:
                 yield from (each for each in enough if not _holds(each, alone))
@@ -284,7 +288,7 @@ def _wear(speed: SpeedEstimate | None) -> str:
     return f"; {wear_words(speed)}, which wears the drive" if speed is not None and speed.nvme_bytes_per_step else ""
 
 
-def _other_machines(first: Resolved, singles: tuple[Option, ...], trust: Trust, *, last: bool) -> Iterator[Fix]:
+def _other_machines(first: Resolved, singles: tuple[Option, ...], origin: Origin, *, last: bool) -> Iterator[Fix]:
     """The smallest larger machine that runs the recipe, places and passes as they are or chosen for it.
 
     When it is the last way out, with one change of the recipe too.
@@ -294,15 +298,15 @@ def _other_machines(first: Resolved, singles: tuple[Option, ...], trust: Trust, 
     changes: list[tuple[Change, ...]] = [()]
     if last:
         changes += [(option.change,) for option in sorted(singles, key=lambda option: option.change.harm)]
-    free = Change(settings=opened(first.asked, first.trial.job.batch), note="")
+    free = Change(settings=opened(origin, first.asked, first.trial.job.batch), note="")
     variants: tuple[tuple[Change, ...], ...] = ((), (free,)) if free.settings else ((),)
     for before in changes:
         for hardware in machines:
-            tried = (_on(first, hardware, (*more, *before), trust, last=last) for more in variants)
+            tried = (_on(first, hardware, (*more, *before), origin, last=last) for more in variants)
             enough = [option for option in tried if option is not None and option.verdict != "rejected"]
             if enough:
                 # A larger machine saves nothing: it has more.
-                yield replace(_fix(_faster([_exactly(first, option, trust) for option in enough])), saves_bytes=0)
+                yield replace(_fix(_faster([_exactly(first, option) for option in enough])), saves_bytes=0)
                 return
 
 
@@ -319,14 +323,16 @@ def _size(hardware: Hardware) -> tuple[int, int, str]:
     return cards, hardware.host.usable_ram_bytes, hardware.name
 
 
-def _on(first: Resolved, hardware: Hardware, before: tuple[Change, ...], trust: Trust, *, last: bool) -> Option | None:
+def _on(
+    first: Resolved, hardware: Hardware, before: tuple[Change, ...], origin: Origin, *, last: bool
+) -> Option | None:
     machine = Change(settings=(("hardware", hardware.name),), harm=10.0, note=_machine_note(hardware, last=last))
-    change = joined((machine, *before))
-    recipe = applied(first.asked, change)
+    change = completed(origin, joined((machine, *before)))
+    recipe = applied(origin, change)
     if recipe is None:
         return None
     try:
-        found = resolve(recipe, first.settled.shape, hardware, trust, exact=False)
+        found = resolve(recipe, first.settled.shape, hardware, first.trust, exact=False)
     except RecipeError:
         return None
     return _option(first, change, found)

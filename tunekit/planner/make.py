@@ -17,12 +17,17 @@ from tunekit.planner.resolve import Resolved, resolve
 from tunekit.planner.steps import expected_steps
 from tunekit.planner.verdict import explain_verdict
 from tunekit.recipe.data_length import read_lengths
+from tunekit.recipe.loading import origin_of
+from tunekit.recipe.origin import Origin
 from tunekit.recipe.schema import Recipe
 
 
-def make_plan(recipe: Recipe, shape: ModelShape, hardware: Hardware, *, trust: Trust = "both") -> Plan:
+def make_plan(
+    recipe: Recipe, shape: ModelShape, hardware: Hardware, *, trust: Trust = "both", origin: Origin | None = None
+) -> Plan:
     """The whole plan; a rejected one is returned like any other.
 
+    `origin` is what the recipe was made of: fixes are typed behind it. Without it, behind the recipe itself.
     Raises RecipeError for combinations that cannot work here, UsageError for an unknown `trust`.
     """
     check_trust(trust)
@@ -30,7 +35,7 @@ def make_plan(recipe: Recipe, shape: ModelShape, hardware: Hardware, *, trust: T
     plan = _plan(found, trust)
     if plan.verdict == "fits":
         return plan
-    return replace(plan, fixes=find_fixes(found, trust))
+    return replace(plan, fixes=find_fixes(found, origin or origin_of(recipe)))
 
 
 def check_trust(trust: str) -> None:

@@ -23,7 +23,7 @@ from tunekit.planner.fixes import find_fixes
 from tunekit.planner.plan import Plan, Verdict
 from tunekit.planner.resolve import Resolved, resolve
 from tunekit.planner.verdict import PLACE_NAMES
-from tunekit.recipe.loading import load_recipe
+from tunekit.recipe.loading import load_recipe, origin_of
 from tunekit.recipe.schema import Recipe
 from tunekit.speed.estimate import estimate_speed
 from tunekit.units import format_bytes
@@ -114,7 +114,7 @@ def shrunk(hardware: Hardware, place: FullPlace, factor: float) -> Hardware:
 
 def _candidates(found: Resolved, keys: Collection[str] | None) -> Iterator[str]:
     """What might be enough, in the words that are typed: the fixes of the plan; with `keys`, then several of them."""
-    for fix in find_fixes(found, "model", searching=False):
+    for fix in find_fixes(found, origin_of(found.asked), searching=False):
         if fix.verdict != "rejected" and not fix.set.startswith("hardware=") and _within(fix.set, keys):
             yield fix.set
     if keys is not None:

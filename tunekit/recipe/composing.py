@@ -33,6 +33,8 @@ class Composed:
     faulty: frozenset[KeyPath]
     start: str
     """What messages call the place of a key that is not there at all."""
+    file: Mapping[str, Any]
+    """What the recipe says over its bases, before any override, with `${...}` as written."""
 
     def place(self, path: KeyPath) -> Place | None:
         """Where a key stands, or else the section it belongs to."""
@@ -79,6 +81,8 @@ def _layers(source: SourceMap, name: str, path: Path | None) -> list[SourceMap]:
 def _numbered(documents: list[SourceMap]) -> list[SourceMap]:
     # The recipe comes first in messages, then the bases from the nearest down.
     top = len(documents) - 1
+    if not top:
+        return documents
     return [
         replace(source, places={path: replace(place, document=top - index) for path, place in source.places.items()})
         for index, source in enumerate(documents)
@@ -109,11 +113,12 @@ def _merge(layers: Sequence[SourceMap], overrides: Sequence[Override], *, start:
     for depth, layer in enumerate(layers):
         places.update(layer.places)
         content = _above(content, layer.content) if depth else layer.content
+    file = content
     for index, override in enumerate(overrides):
         place = Place(document=len(layers), line=0, column=index, file=COMMAND_LINE)
         places.update({path: place for path in _paths(_nested(override.path, override.value), ())})
         places[override.path] = replace(place, raw=override.raw)
-    content = _above(content, _typed(overrides))
+    content = _above(content, typed_values(overrides))
     # A section of which every line is commented out is an empty one.
     content = {key: {} if value is None and key in sections() else value for key, value in content.items()}
     resolved = resolve(content)
@@ -125,6 +130,7 @@ def _merge(layers: Sequence[SourceMap], overrides: Sequence[Override], *, start:
         problems=tuple(problems),
         faulty=frozenset(resolved.faults),
         start=start,
+        file=file,
     )
 
 
@@ -143,7 +149,8 @@ def _kept(merged: dict[str, Any], above: dict[str, Any], path: KeyPath = ()) -> 
     }
 
 
-def _typed(overrides: Sequence[Override]) -> dict[str, Any]:
+def typed_values(overrides: Sequence[Override]) -> dict[str, Any]:
+    """The overrides as one mapping of sections."""
     content: dict[str, Any] = {}
     for override in overrides:
         content = dict(_over(content, _nested(override.path, override.value)))

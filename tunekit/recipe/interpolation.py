@@ -44,6 +44,8 @@ def _unanswered(content: dict[str, Any]) -> Iterator[tuple[KeyPath, Problem]]:
     """Keys whose references are not followed: they name secrets, are too long, or all together grow too large."""
     texts = tuple(_texts(content, ()))
     references = tuple((path, text) for path, text in texts if "${" in text)
+    if not references:
+        return
     sections = (_expansions(part) for part in content.values())
     grow = prod(sections) * max([1_000, *(len(text) for _, text in texts)]) > _MOST_CHARACTERS
     for path, text in references:

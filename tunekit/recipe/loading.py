@@ -12,6 +12,7 @@ import yaml
 from tunekit.errors import Problem, RecipeError
 from tunekit.recipe.composing import Composed, compose, compose_mapping, plain
 from tunekit.recipe.finding import find_recipe
+from tunekit.recipe.origin import Origin
 from tunekit.recipe.overrides import COMMAND_LINE, parse_overrides
 from tunekit.recipe.precedence import applies
 from tunekit.recipe.schema import Recipe
@@ -29,8 +30,15 @@ class LoadedRecipe:
     text: str
     path: str | None
     overrides: tuple[str, ...]
+    file: Mapping[str, Any]
+    """What the text says over its bases, before the overrides."""
     name: str = MAPPING
     """What messages call a mapping."""
+
+    @property
+    def origin(self) -> Origin:
+        """What it was made of, to type more behind it."""
+        return Origin(file=self.file, typed=self.overrides)
 
 
 ON = "--on"
@@ -77,6 +85,11 @@ def as_mapping(recipe: Recipe, *, written_only: bool = False) -> dict[str, Any]:
     return dict(_escaped(values))
 
 
+def origin_of(recipe: Recipe) -> Origin:
+    """Of a recipe that nobody can say more about: what is written in it."""
+    return Origin(file=as_mapping(recipe, written_only=True))
+
+
 def dump_yaml(values: Any) -> str:
     """Plain values as YAML in their own order, so that `load_text` reads the same values."""
     # YAML breaks lines at these three, and PyYAML writes them unescaped.
@@ -106,7 +119,12 @@ def _load(
         typed_only = all(fault.where in TYPED for fault in faults)
         raise RecipeError(faults, source=f"the {COMMAND_LINE}" if typed_only else name)
     return LoadedRecipe(
-        recipe=recipe, text=text, path=str(path) if path else None, overrides=tuple(overrides), name=name
+        recipe=recipe,
+        text=text,
+        path=str(path) if path else None,
+        overrides=tuple(overrides),
+        file=composed.file,
+        name=name,
     )
 
 

@@ -45,6 +45,12 @@ def parse_overrides(words: Sequence[str]) -> tuple[tuple[Override, ...], tuple[P
     return tuple(overrides.values()), tuple(problems)
 
 
+def retyped(words: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
+    """The words with more behind them, each in the place of the word that gave the same key."""
+    keys = {word.partition("=")[0] for word in more}
+    return (*(word for word in words if word.partition("=")[0] not in keys), *more)
+
+
 def _parse(word: str) -> Override | Problem:
     if len(word) > WORD_LENGTH:
         return _malformed(f"{word[:60]}…", f"{len(word):,} characters, at most {WORD_LENGTH:,}", "train.max_steps=10")

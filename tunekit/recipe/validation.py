@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from math import isfinite
 from typing import Any
 
@@ -28,13 +29,13 @@ def validate(composed: Composed) -> tuple[Recipe | None, tuple[Problem, ...]]:
     """
     found = [*_numbers_that_are_flags(composed), *_pydantic_problems(composed)]
     faulty = {_key_path(path) for path, _ in found} | {_key_path(path) for path in composed.faulty}
-    recipe = _readable(composed, faulty)
+    recipe = _readable(composed, faulty) if faulty else Recipe.model_validate(composed.content)
     rules = check_recipe(Reader(recipe=recipe, written=_written(composed), faulty=_dotted(faulty)))
     problems = [*composed.problems, *(problem for _, problem in found)]
     problems += [_placed(problem, composed) for problem in rules]
     if problems:
         return None, _in_file_order(problems, composed)
-    return Recipe.model_validate(composed.content), ()
+    return recipe, ()
 
 
 def _pydantic_problems(composed: Composed) -> Iterator[tuple[KeyPath, Problem]]:
@@ -278,5 +279,6 @@ def _dotted(paths: Iterable[KeyPath]) -> frozenset[str]:
     return frozenset(".".join(path) for path in paths)
 
 
+@lru_cache(maxsize=1024)
 def _parts(key: str) -> KeyPath:
     return tuple(key.split("."))

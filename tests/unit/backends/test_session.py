@@ -130,7 +130,7 @@ def test_a_real_start_is_the_dry_run_but_for_the_port(first, caller):
 
 def test_an_order_is_absolute(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    loaded = LoadedRecipe(recipe=make_plan().recipe, text="a: 1\n", path=None, overrides=("a=2",))
+    loaded = LoadedRecipe(recipe=make_plan().recipe, text="a: 1\n", path=None, overrides=("a=2",), file={})
     found = order(make_plan(), loaded, wanted_port=1)
     assert found.run_dir.path == tmp_path / "runs" / "tiny"
     assert "a=2" in found.recipe_text

@@ -32,7 +32,8 @@ def test_a_fix_for_this_machine_comes_first(fixes):
 
 
 def test_a_fix_takes_the_place_of_what_it_changes():
-    typed = Typed(recipe="r", overrides=("zero.stage=2", "train.micro_batch_size=8", "train.seed=3"), on="dual_rtx4090")
+    words = ("zero.preset=z2", "train.micro_batch_size=8", "train.seed=3")
+    typed = Typed(recipe="r", overrides=words, on="dual_rtx4090")
     assert after_rejection(rejected(HERE), typed) == (
         "tunekit launch r train.seed=3 train.micro_batch_size=1 zero.preset=z3 --on dual_rtx4090"
     )

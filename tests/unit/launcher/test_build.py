@@ -107,9 +107,9 @@ def test_a_configuration_with_problems_is_refused(monkeypatch):
 
 
 def test_overrides_are_kept_beside_the_recipe():
-    loaded = LoadedRecipe(recipe=make_plan().recipe, text="a: 1", path=None, overrides=("a=2", "b=3"))
+    loaded = LoadedRecipe(recipe=make_plan().recipe, text="a: 1", path=None, overrides=("a=2", "b=3"), file={})
     assert recipe_text(loaded) == "a: 1\n\n# Changed on the command line:\n#   a=2\n#   b=3\n"
-    plain = LoadedRecipe(recipe=make_plan().recipe, text="a: 1\n", path=None, overrides=())
+    plain = LoadedRecipe(recipe=make_plan().recipe, text="a: 1\n", path=None, overrides=(), file={})
     assert recipe_text(plain) == "a: 1\n"
 
 
@@ -213,7 +213,11 @@ def test_nothing_that_a_user_names_reaches_a_shell_unquoted(tmp_path):
 
 def test_a_word_of_several_lines_stays_a_comment():
     loaded = LoadedRecipe(
-        recipe=make_recipe(), text="a: 1", path=None, overrides=("data.name=x\nmodel: {path: evil}\u2028b: 2\rc: 3",)
+        recipe=make_recipe(),
+        text="a: 1",
+        path=None,
+        overrides=("data.name=x\nmodel: {path: evil}\u2028b: 2\rc: 3",),
+        file={},
     )
     lines = recipe_text(loaded).splitlines()
     assert lines[0] == "a: 1"

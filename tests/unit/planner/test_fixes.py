@@ -4,18 +4,22 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from planning import CODELLAMA_34B, LLAMA_8B, machine, recipe_for, resolved
+from planning import CODELLAMA_34B, LLAMA_8B, machine, recipe_for, resolved, shape_of
 
+from tunekit.hardware.profiles import load_profile
 from tunekit.hardware.spec import Hardware
 from tunekit.planner.candidates import NVME_FOLDER
 from tunekit.planner.fixes import MOST_SHOWN, find_fixes
 from tunekit.planner.plan import Fix
+from tunekit.planner.resolve import resolve
+from tunekit.recipe.loading import load_recipe, origin_of
 
 ROWS = {"zero__preset": "z2", "train__activation_checkpointing": True}
 
 
 def fixes(model: str, kind: str, hardware: Hardware | None = None, **keys: Any) -> tuple[Fix, ...]:
-    return find_fixes(resolved(recipe_for(model, kind, **keys), hardware), "both")
+    recipe = recipe_for(model, kind, **keys)
+    return find_fixes(resolved(recipe, hardware), origin_of(recipe))
 
 
 def assert_best_first(found: tuple[Fix, ...]) -> None:
@@ -80,7 +84,7 @@ def test_a_tight_plan_is_offered_what_makes_it_sure() -> None:
         found = resolved(recipe_for(LLAMA_8B, "lora", **ROWS, train__max_seq_length=length, train__micro_batch_size=1))
         if found.trial.judgement.verdict == "tight":
             break
-    offered = find_fixes(found, "both")
+    offered = find_fixes(found, origin_of(found.asked))
     assert offered
     assert {fix.verdict for fix in offered} == {"fits"}
     assert not any(fix.set.startswith("hardware=") for fix in offered)
@@ -142,8 +146,10 @@ def test_what_hardly_helps_is_not_offered() -> None:
 @pytest.mark.parametrize("trust", ["model", "table"])
 def test_fixes_are_weighed_by_the_trusted_judge(trust: Any) -> None:
     recipe = recipe_for(CODELLAMA_34B, "full", zero__preset="z3_offload")
-    for fix in find_fixes(resolved(recipe), trust):
-        assert fix.verdict in ("fits", "tight", "rejected")
+    origin, shape = replace(origin_of(recipe), typed=("hardware=dual_rtx4090",)), shape_of(recipe.model.path)
+    for fix in find_fixes(resolve(recipe, shape, machine(), trust), origin):
+        after = origin.behind(fix.set.split())
+        assert resolve(after, shape, load_profile(after.hardware), trust).trial.judgement.verdict == fix.verdict
 
 
 def test_what_leaves_the_result_as_it_is_comes_before_what_cuts_or_rounds_it() -> None:
@@ -231,3 +237,20 @@ def test_of_what_is_as_harmless_the_fastest_comes_first() -> None:
     found = fixes(CODELLAMA_34B, "full", zero__preset="z3_offload")
     adapters = [fix.tokens_per_second or 0 for fix in found if fix.set.startswith("method.kind")]
     assert adapters == sorted(adapters, reverse=True)
+
+
+def test_a_typed_word_about_the_same_is_named_by_the_fix_that_replaces_it() -> None:
+    loaded = load_recipe("llama2_7b_full", ["zero.stage=0"])
+    found = find_fixes(resolved(loaded.recipe), loaded.origin)
+    assert found
+    assert all("zero.stage=auto" in fix.set.split() for fix in found if "zero." in fix.set)
+    assert all("zero.preset=" in fix.set for fix in found if "zero.stage" in fix.set), "the file's would come back"
+
+
+def test_fixes_are_planned_with_what_the_file_says_of_another_method() -> None:
+    loaded = load_recipe("codellama34b_qlora", ["method.kind=full", "train.learning_rate=1e-5"])
+    offered = {fix.set.split()[0]: fix for fix in find_fixes(resolved(loaded.recipe), loaded.origin)}
+    adapter = resolved(load_recipe("codellama34b_qlora", ["train.learning_rate=auto"]).recipe)
+    assert adapter.trial.job.adapter is not None
+    assert adapter.trial.job.adapter.rank == 32
+    assert offered["method.kind=qlora"].needs_bytes == adapter.trial.judgement.worst.high_bytes

@@ -4,6 +4,7 @@ from planning import LLAMA_7B, LLAMA_8B, machine, recipe_for, resolved
 
 from tunekit.planner.change import Change, applied
 from tunekit.planner.settings import settings_of, zero_settings
+from tunekit.recipe.loading import origin_of
 from tunekit.units import GIB
 
 
@@ -13,7 +14,7 @@ def test_settings_are_what_was_searched_and_give_the_job_again() -> None:
     settings = dict(settings_of(job))
     assert settings["method.kind"] == "qlora"
     assert settings["train.micro_batch_size"] == job.batch.micro_batch_size
-    again = applied(recipe, Change(settings=settings_of(job), note=""))
+    again = applied(origin_of(recipe), Change(settings=settings_of(job), note=""))
     assert again is not None
     assert resolved(again).trial.job == job
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from tunekit.recipe.overrides import parse_overrides
+from tunekit.recipe.overrides import parse_overrides, retyped
 
 
 @pytest.mark.parametrize(
@@ -102,3 +102,7 @@ def test_a_word_that_is_too_deep_or_too_much_is_refused(word: str) -> None:
     overrides, (problem,) = parse_overrides([word])
     assert overrides == ()
     assert problem.allowed == "key=value"
+
+
+def test_more_words_stand_in_the_place_of_those_with_the_same_keys() -> None:
+    assert retyped(("a.b=1", "c=2"), ["a.b=3", "d=4"]) == ("c=2", "a.b=3", "d=4")
