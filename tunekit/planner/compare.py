@@ -158,7 +158,7 @@ def own_side(plan: Plan, owned: Owned | None, tokens: int) -> Side:
 
 
 def _own_anew(plan: Plan, written: Side, tokens: int) -> tuple[Side, Band | None]:
-    """The same job with the freedom it has on rented machines, where that is faster; and the speed as it was written."""
+    """The job with the freedom it has on rented machines, where that is faster; and its speed as it was written."""
     before = written.tokens_per_second
     if before is None:
         return written, None
