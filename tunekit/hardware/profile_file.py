@@ -240,6 +240,7 @@ class _Reader:
             read_rate=_bytes(entry, "read_gb", GB),
             write_rate=_bytes(entry, "write_gb", GB),
             endurance_bytes=_bytes(entry, "endurance_tb", 1000 * GB) if "endurance_tb" in entry else None,
+            price=_amount(entry, "price"),
         )
 
 

@@ -55,6 +55,7 @@ DISK: Mapping[str, Kind] = {
     "read_gb": "amount",
     "write_gb": "amount",
     "endurance_tb": "amount",
+    "price": "amount",
 }
 POWER: Mapping[str, Kind] = {"host_watts": "count", "load_watts": "count", "supply_watts": "count"}
 PRICE: Mapping[str, Kind] = {"amount": "amount", "currency": "text", "date": "date", "note": "text"}
@@ -71,7 +72,7 @@ MEASURED: Mapping[str, Kind] = {
     "adam": "text",
 }
 OPTIONAL = frozenset(
-    {"nvlink_gb", "vector_bits", "memlock_unlimited", "endurance_tb", "load_watts", "supply_watts", "note"}
+    {"nvlink_gb", "vector_bits", "memlock_unlimited", "endurance_tb", "price", "load_watts", "supply_watts", "note"}
     | (set(MEASURED) - {"date"})
 )
 """Keys that a file may leave out; what stands in their place is in `hardware/README.md`."""

@@ -72,14 +72,14 @@ def _host(host: Host) -> dict[str, Any]:
 
 
 def _disk(disk: Disk) -> dict[str, Any]:
-    wear = {} if disk.endurance_bytes is None else {"endurance_tb": _in(disk.endurance_bytes, 1000 * GB)}
+    wear = {"endurance_tb": _in(disk.endurance_bytes, 1000 * GB), "price": disk.price}
     return {
         "name": disk.name,
         "total_gb": _in(disk.total_bytes, GB),
         "usable_gb": _some(disk.usable_bytes, GB),
         "read_gb": _in(disk.read_rate, GB),
         "write_gb": _in(disk.write_rate, GB),
-        **wear,
+        **{name: value for name, value in wear.items() if value is not None},
     }
 
 

@@ -77,6 +77,8 @@ class Disk:
     """Sustained: what the drive keeps up once its cache is full."""
     endurance_bytes: int | None = None
     """What the maker allows to be written in the drive's life (TBW); None where nobody said."""
+    price: float | None = None
+    """To buy another, in the currency of the machine's price (USD without one); None where nobody said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +166,11 @@ class Hardware:
         Which drive a folder lies on is not known of another machine. Everything else is counted on the first.
         """
         return max(self.disks, key=lambda disk: disk.write_rate, default=None)
+
+    @property
+    def currency(self) -> str:
+        """What the prices of the machine and its drives are in."""
+        return self.price.currency if self.price else "USD"
 
     @property
     def parts(self) -> str:

@@ -20,11 +20,11 @@ def expense(candidate: Candidate, goal: Goal) -> float:
 
 
 def plain_expense(candidate: Candidate, goal: Goal) -> float:
-    """Seconds per token, the share of the fullest place, or kWh of the run with what swapping wears off the drive."""
+    """Seconds per token, the share of the fullest place, or kWh of the run and of the wear of the drive."""
     if goal == "memory":
         return candidate.fullness
     if goal == "cost":
-        return candidate.run.kwh.expected * (1.0 + (candidate.run.nvme_life or 0.0))
+        return candidate.run.kwh.expected + candidate.run.nvme_kwh
     return candidate.seconds_per_token
 
 

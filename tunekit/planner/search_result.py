@@ -109,8 +109,17 @@ class SearchResult:
     """What an hour costs; told where cost is the goal. The hours of a plan decide which is the cheapest."""
 
     def cost(self, candidate: Candidate) -> float | None:
-        """Expected money of the run, in the currency of `hourly`."""
-        return None if self.hourly is None else candidate.run.hours.expected * self.hourly.amount
+        """Expected money of the run, in the currency of `hourly`, with the wear of a drive whose price is known."""
+        if self.hourly is None:
+            return None
+        return candidate.run.hours.expected * self.hourly.amount + (self.wear(candidate) or 0.0)
+
+    def wear(self, candidate: Candidate) -> float | None:
+        """Money that swapping wears off the drive; None where its price or what it is rated for is not known."""
+        run, drive = candidate.run, None if self.hourly is None else self.hourly.drive
+        if not run.nvme_bytes or drive == 0.0:
+            return 0.0
+        return None if drive is None or run.nvme_life is None else run.nvme_life * drive
 
     @property
     def frontier(self) -> tuple[Candidate, ...]:

@@ -21,6 +21,8 @@ class Hourly:
     amount: float
     currency: str
     said: str
+    drive: float | None = None
+    """Of a new drive to swap to, in the same currency; 0 of a hired machine, None where nobody said."""
 
 
 def hourly_of(hardware: Hardware, prices: Sequence[Offer], typed: Ownership | None = None) -> Hourly:
@@ -34,8 +36,8 @@ def hourly_of(hardware: Hardware, prices: Sequence[Offer], typed: Ownership | No
     hired = None if bought or hardware.name == LOCAL else _cheapest(hardware, prices)
     if hired is not None and hired.on_demand is not None:
         said = f"hire of {hired.count} x {hired.gpu} on demand, {hired.provider}, {hired.date or 'no date'}"
-        return Hourly(amount=hired.on_demand, currency="USD", said=said)
-    currency = bought.currency if bought and bought.currency in CURRENCIES else "USD"
+        return Hourly(amount=hired.on_demand, currency="USD", said=said, drive=0.0)
+    currency = hardware.currency if hardware.currency in CURRENCIES else "USD"
     return _electricity(hardware, currency, CURRENCIES[currency].kwh)
 
 
@@ -43,7 +45,9 @@ def _electricity(hardware: Hardware, currency: str, kwh: float) -> Hourly:
     known, watts = CURRENCIES.get(currency), load_watts(hardware)
     where = known.kwh_said if known and known.kwh == kwh else "as typed"
     said = f"electricity of {watts:,.0f} W at {kwh:g} {currency} per kWh ({where})"
-    return Hourly(amount=energy_cost(energy_kwh(1.0, watts), kwh), currency=currency, said=said)
+    swapped = hardware.swap_disk
+    drive = swapped.price if swapped and hardware.currency == currency else None
+    return Hourly(amount=energy_cost(energy_kwh(1.0, watts), kwh), currency=currency, said=said, drive=drive)
 
 
 def _cheapest(hardware: Hardware, prices: Sequence[Offer]) -> Offer | None:

@@ -72,4 +72,10 @@ def _with_rates(disk: Disk, own: tuple[Disk, ...]) -> Disk:
     if not named:
         return disk
     known = named[0]
-    return replace(disk, read_rate=known.read_rate, write_rate=known.write_rate, endurance_bytes=known.endurance_bytes)
+    return replace(
+        disk,
+        read_rate=known.read_rate,
+        write_rate=known.write_rate,
+        endurance_bytes=known.endurance_bytes,
+        price=known.price,
+    )

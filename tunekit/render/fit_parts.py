@@ -11,12 +11,17 @@ from tunekit.planner.search_result import Candidate, SearchResult
 from tunekit.recipe.job import Zero
 from tunekit.render.plan_parts import METHOD_NAMES, samples_line
 from tunekit.render.speed_parts import truth_line
-from tunekit.units import GIB, format_count, format_kwh, format_seconds
+from tunekit.speed.run import life_words
+from tunekit.units import GB, GIB, format_count, format_kwh, format_seconds
 
 MOST_ROWS = 10
 NO_RESUME = "no resume"
 """A run that stops is lost: reading its checkpoint would take more RAM than there is."""
-_GOALS = {"speed": "the fastest", "memory": "what leaves most room", "cost": "what takes the least energy"}
+_GOALS = {
+    "speed": "the fastest",
+    "memory": "what leaves most room",
+    "cost": "what takes the least energy and wear",
+}
 _PLACE = {"cpu": "in RAM", "nvme": "on NVMe"}
 
 
@@ -108,6 +113,7 @@ def recommended_lines(found: SearchResult, best: Candidate) -> tuple[tuple[str, 
             f"{format_seconds(3600 * run.hours.expected)} ({format_seconds(3600 * run.hours.low)} to "
             f"{format_seconds(3600 * run.hours.high)}), {format_kwh(run.kwh.expected)}",
         ),
+        *_wear(best),
         *_money(found, best),
         ("Quality", gives_up(best) + (f"; {NO_RESUME}" if found.no_resume else "")),
         ("Keys", best.typed),
@@ -117,13 +123,34 @@ def recommended_lines(found: SearchResult, best: Candidate) -> tuple[tuple[str, 
 def cost_words(found: SearchResult, candidate: Candidate) -> str:
     """Money of a plan: `2.13`; empty where it is not the goal."""
     cost = found.cost(candidate)
-    return "" if cost is None else f"{cost:.3f}" if cost < 0.1 else f"{cost:,.2f}"
+    return "" if cost is None else format_money(cost)
+
+
+def format_money(amount: float) -> str:
+    """`0.046`, `2.13`, `1,530.00`."""
+    return f"{amount:.3f}" if amount < 0.1 else f"{amount:,.2f}"
 
 
 def _money(found: SearchResult, best: Candidate) -> tuple[tuple[str, str], ...]:
     if found.hourly is None:
         return ()
-    return (("Cost", f"{cost_words(found, best)} {found.hourly.currency}: {found.hourly.said}"),)
+    return (("Cost", f"{cost_words(found, best)} {found.hourly.currency}: {found.hourly.said}{_worn(found, best)}"),)
+
+
+def _worn(found: SearchResult, best: Candidate) -> str:
+    """What of the money is the drive's, or that it is not in it."""
+    worn = found.wear(best)
+    if worn is None:
+        unknown = "price" if best.run.nvme_life else "endurance_tb"
+        return f"; wear of the drive is not in it: the hardware file says no `{unknown}` of it"
+    return f"; {format_money(worn)} of it is wear of the drive" if worn else ""
+
+
+def _wear(best: Candidate) -> tuple[tuple[str, str], ...]:
+    run = best.run
+    if not run.nvme_bytes:
+        return ()
+    return (("Drive", f"{run.nvme_bytes / GB / 1000:,.1f} TB written to it{life_words(run)}"),)
 
 
 def _samples(found: SearchResult) -> tuple[tuple[str, str], ...]:

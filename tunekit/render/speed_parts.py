@@ -9,7 +9,7 @@ from tunekit.launcher.history import MeasuredBefore
 from tunekit.planner.plan import Plan
 from tunekit.planner.steps import FEW
 from tunekit.render.plan_parts import samples_line
-from tunekit.speed.run import TOLD_STEPS, energy_of, run_cost, steps_write
+from tunekit.speed.run import TOLD_STEPS, energy_of, life_words, run_cost, steps_write
 from tunekit.speed.terms import Band, SpeedEstimate, SpeedTerm
 from tunekit.units import format_kwh, format_seconds
 
@@ -119,8 +119,7 @@ def _more(plan: Plan, speed: SpeedEstimate) -> Iterator[str]:
 def _wear(plan: Plan, speed: SpeedEstimate) -> Iterator[str]:
     if speed.nvme_bytes_per_step:
         written = run_cost(speed, speed.run.steps if speed.run else TOLD_STEPS, plan.hardware)
-        life = f", {written.nvme_life:.1%} of what the drive is rated for" if written.nvme_life else ""
-        yield f"written to the drive: {steps_write(written.steps, written.nvme_bytes)}{life}"
+        yield f"written to the drive: {steps_write(written.steps, written.nvme_bytes)}{life_words(written)}"
 
 
 def truth_line(plan: Plan) -> str:

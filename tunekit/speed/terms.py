@@ -49,6 +49,8 @@ class RunCost:
     """Written to the drive by swapping states."""
     nvme_life: float | None = None
     """Share of what the drive's maker allows to be written; None where it is not known or nothing is swapped."""
+    nvme_kwh: float = 0.0
+    """Energy that costs as much as that share of a new drive; of a drive without a price, of 1,000 kWh."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,12 +111,14 @@ def test_power_and_price() -> None:
         + LINK
         + HOST
         + "  vector_bits: 512\n"
-        + DISKS.replace("}", ", endurance_tb: 600}")
+        + DISKS.replace("}", ", endurance_tb: 600, price: 120.5}")
         + "power: {host_watts: 100, supply_watts: 750}\n"
         + "price: {amount: 3000.5, currency: EUR, date: 2026-01-31, note: used}\n"
     )
     assert whole.host.vector_bits == 512
     assert whole.disks[0].endurance_bytes == 600 * 1000 * GB
+    assert (box.disks[0].price, whole.disks[0].price) == (None, 120.5)
+    assert (box.currency, whole.currency) == ("USD", "EUR")
     assert whole.power == Power(host_watts=100, load_watts=wall_watts(whole.gpus, 100), supply_watts=750)
     assert whole.price == Price(amount=3000.5, currency="EUR", date="2026-01-31", note="used")
 

@@ -50,3 +50,8 @@ def test_a_full_machine_can_be_read_again() -> None:
 
 def test_the_head_is_a_comment() -> None:
     assert hardware_to_yaml(laptop(), head="one\ntwo\n").startswith("# one\n# two\ndescription: ")
+
+
+def test_the_price_of_a_drive_survives() -> None:
+    box = machine()
+    assert again(replace(box, disks=(replace(box.disks[0], price=120.5),))).disks[0].price == 120.5

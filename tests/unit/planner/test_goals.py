@@ -49,8 +49,8 @@ def test_what_gives_something_up_must_be_better_by_its_worth(goal: Any) -> None:
 
 def test_what_wears_the_drive_costs_more_energy_than_it_draws() -> None:
     fast = best()
-    worn = replace(fast, run=replace(fast.run, nvme_life=0.5))
-    assert plain_expense(worn, "cost") == pytest.approx(1.5 * plain_expense(fast, "cost"))
+    worn = replace(fast, run=replace(fast.run, nvme_life=0.5, nvme_kwh=500.0))
+    assert plain_expense(worn, "cost") == pytest.approx(plain_expense(fast, "cost") + 500.0)
 
 
 def test_of_those_that_are_as_good_the_one_that_needs_less_is_taken() -> None:

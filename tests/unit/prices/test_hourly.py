@@ -10,6 +10,7 @@ from tunekit.hardware.spec import Hardware, Price
 from tunekit.prices.hourly import hourly_of
 from tunekit.prices.loading import load_prices
 from tunekit.prices.offers import offers
+from tunekit.prices.owning import owned
 
 
 def test_ones_own_machine_costs_its_electricity() -> None:
@@ -54,3 +55,14 @@ def test_cards_of_several_kinds_are_hired_nowhere() -> None:
 def with_cards(*names: str) -> Hardware:
     gpus = tuple(known_gpus()[name].gpu for name in names)
     return replace(load_profile("8x_h100_80gb"), name="another", gpus=gpus, price=None)
+
+
+def test_the_price_of_the_drive_is_told_in_the_same_currency_and_a_hired_one_wears_for_nothing() -> None:
+    own = load_profile("dual_rtx4090")
+    priced = replace(own, disks=tuple(replace(disk, price=850.0) for disk in own.disks))
+    assert hourly_of(own, ()).drive is None
+    assert hourly_of(priced, ()).drive == 850.0
+    typed = owned(own, ["price=1", "currency=EUR"])
+    assert typed is not None
+    assert hourly_of(priced, (), typed.own).drive is None
+    assert hourly_of(load_profile("8x_h100_80gb"), load_prices()).drive == 0.0

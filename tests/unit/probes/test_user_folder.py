@@ -20,7 +20,7 @@ HERE = replace(machine(), name="local", source=f"probed now{ASSUMED}: RAM 40 GB/
 KNOWN = replace(
     HERE,
     host=replace(HERE.host, ram_bandwidth=57_000_000_000, usable_ram_bytes=10**9),
-    disks=tuple(replace(disk, read_rate=6_000_000_000, endurance_bytes=10**15) for disk in HERE.disks),
+    disks=tuple(replace(disk, read_rate=6_000_000_000, endurance_bytes=10**15, price=99.0) for disk in HERE.disks),
     power=Power(host_watts=200, load_watts=900, supply_watts=1200),
     price=Price(amount=1.0, currency="CNY", date="2026-01"),
     measured=Measured(date="2026-11-22", to_gpu_rate=12_000_000_000),
@@ -44,7 +44,7 @@ def test_measured_rates_are_used_and_what_is_free_now_stays(tmp_path: Path) -> N
     assert (box.measured, box.power, box.price) == (KNOWN.measured, KNOWN.power, KNOWN.price)
     assert box.host == replace(HERE.host, ram_bandwidth=57_000_000_000)
     assert box.disks[0].read_rate == 6_000_000_000
-    assert box.disks[0].endurance_bytes == 10**15
+    assert (box.disks[0].endurance_bytes, box.disks[0].price) == (10**15, 99.0)
     assert box.source == f"probed now; rates of {path}"
 
 

@@ -96,3 +96,23 @@ def test_long_runs_are_told_without_powers_of_ten() -> None:
     run = found.recommended.run
     long = replace(found.recommended, run=replace(run, kwh=Band(low=1.0, expected=1530.0, high=2000.0)))
     assert dict(recommended_lines(found, long))["Run"].endswith(", 1,530 kWh")
+
+
+def test_what_a_run_wears_off_the_drive_is_told_and_counted_where_its_price_is_known() -> None:
+    found = fit(LLAMA_8B, on="dual_rtx4090", method="lora", goal="cost")
+    assert found.hourly is not None
+    plain = best()
+    worn = replace(plain, run=replace(plain.run, nvme_bytes=238 * 10**12, nvme_life=0.198))
+    lines = dict(recommended_lines(found, worn))
+    assert lines["Drive"] == "238.0 TB written to it, 19.8% of what the drive is rated for"
+    assert lines["Cost"].endswith("; wear of the drive is not in it: the hardware file says no `price` of it")
+    assert found.cost(worn) == pytest.approx(found.cost(plain))
+    priced = replace(found, hourly=replace(found.hourly, drive=850.0))
+    assert priced.cost(worn) == pytest.approx((found.cost(plain) or 0.0) + 168.3)
+    assert dict(recommended_lines(priced, worn))["Cost"].endswith("; 168.30 of it is wear of the drive")
+    unrated = replace(worn, run=replace(worn.run, nvme_life=None))
+    assert "says no `endurance_tb` of it" in dict(recommended_lines(priced, unrated))["Cost"]
+    hired = replace(found, hourly=replace(found.hourly, drive=0.0))
+    for told, candidate in ((hired, worn), (priced, plain)):
+        assert "wear" not in dict(recommended_lines(told, candidate))["Cost"]
+    assert "Drive" not in dict(recommended_lines(found, plain))
