@@ -81,13 +81,14 @@ def fit(
     UsageError: the machine has no GPU. MissingError: the model is not known here and the network does not have it.
     """
     from tunekit.planner.fit import find_plans
-    from tunekit.planner.fit_recipe import check_goal, open_recipe, tokens_asked
+    from tunekit.planner.fit_recipe import check_goal, open_recipe, refuse_two_answers, tokens_asked
     from tunekit.prices.hourly import hourly_of
     from tunekit.prices.loading import load_prices
 
     check_trust(trust)
     check_goal(goal)
     loaded = read_source(open_recipe(model, data=data, method=method), overrides, on, name=f"fit {model}")
+    refuse_two_answers(loaded.recipe, model=model, data=data, method=method)
     recipe, shape, hardware = aim(loaded, on)
     count, said = tokens_asked(recipe, shape.vocab_size, tokens=tokens, data=data)
     with placing(loaded, recipe):

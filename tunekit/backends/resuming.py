@@ -11,19 +11,27 @@ from pathlib import Path
 from tunekit.backends.output import command_anew
 from tunekit.backends.processes import is_alive
 from tunekit.backends.session import Start
-from tunekit.errors import UsageError
+from tunekit.errors import RecipeError, UsageError
 from tunekit.launcher.build import deals_round
 from tunekit.launcher.caller import Caller
 from tunekit.launcher.checkpoint_bytes import Damage, bytes_fault
 from tunekit.launcher.checkpoints import DOUBT, Checkpoint, list_checkpoints, newest_complete, passed_over
 from tunekit.launcher.json_lines import read_record
-from tunekit.launcher.resuming import check_same_training, how_to_read, refuse_changes, reopened, what_is_lost
+from tunekit.launcher.resuming import (
+    check_same_training,
+    how_to_read,
+    refuse_changes,
+    reopened,
+    rows_stay,
+    what_is_lost,
+)
 from tunekit.launcher.run_dir import RunDir
 from tunekit.launcher.state import is_run, read_plan, read_state
 from tunekit.planner.answered import answered_values
 from tunekit.planner.plan import Plan
 from tunekit.recipe.loading import LoadedRecipe, load_recipe
 
+OF_THE_RUN = "the recipe of the run"
 Planning = Callable[[LoadedRecipe], Plan]
 """Makes the plan of a recipe, as `tunekit plan` does."""
 
@@ -100,7 +108,11 @@ def folder_of_start(run_dir: RunDir, caller: Caller) -> str:
 
 def _replanned(before: Plan, overrides: Sequence[str], planning: Planning) -> Plan:
     values = reopened(answered_values(before), overrides)
-    plan = planning(load_recipe(values, overrides))
+    try:
+        plan = planning(load_recipe(values, overrides, name=OF_THE_RUN))
+    except RecipeError as error:
+        problems = (rows_stay(problem, before.job) for problem in error.problems)
+        raise RecipeError(tuple(problems), source=OF_THE_RUN) from error
     check_same_training(before.job, plan.job)
     return plan
 

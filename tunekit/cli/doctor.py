@@ -17,6 +17,7 @@ from tunekit.doctor.case import Case
 from tunekit.doctor.examine import examine, exit_code
 from tunekit.errors import UsageError
 from tunekit.launcher.environment import worker_environment
+from tunekit.planner.make import check_trust
 from tunekit.render.doctor_text import findings_json, print_findings
 from tunekit.source import read_source
 from tunekit.units import format_seconds
@@ -30,6 +31,7 @@ def show_doctor(
 ) -> None:
     """Examine, print, and exit with 4 where something blocks. UsageError: the recipe itself is wrong."""
     started, console = time.monotonic(), _console(json=json)
+    check_trust(trust)
     if recipe is None and on is not None:
         raise UsageError(f"--on {on}: the doctor looks at this machine; name a recipe that is to be planned for {on}.")
     loaded = None if recipe is None else read_source(recipe, overrides, on)

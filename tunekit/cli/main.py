@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -354,7 +355,8 @@ def main() -> NoReturn:
     if os.environ.get("COLUMNS") == "0":
         # Some wrappers export it where there is no terminal; rich would print nothing.
         del os.environ["COLUMNS"]
-    sys.stdout, sys.stderr = HidingStream(sys.stdout), HidingStream(sys.stderr)
+    # A stream that the caller has closed is None.
+    sys.stdout, sys.stderr = HidingStream(sys.stdout or StringIO()), HidingStream(sys.stderr or StringIO())
     try:
         app()
     except TunekitError as error:

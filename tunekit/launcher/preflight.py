@@ -192,13 +192,17 @@ def _free_gpu_memory(plan: Plan, facts: Facts) -> Iterator[Fault]:
 
 def _free_ram(plan: Plan, facts: Facts) -> Iterator[Fault]:
     needed, usable = plan.memory.host.expected_bytes, facts.machine.hardware.host.usable_ram_bytes
-    if needed > usable:
-        yield Fault(
-            kind="missing",
-            check="ram",
-            text=f"this machine has {format_bytes(usable)} of RAM to use now, the plan needs {format_bytes(needed)}; "
-            "end what holds the rest, or set hardware=local to plan for what is here.",
-        )
+    if needed <= usable:
+        return
+    cure = "end what holds the rest"
+    if needed > facts.machine.hardware.host.ram_bytes:
+        total = format_bytes(facts.machine.hardware.host.ram_bytes)
+        cure = f"more than its {total} in all: `tunekit plan` with --on local says what would fit"
+    elif plan.hardware.name != facts.machine.hardware.name:
+        cure += f", or set hardware={facts.machine.hardware.name} to plan for what is here"
+    have, want = format_bytes(usable), format_bytes(needed)
+    text = f"this machine has {have} of RAM to use now, the plan needs {want}; {cure}."
+    yield Fault(kind="missing", check="ram", text=text)
 
 
 def shared_memory_needed(plan: Plan) -> int:

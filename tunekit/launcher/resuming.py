@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from tunekit.errors import Problem, RecipeError
@@ -86,6 +87,16 @@ def reopened(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, A
     elif "hardware" in changed:
         zero = {name: value for name, value in zero.items() if f"zero.{name}" in (*_CHOICES, "zero.nvme_path")}
     return {**values, "train": train, "zero": zero}
+
+
+def rows_stay(problem: Problem, before: Job) -> Problem:
+    """The problem; where rows cannot be shared out, with what may be typed instead: their number may not change."""
+    if problem.key != "train.global_batch_size":
+        return problem
+    rows, world = before.batch.global_batch_size, before.batch.world_size
+    sizes = ", ".join(str(size) for size in range(1, rows // world + 1) if rows % (size * world) == 0)
+    hint = f"a resume keeps the {rows} rows of a step; on {world} processes train.micro_batch_size may be {sizes}"
+    return replace(problem, allowed="", hint=hint, where=COMMAND_LINE)
 
 
 def check_same_training(before: Job, after: Job) -> None:

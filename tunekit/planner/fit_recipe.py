@@ -30,6 +30,18 @@ def open_recipe(model: str, *, data: str | None = None, method: str | None = Non
     return {**found, "method": {"kind": method}} if method else found
 
 
+def refuse_two_answers(recipe: Recipe, *, model: str, data: str | None, method: str | None) -> None:
+    """UsageError where a key was typed that a flag, or the model in front, has answered otherwise."""
+    asked = (
+        ("MODEL", "model.path", model, recipe.model.path),
+        ("--data", "data.path", data, recipe.data.path),
+        ("--method", "method.kind", method, recipe.method.kind),
+    )
+    for flag, key, told, typed in asked:
+        if told is not None and told != typed:
+            raise UsageError(f"{flag} {told} and {key}={typed} contradict each other; type one of them.")
+
+
 def check_goal(goal: str) -> None:
     """Raise UsageError when there is no such goal."""
     if goal not in get_args(Goal):

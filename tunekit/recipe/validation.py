@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from math import isfinite
@@ -20,6 +23,8 @@ from tunekit.recipe.schema import Recipe
 from tunekit.recipe.source_map import KeyPath, Place
 
 _LONGEST = 60
+_PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
+"""What YAML takes for the same text, in a list too."""
 
 
 def validate(composed: Composed) -> tuple[Recipe | None, tuple[Problem, ...]]:
@@ -130,7 +135,7 @@ def _wrong_value(key: Key, path: KeyPath, value: Any, composed: Composed) -> Pro
 
 def _value_hint(key: Key, value: Any, place: Place | None) -> str:
     if isinstance(value, str):
-        hint = _text_hint(key, value)
+        hint = _text_hint(key, value, place)
     elif isinstance(value, (int, float)):
         hint = _number_hint(key, value, place)
     else:
@@ -139,13 +144,17 @@ def _value_hint(key: Key, value: Any, place: Place | None) -> str:
     return hint or f"write e.g. {key.name}: {key.sample}"
 
 
-def _text_hint(key: Key, value: str) -> str:
+def _text_hint(key: Key, value: str, place: Place | None) -> str:
     if value in FOREIGN_VALUES.get(key.path, ()):
         return FOREIGN_VALUES[key.path][value]
+    if key.kind == "texts" or (key.kind == "choices" and value in key.choices):
+        listed = f"[{value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)}]"
+        typed = place is not None and place.file == COMMAND_LINE
+        return f"type {shlex.quote(f'{key.path}={listed}')}" if typed else f"write {listed}"
     if key.kind in ("choice", "choices"):
         near = nearest_name(value, (str(choice) for choice in key.choices))
         return f"did you mean {near}?" if near else ""
-    return f"write [{value}]" if key.kind == "texts" else ""
+    return ""
 
 
 def _number_hint(key: Key, value: Any, place: Place | None) -> str:

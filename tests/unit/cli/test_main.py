@@ -71,3 +71,11 @@ def test_a_reader_that_goes_away_is_no_fault(words: tuple[str, ...]) -> None:
     assert run.stderr.read() == ""
     run.stderr.close()
     run.wait()
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_stream_that_the_caller_closed_is_no_error(closed: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m tunekit --version {closed}"], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")

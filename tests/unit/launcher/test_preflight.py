@@ -159,11 +159,19 @@ def test_hidden_cards_are_told_in_the_place_of_missing_ones():
 
 
 def test_memory_that_others_hold():
-    small = replace(HERE, hardware=replace(CPU_BOX, host=replace(CPU_BOX.host, usable_ram_bytes=3 * GIB)))
-    assert texts(make_plan(), machine=small) == [
-        "this machine has 3.0 GiB of RAM to use now, the plan needs 4.0 GiB; end what holds the rest, "
-        "or set hardware=local to plan for what is here."
-    ]
+    def here(**changes):
+        return replace(HERE, hardware=replace(CPU_BOX, host=replace(CPU_BOX.host, usable_ram_bytes=3 * GIB), **changes))
+
+    told = "this machine has 3.0 GiB of RAM to use now, the plan needs 4.0 GiB; "
+    elsewhere = f"{told}end what holds the rest, or set hardware=this_box to plan for what is here."
+    assert texts(make_plan(), machine=here(name="this_box")) == [elsewhere]
+    assert texts(make_plan(), machine=here()) == [f"{told}end what holds the rest."], "it is planned for already"
+
+
+def test_memory_that_nobody_can_give_back():
+    host = replace(CPU_BOX.host, usable_ram_bytes=2 * GIB, ram_bytes=3 * GIB)
+    (text,) = texts(make_plan(), machine=replace(HERE, hardware=replace(CPU_BOX, host=host)))
+    assert text.endswith("more than its 3.0 GiB in all: `tunekit plan` with --on local says what would fit.")
 
 
 def test_nothing_to_refuse():

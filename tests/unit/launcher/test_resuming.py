@@ -6,13 +6,14 @@ import pytest
 
 from tests.plans import make_plan
 from tests.runs import write_checkpoint, write_zip
-from tunekit.errors import RecipeError
+from tunekit.errors import Problem, RecipeError
 from tunekit.launcher.checkpoints import Checkpoint, list_checkpoints, states_folder
 from tunekit.launcher.resuming import (
     check_same_training,
     how_to_read,
     refuse_changes,
     reopened,
+    rows_stay,
     stepping,
     what_is_lost,
 )
@@ -185,3 +186,14 @@ def test_another_order_of_the_parameters_is_converted(sharded):
     assert how_to_read(straight, job(), job(), round_robin=True) == "universal"
     assert how_to_read(dealt, job(), job(), round_robin=False) == "universal"
     assert how_to_read(sharded, job(), job(), round_robin=True) is None
+
+
+def test_rows_that_cannot_be_shared_out_are_told_with_what_a_resume_can_do():
+    other = Problem(key="train.seed", found="x")
+    assert rows_stay(other, job()) == other
+    rows = Problem(
+        key="train.global_batch_size", found="16 rows cannot be shared", allowed="a multiple of 6", hint="12"
+    )
+    told = rows_stay(rows, replace(job(), batch=replace(JOB.batch, micro_batch_size=2, gradient_accumulation_steps=3)))
+    assert (told.where, told.allowed) == ("command line", "")
+    assert told.hint.endswith("on 2 processes train.micro_batch_size may be 1, 2, 3, 6")

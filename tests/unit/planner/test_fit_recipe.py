@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from planning import LLAMA_8B, SMOLLM, machine, recipe_for, shape_of
@@ -10,7 +12,7 @@ from searching import open_recipe, searched
 
 from tunekit.errors import UsageError
 from tunekit.planner.fit import find_plans
-from tunekit.planner.fit_recipe import EXAMPLE_DATA, check_goal, recipe_text, tokens_asked
+from tunekit.planner.fit_recipe import EXAMPLE_DATA, check_goal, recipe_text, refuse_two_answers, tokens_asked
 from tunekit.planner.fit_recipe import open_recipe as opened
 from tunekit.planner.make import make_plan
 from tunekit.planner.samples import ASSUMED_TOKENS
@@ -174,3 +176,20 @@ def test_a_recipe_of_a_long_run_says_its_hours_in_full() -> None:
     run = found.recommended.run
     long = replace(found.recommended, run=replace(run, hours=Band(low=1.0, expected=1530.0, high=2000.0)))
     assert "tokens take 1,530 h." in recipe_text(replace(found, recommended=long))
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ({"model": "other/model"}, "MODEL other/model and model.path="),
+        ({"method": "full"}, "--method full and method.kind=lora contradict each other; type one of them"),
+        ({"data": "mine.jsonl"}, "--data mine.jsonl and data.path="),
+    ],
+)
+def test_a_flag_and_a_key_that_say_different_things_are_refused(typed: dict[str, str], said: str) -> None:
+    recipe = recipe_for(SMOLLM, "lora")
+    known: dict[str, Any] = {"model": recipe.model.path, "method": "lora", "data": recipe.data.path}
+    refuse_two_answers(recipe, **known)
+    refuse_two_answers(recipe, model=recipe.model.path, method=None, data=None)
+    with pytest.raises(UsageError, match=re.escape(said)):
+        refuse_two_answers(recipe, **{**known, **typed})

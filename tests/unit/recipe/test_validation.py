@@ -1,6 +1,7 @@
 # ruff: noqa: E501 - messages stand here as they are printed
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,7 @@ def test_thirty_different_faults_are_reported_at_once(monkeypatch: pytest.Monkey
         (
             "output",
             "sample_prompts: Why?",
-            "output.sample_prompts: found 'Why?'; allowed: a list of texts; write [Why?]",
+            "output.sample_prompts: found 'Why?'; allowed: a list of texts; write [\"Why?\"]",
         ),
     ],
 )
@@ -192,3 +193,22 @@ def test_a_value_inside_a_typed_section_is_shown_alone() -> None:
 def test_a_text_that_can_name_nothing_is_refused(word: str, message: str) -> None:
     (found,) = messages("model: {path: a}\ndata: {path: b}\noutput: {dir: c}\n", word)
     assert found == f"command line: {message}"
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("output.sample_prompts=What is it?", """'output.sample_prompts=["What is it?"]'"""),
+        ("output.sample_prompts=Hello", "'output.sample_prompts=[Hello]'"),
+        ("tracking=wandb", "'tracking=[wandb]'"),
+    ],
+)
+def test_a_list_that_was_typed_as_one_text_is_mended_by_typing_what_is_said(typed: str, hint: str) -> None:
+    with pytest.raises(RecipeError) as told:
+        load_recipe("quickstart", [typed])
+    (problem,) = told.value.problems
+    assert problem.hint == f"type {hint}"
+    section, _, name = hint.partition("=")[0].strip("'").rpartition(".")
+    recipe = load_recipe("quickstart", shlex.split(hint)).recipe
+    (value,) = getattr(getattr(recipe, section) if section else recipe, name)
+    assert value == typed.partition("=")[2]
