@@ -11,7 +11,7 @@ from typing import Any
 
 from tunekit.errors import UsageError
 from tunekit.recipe.data_formats import Layout, RowError, conversation, plain_text, recognise
-from tunekit.recipe.data_rows import Row, data_files, read_rows
+from tunekit.recipe.data_rows import Row, data_files, ending, read_rows
 from tunekit.recipe.schema import DataSection
 from tunekit.recipe.shipped import existing_path
 
@@ -49,7 +49,7 @@ def check_data_file(path: str | Path, data: DataSection, *, limit: int | None = 
     """
     path = Path(path)
     first = data_files(path, data.split)[0] if path.is_dir() else path
-    if first.suffix == ".parquet" or _saved_by_datasets(path):
+    if ending(first) == ".parquet" or _saved_by_datasets(path):
         return None
     rows = list(islice(read_rows(first), None if limit is None else limit + 1))
     shown = rows[:limit]
@@ -72,7 +72,7 @@ def _saved_by_datasets(path: Path) -> bool:
 
 def _expected_file(path: Path) -> str:
     shape = {".csv": "a line of column names and one line per row", ".jsonl": "one object per line"}
-    return f"expected {shape.get(path.suffix, 'a list of objects')}"
+    return f"expected {shape.get(ending(path), 'a list of objects')}"
 
 
 def _needed(layout: Layout) -> str:

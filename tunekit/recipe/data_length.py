@@ -12,7 +12,7 @@ from typing import TypeAlias
 from tunekit.errors import TunekitError
 from tunekit.recipe.data_check import PEEKED_ROWS
 from tunekit.recipe.data_formats import Layout, RowError, conversation, plain_text, recognise
-from tunekit.recipe.data_rows import READABLE, Row, data_files, read_measured
+from tunekit.recipe.data_rows import READABLE, Row, data_files, ending, read_measured
 from tunekit.recipe.data_size import BYTES_PER_TOKEN
 from tunekit.recipe.job import Samples
 from tunekit.recipe.schema import DataSection
@@ -92,7 +92,7 @@ def read_lengths(data: DataSection, vocabulary: int) -> Lengths | None:
             return None
         files = data_files(path, data.split) if path.is_dir() else (path,)
         file = files[0]
-        if file.suffix not in READABLE or (path / "state.json").is_file():
+        if ending(file) not in READABLE or (path / "state.json").is_file():
             return None
         stat = file.stat()
         columns = tuple(sorted(data.columns.items()))

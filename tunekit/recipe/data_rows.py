@@ -54,20 +54,25 @@ def read_measured(path: Path) -> Iterator[_Measured]:
         raise UsageError(f"{path}: cannot be read: {error}") from error
 
 
+def ending(path: Path) -> str:
+    """The suffix that tells the kind of a data file, whatever its case: `.csv` of `A.CSV`."""
+    return path.suffix.lower()
+
+
 def data_files(folder: Path, split: str = "train") -> tuple[Path, ...]:
     """Data files of one kind in `folder`, sorted; those named after `split` where there are any.
 
     Raises UsageError when there is none, or when kinds are mixed.
     """
     visible = (path for path in sorted(folder.rglob("*")) if not _hidden(path.relative_to(folder)))
-    found = [path for path in visible if path.suffix in SUFFIXES and path.is_file() and not _metadata(path)]
+    found = [path for path in visible if ending(path) in SUFFIXES and path.is_file() and not _metadata(path)]
     if not found:
         raise UsageError(f"{folder}: the folder holds no data file; a data file ends with {join_words(SUFFIXES)}")
     named = [path for path in found if path.stem.startswith(split) or split in path.relative_to(folder).parts[:-1]]
     if not named and split != "train":
         raise UsageError(f"{folder}: no data file is named after the split {split}; found {', '.join(map(str, found))}")
     chosen = named or found
-    kinds = sorted({path.suffix for path in chosen})
+    kinds = sorted({ending(path) for path in chosen})
     if len(kinds) > 1:
         raise UsageError(
             f"{folder}: the folder mixes {join_words(kinds).replace(' or ', ' and ')} files; "
@@ -87,9 +92,9 @@ def _metadata(path: Path) -> bool:
 
 def _reader(path: Path) -> Any:
     readers = {".jsonl": _json_lines, ".json": _json, ".csv": _csv}
-    reader = readers.get(path.suffix.lower())
+    reader = readers.get(ending(path))
     if reader is None:
-        instead = "; call it .csv: tabs are recognised" if path.suffix.lower() in (".tsv", ".tab") else ""
+        instead = "; call it .csv: tabs are recognised" if ending(path) in (".tsv", ".tab") else ""
         ends = join_words(SUFFIXES)
         raise UsageError(f"{path}: data.path takes a hub id, a folder, or a file that ends with {ends}{instead}")
     return reader

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tunekit.errors import UsageError
-from tunekit.recipe.data_rows import READABLE, data_files
+from tunekit.recipe.data_rows import READABLE, data_files, ending
 from tunekit.recipe.shipped import existing_path
 
 BYTES_PER_TOKEN = 4
@@ -22,7 +22,7 @@ def estimate_tokens(path: str) -> int:
     if found is None:
         raise UsageError(f"--data {path}: there is no such file or folder here; say how many tokens with --tokens N.")
     files = data_files(found) if found.is_dir() else (found,)
-    if any(file.suffix not in READABLE for file in files):
+    if any(ending(file) not in READABLE for file in files):
         raise UsageError(f"--data {path}: its size does not tell how many tokens it holds; say it with --tokens N.")
     return max(1, sum(_size(file) for file in files) // BYTES_PER_TOKEN)
 

@@ -84,6 +84,12 @@ def test_turns_that_cannot_be_read_are_told_with_their_lines(tmp_path: Path) -> 
         check(lines(tmp_path, [good, bad, bad]))
 
 
+@pytest.mark.parametrize(("name", "text"), [("A.CSV", "prompt,completion\nQ,A\n"), ("a.Json", json.dumps([PAIR]))])
+def test_a_suffix_in_capitals_is_read_as_any_other(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    assert check(tmp_path / name).rows == check(tmp_path).rows == 1
+
+
 def test_parquet_waits_for_the_worker(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(b"PAR1")
     assert check(tmp_path / "a.parquet") is None

@@ -54,8 +54,9 @@ def test_the_bundled_data_come_near_to_what_a_tokenizer_counts() -> None:
     assert found.mean_tokens == pytest.approx(80.6, rel=0.1)
 
 
-def test_plain_text_gets_no_template(tmp_path: Path) -> None:
-    data = _data(tmp_path / "x.jsonl", [{"text": "a" * 400}])
+@pytest.mark.parametrize("name", ["x.jsonl", "X.JSONL"])
+def test_plain_text_gets_no_template(tmp_path: Path, name: str) -> None:
+    data = _data(tmp_path / name, [{"text": "a" * 400}])
     found = read_samples(data, 2048, LARGE_VOCABULARY)
     assert found is not None
     assert (found.mean_tokens, found.source) == (100, f"all 1 of {data.path} at 4 bytes a token")

@@ -107,6 +107,14 @@ def test_a_folder_of_files_without_a_split_gives_them_all(tmp_path: Path) -> Non
     assert [path.name for path in data_files(tmp_path)] == ["a.csv", "b.csv"]
 
 
+def test_the_case_of_a_suffix_does_not_matter(tmp_path: Path) -> None:
+    files = [write(tmp_path, "A.JSONL", '{"text": "x"}'), write(tmp_path, "b.jsonl", '{"text": "y"}')]
+    assert list(data_files(tmp_path)) == files
+    write(tmp_path, "c.CSV", "text\nz\n")
+    with pytest.raises(UsageError, match=r"mixes .csv and .jsonl files"):
+        data_files(tmp_path)
+
+
 def test_a_folder_without_data_or_with_mixed_kinds_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no data file"):
         data_files(tmp_path)

@@ -16,7 +16,7 @@ def test_a_file_holds_a_token_per_so_many_bytes(tmp_path: Path) -> None:
 
 def test_a_folder_holds_what_its_data_files_hold(tmp_path: Path) -> None:
     for number in range(3):
-        (tmp_path / f"part{number}.jsonl").write_bytes(b"a" * 40)
+        (tmp_path / f"part{number}.{'JSONL' if number else 'jsonl'}").write_bytes(b"a" * 40)
     (tmp_path / "README.md").write_bytes(b"a" * 4000)
     assert estimate_tokens(str(tmp_path)) == 30
 

@@ -14,7 +14,7 @@ from datasets import Dataset, Features, IterableDataset, Value
 from tunekit.errors import MissingError, UsageError
 from tunekit.hub import local_data_path
 from tunekit.recipe.data_check import check_data_file
-from tunekit.recipe.data_rows import READABLE, data_files, read_rows
+from tunekit.recipe.data_rows import data_files, read_rows
 from tunekit.recipe.schema import DataSection
 from tunekit.recipe.shipped import existing_path
 
@@ -77,7 +77,6 @@ def _from_disk(path: Path, data: DataSection) -> RawRows:
 
 
 def _from_text(files: tuple[Path, ...], data: DataSection) -> Rows:
-    assert all(file.suffix in READABLE for file in files), files
     features = Features({AS_TEXT: Value("string")})
     # Tuples: of a list, datasets would make shards.
     source = {"files": tuple(str(file) for file in files)}

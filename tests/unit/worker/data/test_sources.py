@@ -27,7 +27,7 @@ def opened(path: str | Path, **keys: Any) -> list[dict[str, Any]]:
 
 def write(folder: Path, kind: str) -> Path:
     path = folder / f"rows.{kind}"
-    if kind == "parquet":
+    if kind.lower() == "parquet":
         from datasets import Dataset
 
         Dataset.from_list(PAIRS).to_parquet(str(path))
@@ -37,14 +37,15 @@ def write(folder: Path, kind: str) -> Path:
         "json": json.dumps(PAIRS, indent=1),
         "csv": "prompt,completion\nP,2020-01-01\nQ,NA\n",
     }
-    path.write_text(text[kind])
+    path.write_text(text[kind.lower()])
     return path
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-@pytest.mark.parametrize("kind", ["jsonl", "json", "csv", "parquet"])
+@pytest.mark.parametrize("kind", ["jsonl", "json", "csv", "parquet", "JSONL", "Json", "CSV", "PARQUET"])
 def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, kind: str, streaming: bool) -> None:
     assert opened(write(tmp_path, kind), streaming=streaming) == PAIRS
+    assert opened(tmp_path, streaming=streaming) == PAIRS
 
 
 def test_json_may_hold_its_rows_under_data(tmp_path: Path) -> None:
