@@ -6,7 +6,7 @@ import json as jsonlib
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -24,6 +24,7 @@ from tunekit.notebook import plan
 from tunekit.planner.plan import Plan, Trust
 
 REJECTED = 3
+COLUMNS = "data.columns"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +64,16 @@ def show_plan(recipe: str, overrides: Sequence[str], *, on: str | None, trust: s
     before = find_measured(made, (RUNS, Path(made.recipe.output.dir).parent))
     priced = _priced(made, views)
     way = _in_the_way(made)
-    after = _after(made, way, Typed(recipe=recipe, overrides=tuple(overrides), on=on, trust=trust))
+    typed = Typed(recipe=recipe, overrides=tuple(overrides), on=on, trust=trust)
+    after = _after(made, way, typed)
     drawn = _draw(made, views.html, priced, before, after) if views.html and priced else ""
     if views.json:
         from tunekit.planner.plan_json import plan_to_json
 
         past = None if before is None else asdict(before)
         tree = {**plan_to_json(made), "measured_before": past, "data_faults": way.data, "output_fault": way.folder}
+        for fix, told in zip(made.fixes, tree["fixes"], strict=True):
+            told["command"] = command("plan", with_fix(typed, shlex.split(fix.set)))
         if views.trace:
             tree["trace"] = trace_plan(made).tree()
         if views.comparing and priced:
@@ -128,7 +132,13 @@ def _after(made: Plan, way: InTheWay, typed: Typed) -> After:
     hint = gated_hint(made.recipe.model.path, made.recipe.model.revision)
     said += [hint] if hint else []
     word = "Mend the data first, then" if way.data else "Next"
-    return After(said=tuple(said), word=word, typed=_next(made, way, typed))
+    return After(said=tuple(said), word=word, typed=_next(made, way, _without_wrong_columns(typed, way)))
+
+
+def _without_wrong_columns(typed: Typed, way: InTheWay) -> Typed:
+    """The words without a mapping of columns that the data do not have: what was said names another."""
+    wrong = any(COLUMNS in fault for fault in way.data)
+    return replace(typed, overrides=tuple(word for word in typed.overrides if not (wrong and word.startswith(COLUMNS))))
 
 
 def _next(made: Plan, way: InTheWay, typed: Typed) -> str:

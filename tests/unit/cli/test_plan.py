@@ -93,7 +93,29 @@ def test_json_is_the_plan_and_nothing_else(capsys: pytest.CaptureFixture[str]) -
 
 def test_a_rejected_plan_as_json_exits_with_3_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert show("codellama34b_full", json=True) == 3
-    assert json.loads(capsys.readouterr().out)["fixes"]
+    printed = capsys.readouterr().out
+    assert plan_from_json(printed).fixes
+
+
+def test_of_every_fix_the_whole_command_stands_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert show("qwen25_14b_lora", on="single_rtx4090", json=True) == 3
+    fixes = json.loads(capsys.readouterr().out)["fixes"]
+    (elsewhere,) = [each for each in fixes if each["set"].startswith("hardware=")]
+    assert elsewhere["command"].endswith(f"--on {elsewhere['set'].split()[0].partition('=')[2]}")
+    assert "single_rtx4090" not in elsewhere["command"], "a plan has one machine"
+    here = fixes[0]
+    assert here["command"] == f"tunekit plan qwen25_14b_lora {here['set']} --on single_rtx4090"
+
+
+def test_columns_that_the_data_do_not_have_are_not_typed_again(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "faq.csv").write_text("instruction,output\n1,2\n")
+    monkeypatch.chdir(tmp_path)
+    wrong = "data.columns={prompt: question, completion: answer}"
+    assert show("quickstart", "data.path=faq.csv", wrong, on="dual_rtx4090") == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "Mend the data first, then: tunekit launch quickstart data.path=faq.csv --on dual_rtx4090"
 
 
 def test_explain_prints_the_formulas(capsys: pytest.CaptureFixture[str]) -> None:
