@@ -135,6 +135,12 @@ _EXPECTED = 'expected a list of objects, an object with a list in "data", or one
 
 def _elements(path: Path, text: _Text) -> Iterator[_Measured]:
     text.skip()
+    yield from _listed(path, text)
+    text.skip()
+    text.end("list")
+
+
+def _listed(path: Path, text: _Text) -> Iterator[_Measured]:
     number = 0
     while (start := text.peek()) != "]":
         number += 1
@@ -161,6 +167,7 @@ def _is_whole(line: str) -> bool:
 
 def _under_data(path: Path, text: _Text) -> Iterator[_Measured]:
     rows = text.value("the object").get("data")
+    text.end("object")
     if not isinstance(rows, list):
         raise UsageError(f'{path}: one object without a list in "data"; {_EXPECTED}')
     whole = path.stat().st_size
@@ -228,6 +235,7 @@ class _Text:
         self.at = 0
         self.ended = False
         self._taken = 0
+        self._lines = 0
         self._counted = 0
 
     def peek(self) -> str:
@@ -260,9 +268,20 @@ class _Text:
 
     def taken(self) -> int:
         """Bytes of the text up to here."""
-        self._taken += len(self.buffer[self._counted : self.at].encode())
+        passed = self.buffer[self._counted : self.at]
+        self._taken += len(passed.encode())
+        self._lines += passed.count("\n")
         self._counted = self.at
         return self._taken
+
+    def end(self, what: str) -> None:
+        """Raises UsageError where anything stands after `what`, which held all rows."""
+        if self.peek():
+            self.taken()
+            raise UsageError(
+                f"{self.path}:{self._lines + 1}: the {what} of rows ends before this, and the rest would be lost; make "
+                "one list of all, or keep two files in a folder of their own and name that in data.path"
+            )
 
     def broken(self, message: str, place: str) -> UsageError:
         """The error for JSON that cannot be read."""

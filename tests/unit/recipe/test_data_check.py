@@ -54,6 +54,13 @@ def test_rows_that_are_all_empty_are_refused(tmp_path: Path) -> None:
         check(lines(tmp_path, [{"prompt": "Q", "completion": " "}] * 2))
 
 
+def test_two_lists_in_one_file_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(f"{json.dumps([PAIR, PAIR], indent=1)}\n{json.dumps([PAIR])}\n")
+    with pytest.raises(UsageError, match="a.json:11: the list of rows ends before this"):
+        check(path)
+
+
 def test_unknown_columns_are_a_recipe_error(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"data.columns='\{prompt: query, completion: reply\}'"):
         check(lines(tmp_path, [{"query": "Q", "reply": "A"}]))

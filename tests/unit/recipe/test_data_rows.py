@@ -78,6 +78,25 @@ def test_faults_are_named_with_their_place(tmp_path: Path, name: str, text: str,
         list(read_rows(write(tmp_path, name, text)))
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('[{"text": "x"},\n {"text": "y"}]\n[{"text": "z"}]\n', 3),
+        ('[{"text": "x"}][{"text": "y"}]', 1),
+        ('[{"text": "x"}]\n\n{"text": "y"}', 3),
+        ('[{"text": "x"}]]', 1),
+        ('{"data": [{"text": "x"}]}\n{"data": [{"text": "y"}]}', 2),
+    ],
+)
+@pytest.mark.parametrize("chunk", [4, 1 << 20])
+def test_rows_after_the_end_are_refused_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, line: int, chunk: int
+) -> None:
+    monkeypatch.setattr(data_rows, "_CHUNK", chunk)
+    with pytest.raises(UsageError, match=rf"a.json:{line}: the (list|object) of rows ends before this.*in a folder"):
+        list(read_rows(write(tmp_path, "a.json", text)))
+
+
 def test_bytes_that_are_not_utf8_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes('{"text": "ä"}'.encode("latin1"))

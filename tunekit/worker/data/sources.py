@@ -24,7 +24,7 @@ AS_TEXT = "placed_row"
 """The one column of rows from JSON and CSV: `[place, row]` as JSON. Arrow would turn dates into time stamps, and give
 every turn and every tool call the keys of all others."""
 
-READER_VERSION = 2
+READER_VERSION = 3
 """Part of the cache key: raise it when files are read differently."""
 
 

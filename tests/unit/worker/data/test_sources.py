@@ -86,6 +86,13 @@ def test_a_broken_line_beyond_the_first_thousand_is_named(tmp_path: Path) -> Non
         opened(path)
 
 
+def test_a_second_list_beyond_the_first_thousand_rows_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(PAIRS * 600) + "\n" + json.dumps(PAIRS))
+    with pytest.raises(UsageError, match=r"rows.json:2: the list of rows ends before this"):
+        opened(path)
+
+
 def test_rows_keep_their_place_and_their_own_keys(lines: Callable[..., str]) -> None:
     rows = [{"messages": [{"role": "user", "content": "Q"}]}, {"messages": [{"from": "gpt", "value": "A"}], "id": 3}]
     raw = open_rows(lines(rows), DataSection(path="x"))
