@@ -8,7 +8,8 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, TextIO, TypeAlias
 
@@ -22,6 +23,12 @@ READABLE = (".jsonl", ".json", ".csv")
 SUFFIXES = (*READABLE, ".parquet")
 """Suffixes of data files that tunekit trains on."""
 
+_ALSO_NAMED: Mapping[str, Sequence[str]] = {
+    "train": ("training",),
+    "validation": ("valid", "val", "dev"),
+    "test": ("testing", "eval", "evaluation"),
+}
+"""Other words for a split in names of files: those of the hub."""
 _Measured: TypeAlias = tuple[str, Row, int]
 _CHUNK = 1 << 20
 _DECODER = json.JSONDecoder()
@@ -60,7 +67,7 @@ def ending(path: Path) -> str:
 
 
 def data_files(folder: Path, split: str = "train") -> tuple[Path, ...]:
-    """Data files of one kind in `folder`, sorted; those named after `split` where there are any.
+    """Data files of one kind in `folder`, sorted; those named after `split` where there are any, as the hub names them.
 
     Raises UsageError when there is none, or when kinds are mixed.
     """
@@ -68,7 +75,7 @@ def data_files(folder: Path, split: str = "train") -> tuple[Path, ...]:
     found = [path for path in visible if ending(path) in SUFFIXES and path.is_file() and not _metadata(path)]
     if not found:
         raise UsageError(f"{folder}: the folder holds no data file; a data file ends with {join_words(SUFFIXES)}")
-    named = [path for path in found if path.stem.startswith(split) or split in path.relative_to(folder).parts[:-1]]
+    named = _named_after(split, {path: (path.stem, *path.relative_to(folder).parts[:-1]) for path in found})
     if not named and split != "train":
         raise UsageError(f"{folder}: no data file is named after the split {split}; found {', '.join(map(str, found))}")
     chosen = named or found
@@ -79,6 +86,17 @@ def data_files(folder: Path, split: str = "train") -> tuple[Path, ...]:
             "name one file in data.path, or keep one kind in the folder"
         )
     return tuple(chosen)
+
+
+def _named_after(split: str, files: Mapping[Path, Sequence[str]]) -> list[Path]:
+    """`train`, `train-00000-of-00001`, `train_1` and what lies in `train/`; else `my_train`; else `training`."""
+    starts = ("", r".*[-._ \d]")
+    for word, start in product((split, *_ALSO_NAMED.get(split, ())), starts):
+        name = re.compile(rf"{start}{re.escape(word)}([-._ \d].*)?", re.IGNORECASE)
+        named = [path for path, parts in files.items() if any(name.fullmatch(part) for part in parts)]
+        if named:
+            return named
+    return []
 
 
 def _hidden(relative: Path) -> bool:

@@ -120,6 +120,29 @@ def test_a_folder_gives_its_files_of_one_split_in_order(tmp_path: Path) -> None:
         data_files(tmp_path, "validation")
 
 
+@pytest.mark.parametrize(
+    ("split", "chosen", "others"),
+    [
+        ("train", ["train.jsonl"], ["trainee.jsonl", "pretrain.jsonl"]),
+        ("train", ["train-00000-of-00002.jsonl", "train-00001-of-00002.jsonl"], ["trainers-00000.jsonl"]),
+        ("train", ["train.part1.jsonl", "train_1.jsonl", "train2.jsonl"], ["test.jsonl"]),
+        ("train", ["Train.jsonl"], ["Test.jsonl"]),
+        ("train", ["train/0.jsonl", "train/1.jsonl"], ["test/0.jsonl", "trainee/0.jsonl"]),
+        ("train", ["train.jsonl"], ["my_train.jsonl", "training.jsonl"]),
+        ("train", ["my_train.jsonl"], ["my_test.jsonl"]),
+        ("train", ["training.jsonl"], ["testing.jsonl"]),
+        ("validation", ["dev.jsonl"], ["devices.jsonl", "train.jsonl"]),
+        ("test", ["eval-1.jsonl"], ["train.jsonl"]),
+    ],
+)
+def test_files_of_a_split_are_told_by_their_names(
+    tmp_path: Path, split: str, chosen: list[str], others: list[str]
+) -> None:
+    for name in (*chosen, *others):
+        write(tmp_path, name, "{}")
+    assert [str(path.relative_to(tmp_path)) for path in data_files(tmp_path, split)] == sorted(chosen)
+
+
 def test_a_folder_of_files_without_a_split_gives_them_all(tmp_path: Path) -> None:
     for name in ("b.csv", "a.csv"):
         write(tmp_path, name, "text\n")
