@@ -70,6 +70,7 @@ def assumptions(offer: Offer) -> str:
     road = "NVLink" if link.nvlink else f"PCIe {link.pcie_generation}.0 x16 without peer access"
     return (
         f"assumed: {host.cores} cores and {format_bytes(host.ram_bytes)} of RAM{stated}, {road}, "
+        f"RAM of {host.ram_bandwidth // GB} GB/s, "
         f"a volume of {DISK_BYTES // GB} GB at {DISK_READ // GB} GB/s"
     )
 

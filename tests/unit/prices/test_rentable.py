@@ -51,6 +51,7 @@ def test_what_the_list_says_is_taken_before_what_is_assumed() -> None:
     assert (box.host.cores, box.host.ram_bytes) == (8, 32 * GIB)
     assert "8 cores and 32.0 GiB of RAM (cores and RAM of the price list)" in assumptions(stated)
     assert "4 cores and 40.0 GiB of RAM, PCIe 4.0 x16 without peer access" in assumptions(offer("L40S", 1))
+    assert "RAM of 80 GB/s" in assumptions(offer("L40S", 4))
     assert assumptions(offer("L40S", 1)) in (machine_of(offer("L40S", 1)) or box).source
 
 
