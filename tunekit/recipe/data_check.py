@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,6 +17,10 @@ from tunekit.recipe.shipped import existing_path
 
 PEEKED_ROWS = 1000
 """Rows that are looked at before a start."""
+PEEKED_FILES = 50
+"""Files of a folder that are looked at before a start; the worker looks at all."""
+_ROWS_OF_OTHERS = 100
+"""Rows that are looked at in each file of a folder but the first."""
 
 Placed = tuple[str, Row]
 
@@ -41,29 +45,53 @@ def check_data(data: DataSection) -> tuple[DataPeek, ...]:
     return tuple(peek for path in named if path is not None if (peek := check_data_file(path, data)) is not None)
 
 
-def check_data_file(path: str | Path, data: DataSection, *, limit: int | None = PEEKED_ROWS) -> DataPeek | None:
-    """Read the first `limit` rows of a file, or of the first file of a folder; None for parquet.
+def check_data_file(
+    path: str | Path, data: DataSection, *, limit: int | None = PEEKED_ROWS, most_files: int | None = PEEKED_FILES
+) -> DataPeek | None:
+    """Read the first `limit` rows of a file, or of the first of a folder and a few of the others; None for parquet.
 
     Raises UsageError when the file is empty or broken or its rows do not hold together, with the lines concerned, and
-    RecipeError when no format fits its columns, with the override that would help.
+    RecipeError when no format fits its columns, with the override that would help. The counts are the first file's.
     """
     path = Path(path)
-    first = data_files(path, data.split)[0] if path.is_dir() else path
+    first, *others = data_files(path, data.split)[:most_files] if path.is_dir() else (path,)
     if ending(first) == ".parquet" or _saved_by_datasets(path):
         return None
     rows = list(islice(read_rows(first), None if limit is None else limit + 1))
     shown = rows[:limit]
     if not rows:
         raise UsageError(f"{first}: the data set holds no rows; {_expected_file(first)}")
-    columns = tuple(dict.fromkeys(name for _, row in shown for name in row))
-    layout = recognise(columns, data, source=str(first))
-    _refuse_faults(first, shown, layout, columns)
+    looked = {first: shown} | {file: list(islice(read_rows(file), _ROWS_OF_OTHERS)) for file in others}
+    columns = _columns(*looked.values())
+    layout = recognise(columns, data, source=str(path if others else first))
+    _refuse_other_columns(looked, layout)
+    for file, its_rows in looked.items():
+        _refuse_faults(file, its_rows, layout, columns)
     empty = sum(_is_empty(row, layout) for _, row in shown)
     if empty == len(rows):
         raise UsageError(f"{first}: all {empty} rows are empty: {_needed(layout)} hold nothing to learn")
     return DataPeek(
         layout=layout, columns=columns, rows=len(shown), empty_rows=empty, whole=limit is None or len(rows) <= limit
     )
+
+
+def _columns(*files: Sequence[Placed]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for rows in files for _, row in rows for name in row))
+
+
+def _refuse_other_columns(looked: Mapping[Path, Sequence[Placed]], layout: Layout) -> None:
+    """A file of a folder that lacks what another one brings would be dropped row by row."""
+    columns = {file: _columns(rows) for file, rows in looked.items() if rows}
+    lacking = [file for file, names in columns.items() if not {*layout.needed.values()} <= {*names}]
+    if lacking and len(columns) > 1:
+        odd = lacking[0]
+        usual = min((file for file in columns if columns[file] != columns[odd]), key=lambda file: file in lacking)
+        more = f" (the first of {len(lacking)} such files)" if len(lacking) > 1 and usual not in lacking else ""
+        raise UsageError(
+            f"{odd}: has the columns {', '.join(columns[odd])}{more}, but {usual} has {', '.join(columns[usual])}; "
+            "the files of a folder are read alike: give them the same columns, or name one file in data.path; "
+            "nothing was started."
+        )
 
 
 def _saved_by_datasets(path: Path) -> bool:

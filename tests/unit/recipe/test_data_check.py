@@ -61,6 +61,57 @@ def test_two_lists_in_one_file_are_refused(tmp_path: Path) -> None:
         check(path)
 
 
+@pytest.mark.parametrize(
+    ("rows", "odd", "usual"),
+    [
+        ([{"instruction": "Q", "input": "", "output": "A"}, PAIR], "1", "0"),
+        ([PAIR, {"messages": []}], "0", "1"),
+        ([{"question": "Q", "answer": "A"}, {"prompt": "Q", "response": "A"}], "0", "1"),
+    ],
+)
+def test_files_of_a_folder_with_other_columns_are_refused(
+    tmp_path: Path, rows: list[Any], odd: str, usual: str
+) -> None:
+    for number, row in enumerate(rows):
+        lines(tmp_path, [row] * 3, f"{number}.jsonl")
+    with pytest.raises(UsageError) as caught:
+        check(tmp_path)
+    columns = {str(number): ", ".join(row) for number, row in enumerate(rows)}
+    said = f"{odd}.jsonl: has the columns {columns[odd]}, but {tmp_path}/{usual}.jsonl has {columns[usual]}; "
+    assert said in str(caught.value)
+    assert "name one file in data.path" in str(caught.value)
+
+
+def test_several_odd_files_are_counted(tmp_path: Path) -> None:
+    for name, row in {"a": PAIR, "b": {"text": "x"}, "c": {"text": "y"}}.items():
+        lines(tmp_path, [row], f"{name}.jsonl")
+    with pytest.raises(UsageError, match=r"b.jsonl: has the columns text \(the first of 2 such files\), but .*a.jsonl"):
+        check(tmp_path)
+
+
+def test_a_column_that_only_a_later_file_has_is_read(tmp_path: Path) -> None:
+    row = {"instruction": "Q", "output": "A"}
+    lines(tmp_path, [row], "a.jsonl")
+    lines(tmp_path, [{**row, "input": "I"}], "b.jsonl")
+    lines(tmp_path, [], "c.jsonl")
+    assert check(tmp_path).layout.columns == {"instruction": "instruction", "output": "output", "input": "input"}
+
+
+def test_a_fault_in_a_later_file_names_it(tmp_path: Path) -> None:
+    lines(tmp_path, [PAIR], "a.jsonl")
+    lines(tmp_path, [PAIR, {"prompt": "Q"}], "b.jsonl")
+    with pytest.raises(UsageError, match="b.jsonl: column `completion` is missing in line 2"):
+        check(tmp_path)
+
+
+def test_no_more_files_are_looked_at_than_asked_for(tmp_path: Path) -> None:
+    lines(tmp_path, [PAIR], "a.jsonl")
+    (tmp_path / "b.jsonl").write_text("{broken")
+    assert check_data_file(tmp_path, DataSection(path="x"), most_files=1) is not None
+    with pytest.raises(UsageError, match=r"b.jsonl:1: broken JSON"):
+        check_data_file(tmp_path, DataSection(path="x"), most_files=2)
+
+
 def test_unknown_columns_are_a_recipe_error(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"data.columns='\{prompt: query, completion: reply\}'"):
         check(lines(tmp_path, [{"query": "Q", "reply": "A"}]))

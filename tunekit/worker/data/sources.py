@@ -67,7 +67,7 @@ def _from_disk(path: Path, data: DataSection) -> RawRows:
         return _typed(_saved(path, data), str(path))
     files = data_files(path, data.split) if path.is_dir() else (path,)
     # The launcher has looked already; a worker started by hand has not.
-    peek = check_data_file(path, data)
+    peek = check_data_file(path, data, most_files=None)
     if peek is None:
         names = [str(file) for file in files]
         return _typed(

@@ -24,6 +24,7 @@ def lines(tmp_path: Path) -> Callable[..., str]:
 
     def write(rows: list[dict[str, Any]], name: str = "rows.jsonl") -> str:
         path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
         path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
         return str(path)
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tunekit.errors import RecipeError, UsageError
+from tunekit.recipe.data_check import PEEKED_FILES
 from tunekit.recipe.job import Batch
 from tunekit.worker.data import PreparedData, load_datasets
 from tunekit.worker.data.encode import IGNORED, RowEncoder
@@ -53,6 +55,22 @@ def test_rows_come_ready_for_the_trainer_and_are_described(load: Callable[..., A
     assert data["example_learned"] == "Answer 0<|im_end|>\n"
     assert data["tokens"] == sum(len(row["input_ids"]) for row in prepared.train)
     assert (data["rows"], data["num_rows"], data["pad_token"]) == (20, 20, "<pad>")
+
+
+def test_files_with_other_columns_are_refused_not_dropped(load: Callable[..., Any], lines: Callable[..., str]) -> None:
+    folder = Path(lines([{"instruction": "Q", "output": "A"}] * 3, "rows/0000.jsonl")).parent
+    for number in range(1, PEEKED_FILES + 2):
+        odd = number == PEEKED_FILES + 1
+        lines(PAIRS if odd else [{"instruction": "Q", "output": "A"}], f"rows/{number:04}.jsonl")
+    with pytest.raises(UsageError, match=r"0051.jsonl: has the columns prompt, completion, but .*0000.jsonl has ins"):
+        load(str(folder))
+
+
+def test_a_column_that_only_a_later_file_has_is_learned(load: Callable[..., Any], lines: Callable[..., str]) -> None:
+    lines([{"instruction": "Q", "output": "A"}] * 3, "rows/a.jsonl")
+    path = lines([{"instruction": "Q", "input": "the passage", "output": "A"}] * 3, "rows/b.jsonl")
+    _, events = load(str(Path(path).parent))
+    assert events["data"]["columns"]["input"] == "input"
 
 
 def test_plain_text_is_learned_whole(load: Callable[..., Any], lines: Callable[..., str]) -> None:
