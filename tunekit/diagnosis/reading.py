@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
+from itertools import accumulate
 
 _PREFIX = re.compile(r"^\s*\[(?:rank|default)?(\d{1,4})\]:\s?")
 """`[rank1]:` of torch, `[default1]:` of `torchrun --tee`, `[1]:` of others."""
@@ -43,7 +46,7 @@ class Log:
         return None if match is None else int(match[1] or match[2])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Voice:
     """What one rank wrote into one log, without the prefixes; of rank None: what no rank has put its name to.
 
@@ -57,20 +60,29 @@ class Voice:
     numbers: tuple[int, ...]
     moment: float | None = None
 
-    @property
+    @cached_property
     def text(self) -> str:
-        """Its lines, joined."""
+        """Its lines, joined once."""
         return "\n".join(self.lines)
 
     def line_at(self, place: int) -> int:
         """Index into `lines` of a place in the text."""
-        return self.text.count("\n", 0, place)
+        return bisect_right(self._starts, place) - 1
 
-    def written_at(self, index: int) -> float | None:
-        """The last time that stands in a line up to this one: in seconds, comparable within the same logs only."""
-        return next(
-            (stamp for line in reversed(self.lines[: index + 1]) if (stamp := stamp_of(line)) is not None), None
-        )
+    def written_at(self, indexes: Sequence[int]) -> Iterator[float | None]:
+        """Of each of these lines (in order) the last time that stands in a line up to it.
+
+        In seconds, comparable within the same logs only. No line is read twice.
+        """
+        last, since = None, 0
+        for index in indexes:
+            found = (stamp_of(line) for line in reversed(self.lines[since : index + 1]))
+            last, since = next((stamp for stamp in found if stamp is not None), last), index + 1
+            yield last
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return list(accumulate((len(line) + 1 for line in self.lines), initial=0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,8 @@ _IGNORED = "Exception ignored in"
 _OF_GLOG = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.")
 """torch's launcher, in the midst of a rank's traceback."""
 _POINTERS = re.compile(r"^[\s^~]*$")
+_LINE_BEFORE = 1 << 12
+"""Characters before a traceback in which the line above it is looked for."""
 SHOWN_LINES = 12
 
 
@@ -33,9 +35,8 @@ def tracebacks(text: str) -> Iterator[Traceback]:
     """Every traceback in a log, in order. One that another rank's begins in, line by line, is read as one with it."""
     start = text.find(TRACEBACK)
     while start >= 0:
-        found = _upto_the_error(text[start : start + LONGEST])
-        before = text[:start].rstrip().rpartition("\n")[2]
-        yield Traceback(text=found, place=start, ignored=_IGNORED in before)
+        found = "\n".join(_upto_the_error(text, start))
+        yield Traceback(text=found, place=start, ignored=_IGNORED in _line_before(text, start))
         start = text.find(TRACEBACK, start + len(found))
 
 
@@ -61,9 +62,22 @@ def last_lines(text: str) -> tuple[str, ...]:
     return tuple(line.rstrip() for line in text.splitlines() if not _POINTERS.match(line))[-SHOWN_LINES:]
 
 
-def _upto_the_error(text: str) -> str:
-    lines = text.splitlines()
-    for number, line in enumerate(lines[1:], start=1):
-        if line and not line.startswith((" ", "\t")) and line != TRACEBACK and not _OF_GLOG.match(line):
-            return "\n".join(lines[: number + 1])
-    return "\n".join(lines)
+def _line_before(text: str, place: int) -> str:
+    """The last line before a place that is not blank."""
+    return text[max(0, place - _LINE_BEFORE) : place].rstrip().rpartition("\n")[2]
+
+
+def _upto_the_error(text: str, start: int) -> Iterator[str]:
+    """The lines of the traceback that begins here, one by one: a log may hold as many tracebacks as lines."""
+    place, end = start, min(len(text), start + LONGEST)
+    while place < end:
+        stop = text.find("\n", place, end)
+        line = text[place : stop if stop >= 0 else end].rstrip("\r")
+        yield line
+        if place > start and _names_the_error(line):
+            return
+        place = stop + 1 if stop >= 0 else end
+
+
+def _names_the_error(line: str) -> bool:
+    return bool(line) and not line.startswith((" ", "\t")) and line != TRACEBACK and not _OF_GLOG.match(line)

@@ -13,7 +13,7 @@ from tests.failing_logs import (
     torchrun_log,
 )
 from tests.runs import TRACEBACK
-from tunekit.diagnosis.diagnose import diagnose
+from tunekit.diagnosis.diagnose import MOST_OTHERS, diagnose
 from tunekit.diagnosis.reading import Log
 from tunekit.diagnosis.signatures.table import named
 
@@ -298,3 +298,21 @@ def test_how_long_a_collective_was_waited_for_is_told_in_seconds_and_once():
     assert found.cause == "a collective (ALLREDUCE) did not finish within 600 s: one rank was missing"
     assert "did not finish" not in found.cure
     assert "ddp_timeout=7200" in found.cure
+
+
+def test_of_many_tracebacks_a_few_are_told_and_the_others_counted():
+    found = told("".join(TRACEBACK.replace("the loss", f"loss {index}") for index in range(300)))
+    assert found.cause == "ValueError: loss 0 is not a number"
+    assert found.others[:2] == (
+        "a later traceback: ValueError: loss 1 is not a number (later)",
+        "a later traceback: ValueError: loss 2 is not a number (later)",
+    )
+    assert found.others[MOST_OTHERS] == "191 more tracebacks, each with other words"
+    assert found.others[MOST_OTHERS + 1].startswith("100 tracebacks in between were left out: of each rank the first")
+    assert len(found.others) == MOST_OTHERS + 2
+
+
+def test_of_many_tracebacks_that_ended_nothing_a_few_are_told_too():
+    found = told("".join(TRACEBACK.replace("the loss", f"loss {index}") for index in range(50)) + FINISHED)
+    assert not found.failed
+    assert found.others[-1] == f"{50 - MOST_OTHERS} more tracebacks, each with other words"

@@ -40,7 +40,19 @@ def test_times_in_lines():
     assert stamp_of("step 3") is None
     assert stamp_of("2026-99-99 10:00:00") is None
     (voice,) = voices([Log(name="a", text="2026-11-22 10:10:02\nstep\nstep")])
-    assert voice.written_at(2) == stamp_of("2026-11-22 10:10:02")
+    assert [*voice.written_at([0, 2])] == [stamp_of("2026-11-22 10:10:02")] * 2
+
+
+def test_lines_of_places_in_the_text_and_the_times_before_them():
+    (voice,) = voices([Log(name="a", text="one\n2026-11-22 10:10:02 two\n\nfour\n2026-11-22 10:10:05 five\nsix")])
+    lines = voice.text.split("\n")
+    starts = [sum(len(line) + 1 for line in lines[:index]) for index in range(len(lines))]
+    assert [voice.line_at(start) for start in starts] == [0, 1, 2, 3, 4, 5]
+    assert voice.line_at(starts[3] - 1) == 2
+    assert voice.line_at(len(voice.text)) == 5
+    early, late = stamp_of("2026-11-22 10:10:02"), stamp_of("2026-11-22 10:10:05")
+    assert [*voice.written_at(range(6))] == [None, early, early, early, late, late]
+    assert [*voice.written_at([3, 5])] == [early, late]
 
 
 @pytest.mark.parametrize(
