@@ -69,11 +69,22 @@ _SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "messages": ("chat", "dialogue", "dialog", "conversation", "turns"),
     "conversations": ("conversation", "dialogue", "dialog"),
     "instruction": ("prompt", "question", "query", "task"),
+    "input": ("context",),
     "output": ("response", "answer", "completion", "target", "reply"),
-    "prompt": ("question", "query", "instruction", "input", "user", "problem", "source", "context"),
-    "completion": ("answer", "response", "output", "reply", "target", "assistant", "solution", "label"),
+    "system": ("system_prompt", "system_message"),
+    "prompt": (
+        *("question", "query", "instruction", "input", "user", "human", "problem", "article", "document"),
+        *("dialogue", "dialog", "source", "context", "message_1"),
+    ),
+    "completion": (
+        *("solution", "answer", "response", "output", "reply", "target", "assistant", "bot", "highlights", "summary"),
+        *("generated_solution", "message_2", "label"),
+    ),
     "text": ("content", "body", "document", "sentence", "passage"),
 }
+_TYPO = 0.86
+"""From here on two names are alike: `promt` and `prompt`, `answers` and `answer`; not `test` and `text` (0.75), nor
+`context` and `content` (0.857)."""
 
 
 _PLAIN = re.compile(r"[^\W\d][\w-]*( [\w-]+)*")
@@ -212,12 +223,14 @@ def _unrecognised(found: Sequence[str], data: DataSection) -> Problem:
     likely = sorted(FORMATS, key=lambda format: format.name != "prompt_completion")
     wanted = [format_named(data.format)] if data.format else FORMATS
     expected = "; ".join(f"{format.name}: {' and '.join(format.needs)}" for format in wanted)
-    guesses = [guess for format in likely if format in wanted and (guess := _guess(format, found, data.columns))]
+    offered = (format for format in likely if format in wanted)
+    guesses = {format: guess for format in offered if (guess := _guess(format, found, data.columns))}
+    best = min(guesses, key=lambda format: _strangeness(format, guesses[format]), default=None)
     return Problem(
         key="data.format" if data.format else "data.path",
         found=f"no format fits the columns found: {', '.join(found) or 'none'}",
         allowed=f"expected columns are {expected}",
-        hint=f"type {_shell(min(guesses, key=_strangeness))}" if guesses else _in_any_case(found, wanted),
+        hint=f"type {_shell(guesses[best])}" if best else _in_any_case(found, wanted),
     )
 
 
@@ -238,26 +251,29 @@ def _ease(format: Format) -> tuple[bool, int]:
 def _guess(format: Format, found: Sequence[str], mapped: Mapping[str, str]) -> dict[str, str]:
     """The override that would make `format` fit, as far as names tell; {} when one column has no candidate."""
     guess, free = dict(mapped), [name for name in found if name not in mapped.values()]
-    for ours in format.needs:
-        if ours in guess:
-            continue
-        theirs = ours if ours in free else _candidate(ours, free)
-        if theirs is None:
-            return {}
-        free.remove(theirs)
-        guess[ours] = theirs
+    for ours in (*format.needs, *format.may_have):
+        theirs = None if ours in guess else _candidate(ours, free)
+        if theirs is not None:
+            free.remove(theirs)
+            guess[ours] = theirs
+    if not guess.keys() >= {*format.needs}:
+        return {}
     return {ours: theirs for ours, theirs in guess.items() if ours != theirs}
 
 
-def _strangeness(guess: Mapping[str, str]) -> tuple[int, int]:
-    renamed = sum(ours != theirs.casefold() for ours, theirs in guess.items())
-    return renamed, len(guess)
-
-
 def _candidate(ours: str, free: Sequence[str]) -> str | None:
-    close = nearest_name(ours, free)
+    """A name that means the same before one that is only spelled alike: `Response`, not `Complex_CoT`, completes."""
     folded = {name.casefold(): name for name in reversed(free)}
-    return close or next((folded[name] for name in _SYNONYMS[ours] if name in folded), None)
+    words = (ours, *_SYNONYMS.get(ours, ()))
+    same = (folded[word] for word in words if word in folded)
+    alike = (name for word in words if (name := nearest_name(word, free, likeness=_TYPO)))
+    return ours if ours in free else next(same, None) or next(alike, None)
+
+
+def _strangeness(format: Format, guess: Mapping[str, str]) -> tuple[float, int]:
+    """How much of what the format needs has another name; of two, the one that reads more columns."""
+    renamed = sum(ours != guess.get(ours, ours).casefold() for ours in format.needs)
+    return renamed / len(format.needs), -len(guess)
 
 
 def _shell(guess: Mapping[str, str]) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any, TextIO, TypeAlias
 
@@ -29,6 +30,7 @@ _ALSO_NAMED: Mapping[str, Sequence[str]] = {
     "test": ("testing", "eval", "evaluation"),
 }
 """Other words for a split in names of files: those of the hub."""
+_SPLITS = frozenset({*_ALSO_NAMED, *chain(*_ALSO_NAMED.values())})
 _Measured: TypeAlias = tuple[str, Row, int]
 _CHUNK = 1 << 20
 _DECODER = json.JSONDecoder()
@@ -184,7 +186,7 @@ def _is_whole(line: str) -> bool:
 
 
 def _under_data(path: Path, text: _Text) -> Iterator[_Measured]:
-    rows = text.value("the object").get("data")
+    rows = _row(text.value("the object"), path, "the file").get("data")
     text.end("object")
     if not isinstance(rows, list):
         raise UsageError(f'{path}: one object without a list in "data"; {_EXPECTED}')
@@ -222,6 +224,13 @@ def _delimiter(file: TextIO) -> str:
 def _row(value: Any, path: Path, place: str) -> Row:
     if not isinstance(value, dict):
         raise UsageError(f"{path}: {place} is {_kind(value)}, expected an object with named columns")
+    if value and value.keys() <= _SPLITS and all(isinstance(rows, list) for rows in value.values()):
+        names = tuple(value)
+        raise UsageError(
+            f"{path}: {place} holds a list of rows for each of the splits {', '.join(names)}; write each list to a "
+            f"file of its own, e.g. jq -c '.{names[0]}[]' {shlex.quote(path.name)} > {names[0]}.jsonl, and name it in "
+            "data.path or data.eval_path"
+        )
     return value
 
 

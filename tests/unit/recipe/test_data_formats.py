@@ -146,6 +146,46 @@ def test_unknown_columns_are_answered_with_the_override_to_type(columns: list[st
     assert "alpaca: instruction and output" in problem.allowed
 
 
+@pytest.mark.parametrize(
+    ("columns", "mapping"),
+    [
+        ("Question, Complex_CoT, Response", "prompt: Question, completion: Response"),
+        ("instruction, context, response, category", "output: response, input: context"),
+        ("id, system_prompt, question, response", "prompt: question, completion: response, system: system_prompt"),
+        ("type, query, original_question, response", "prompt: query, completion: response"),
+        ("lang, raw_index, index, seed, problem, solution", "prompt: problem, completion: solution"),
+        ("problem, answer, solution", "prompt: problem, completion: solution"),
+        ("problem, generated_solution, expected_answer", "prompt: problem, completion: generated_solution"),
+        ("instruction, response", "output: response"),
+        ("article, highlights, id", "prompt: article, completion: highlights"),
+        ("document, summary, id", "prompt: document, completion: summary"),
+        ("id, dialogue, summary", "prompt: dialogue, completion: summary"),
+        ("inputs, targets, language", "prompt: inputs, completion: targets"),
+        ("message_1, message_2, topic", "prompt: message_1, completion: message_2"),
+        ("question, response, context", "instruction: question, output: response, input: context"),
+        ("id, title, context, question, answers", "instruction: question, output: answers, input: context"),
+        ("Instruction, Input, Output", "instruction: Instruction, output: Output, input: Input"),
+        ("promt, anser", "prompt: promt, completion: anser"),
+    ],
+)
+def test_columns_of_well_known_data_sets_get_the_mapping_that_reads_them(columns: str, mapping: str) -> None:
+    """Medical-o1, Dolly, OpenOrca, MetaMathQA, Magicoder, NuminaMath, OpenMathInstruct, CNN, XSum, SAMSum, FLAN, Camel.
+
+    A name that means the same goes before one that is spelled alike, and a passage is not left out.
+    """
+    with pytest.raises(RecipeError) as caught:
+        recognise(columns.split(", "), section(), source="x")
+    (problem,) = caught.value.problems
+    assert problem.hint == f"type data.columns='{{{mapping}}}'"
+
+
+@pytest.mark.parametrize("columns", [["train", "test"], ["rows"], ["contest", "texture"]])
+def test_names_that_are_only_a_little_alike_are_not_guessed(columns: list[str]) -> None:
+    with pytest.raises(RecipeError) as caught:
+        recognise(columns, section(), source="x")
+    assert caught.value.problems[0].hint.startswith("say which column is which")
+
+
 def test_a_declared_format_names_only_its_own_columns() -> None:
     with pytest.raises(RecipeError) as caught:
         recognise(["instruction", "response"], section(format="alpaca"), source="x")

@@ -68,6 +68,13 @@ def test_only_what_is_asked_for_is_read(tmp_path: Path, monkeypatch: pytest.Monk
         ("a.json", '[{"text": "x"}, 3]', r"row 2 is a number, expected an object"),
         ("a.json", '"text"', r"expected a list of objects"),
         ("a.json", '{"rows": [\n]}', r'one object without a list in "data"'),
+        (
+            "a.json",
+            '{"train": [{"text": "x"}],\n"test": []}',
+            r"file holds .* train, test; .*'.train\[\]' a.json",
+        ),
+        ("a.json", '{"train": [{"text": "x"}], "test": []}', r"line 1 holds .* splits train, test; .* > train.jsonl"),
+        ("a.jsonl", '{"validation": [{"text": "x"}]}', r"line 1 holds .* splits validation; .* data.eval_path"),
         ("a.csv", "a,b\n1,2,3\n", r"a.csv:2: 3 values under 2 column names"),
         ("a.txt", "hello", r"ends with .jsonl, .json, .csv or .parquet$"),
         ("a.tsv", "a\tb\n1\t2\n", r"or .parquet; call it .csv: tabs are recognised"),
