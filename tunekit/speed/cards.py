@@ -62,7 +62,7 @@ def _at_full_power(gpu: Gpu) -> tuple[float, str]:
         return 0.75, "as H100: 794 of 989 in the best shape (stas00/ml-engineering), less in published runs"
     if _unbound(gpu):
         return 1.0, "power to spare at the data sheet's clock: LoHan trains 13B at 156 of 165 on one RTX 4090"
-    bound = f"more than {POWER_BOUND:g}e12 a watt: power holds it back, as A5000, L40S and V100 in published runs"
+    bound = f"more than {POWER_BOUND:g}e12 a watt: power holds it back, as measured on A5000, L40S and V100"
     if card_of(gpu) is not None:
         return HELD_BACK, bound
     # Nobody knows the maker's limit of such a card: what its watts carry, which no more of them makes slower.
