@@ -48,7 +48,8 @@ class Diagnosis:
 
 def diagnose(logs: Sequence[Log]) -> Diagnosis:
     """The first cause in these logs, or that they tell of none."""
-    heard, ended = hear(logs), how_it_ended("\n".join(log.text for log in logs))
+    heard = hear(logs)
+    ended = how_it_ended(heard.whole)
     kernel = recognised_as(heard.whole, "kernel")
     if ended.finished and ended.code is None and kernel is None:
         return _healthy(heard)

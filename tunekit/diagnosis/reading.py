@@ -10,6 +10,8 @@ from datetime import datetime
 from functools import cached_property
 from itertools import accumulate
 
+from tunekit.diagnosis.cleaning import as_written, plain
+
 _PREFIX = re.compile(r"^\s*\[(?:rank|default)?(\d{1,4})\]:\s?")
 """`[rank1]:` of torch, `[default1]:` of `torchrun --tee`, `[1]:` of others."""
 _BAR = r"\d+%\|[^|\n]*\|[^\[\n]*\[[^\]\n]*\]"
@@ -51,12 +53,13 @@ class Voice:
     """What one rank wrote into one log, without the prefixes; of rank None: what no rank has put its name to.
 
     `numbers` count the lines of the log, so that voices of one log can be ordered; what goes on in the line of a
-    progress bar is a line of its own.
+    progress bar is a line of its own. `sources`: the lines with all prefixes, which may tell the time.
     """
 
     rank: int | None
     log: int
     lines: tuple[str, ...]
+    sources: tuple[str, ...]
     numbers: tuple[int, ...]
     moment: float | None = None
 
@@ -76,7 +79,7 @@ class Voice:
         """
         last, since = None, 0
         for index in indexes:
-            found = (stamp_of(line) for line in reversed(self.lines[since : index + 1]))
+            found = (stamp_of(line) for line in reversed(self.sources[since : index + 1]))
             last, since = next((stamp for stamp in found if stamp is not None), last), index + 1
             yield last
 
@@ -138,15 +141,25 @@ def _seconds(moment: str, fraction: str | None) -> float | None:
 
 
 def _voices_of(log: Log, number: int) -> Iterator[Voice]:
-    spoken: dict[int | None, tuple[list[str], list[int]]] = {}
-    for index, shown in enumerate(part for line in log.text.split("\n") for part in _parts(line.rstrip())):
-        match = _PREFIX.match(shown)
+    spoken: dict[int | None, tuple[list[str], list[str], list[int]]] = {}
+    shown = (part for line in plain(log.text).split("\n") for part in _parts(line.rstrip()))
+    for index, source in enumerate(shown):
+        line = as_written(source)
+        match = _PREFIX.match(line)
         rank = log.rank if match is None else int(match[1])
-        lines, numbers = spoken.setdefault(rank, ([], []))
-        lines.append(shown if match is None else shown[match.end() :])
+        lines, sources, numbers = spoken.setdefault(rank, ([], [], []))
+        lines.append(line if match is None else line[match.end() :])
+        sources.append(source)
         numbers.append(index)
-    for rank, (lines, numbers) in spoken.items():
-        yield Voice(rank=rank, log=number, lines=tuple(lines), numbers=tuple(numbers), moment=log.moment)
+    for rank, (lines, sources, numbers) in spoken.items():
+        yield Voice(
+            rank=rank,
+            log=number,
+            lines=tuple(lines),
+            sources=tuple(sources),
+            numbers=tuple(numbers),
+            moment=log.moment,
+        )
 
 
 def _parts(line: str) -> list[str]:

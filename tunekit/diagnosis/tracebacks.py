@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tunekit.diagnosis.cleaning import plain
+
 TRACEBACK = "Traceback (most recent call last):"
 FATAL = "Fatal Python error: "
 """What faulthandler writes before a signal such as SIGSEGV ends the process."""
@@ -45,6 +47,7 @@ def first_traceback(text: str) -> str | None:
 
     Later ones are consequences: other ranks' timeouts, the launcher's own. Those of destructors are passed over.
     """
+    text = plain(text)
     found = next((each for each in tracebacks(text) if not each.ignored), None)
     return found.text if found is not None else native_crash(text)
 
@@ -59,7 +62,7 @@ def native_crash(text: str) -> str | None:
 
 def last_lines(text: str) -> tuple[str, ...]:
     """The last lines of a traceback, without the lines that only point into the line above."""
-    return tuple(line.rstrip() for line in text.splitlines() if not _POINTERS.match(line))[-SHOWN_LINES:]
+    return tuple(line.rstrip() for line in plain(text).splitlines() if not _POINTERS.match(line))[-SHOWN_LINES:]
 
 
 def _line_before(text: str, place: int) -> str:

@@ -179,3 +179,11 @@ def test_a_folder_of_several_runs_is_no_run(tmp_path):
         write_run(tmp_path / "runs" / name, make_plan())
     with pytest.raises(UsageError, match="runs is no run, and holds the logs of 2: name one of runs/a, runs/b"):
         explain(["runs"], json=False)
+
+
+def test_colours_do_not_reach_the_terminal(tmp_path, capsys):
+    (tmp_path / "train.log").write_text(OOM)
+    as_it_is = told(capsys, "train.log")
+    (tmp_path / "train.log").write_text("".join(f"\x1b[31m{line}\x1b[0m\n" for line in OOM.splitlines()))
+    assert told(capsys, "train.log") == as_it_is
+    assert "\x1b" not in as_it_is[1]

@@ -8,6 +8,7 @@ from tests.failing_logs import (
     DESTRUCTOR,
     LAUNCHERS,
     PEER,
+    accelerate_log,
     deepspeed_log,
     samples,
     torchrun_log,
@@ -316,3 +317,26 @@ def test_of_many_tracebacks_that_ended_nothing_a_few_are_told_too():
     found = told("".join(TRACEBACK.replace("the loss", f"loss {index}") for index in range(50)) + FINISHED)
     assert not found.failed
     assert found.others[-1] == f"{50 - MOST_OTHERS} more tracebacks, each with other words"
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        "\x1b[31m{}\x1b[0m",
+        "Nov 23 08:00:01 box python[123]: {}",
+        "2026-11-23T08:00:01.123456789Z {}",
+        "2026-11-23T08:00:01.123456789Z \x1b[1;31m{}\x1b[0m",
+    ],
+)
+@pytest.mark.parametrize("sample", [OOM, TRACEBACK], ids=["known", "unknown"])
+def test_colours_and_the_times_of_who_collected_the_output_change_nothing(sample, around):
+    for text in (torchrun_log(sample), deepspeed_log(sample, code=-9), accelerate_log(sample)):
+        assert told("\n".join(around.format(line) for line in text.split("\n"))) == told(text)
+
+
+def test_the_times_of_who_collected_the_output_say_which_rank_was_first():
+    late, early = (
+        "\n".join(f"2026-11-23T08:00:0{second}.123456789Z {line}" for line in TRACEBACK.splitlines())
+        for second in (5, 2)
+    )
+    assert diagnose([Log(name="rank_0.log", text=late), Log(name="rank_1.log", text=early)]).rank == 1

@@ -48,3 +48,9 @@ def test_lines_that_only_point_are_left_out():
         "  x = f(y)",
         "ValueError: no",
     )
+
+
+def test_colours_are_no_part_of_a_traceback():
+    red = "".join(f"\x1b[31m{line}\x1b[0m\n" for line in TRACEBACK.splitlines())
+    assert first_traceback(red) == TRACEBACK.rstrip()
+    assert last_lines(red) == tuple(TRACEBACK.splitlines())
