@@ -5,6 +5,7 @@ A file larger than RAM can be looked at: only what is asked for is read. Parquet
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import re
@@ -48,19 +49,41 @@ def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
 def read_measured(path: Path) -> Iterator[_Measured]:
     """Each row with its place, and the bytes of the file that the rows up to it take. Raises as `read_rows`."""
     try:
+        reader = _reader(path)
+        _refuse_wide(path)
         with path.open(encoding="utf-8-sig", newline="") as file:
-            yield from _reader(path)(path, file)
+            yield from reader(path, file)
     except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{path}: the file is not UTF-8 text (byte {error.start}); save it as UTF-8, "
-            f"e.g. iconv -f latin1 -t utf-8 {path.name}"
-        ) from error
+        raise _not_utf8(path, f"not UTF-8 text (byte {error.start})", "latin1") from error
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     except RecursionError:
         raise UsageError(f"{path}: holds lists or objects inside each other, too deep to read") from None
     except (ValueError, csv.Error) as error:  # a whole number of thousands of digits, a NUL in a CSV file
         raise UsageError(f"{path}: cannot be read: {error}") from error
+
+
+def _refuse_wide(path: Path) -> None:
+    """Characters of two or four bytes: most of them decode as UTF-8, with a NUL between the letters."""
+    with path.open("rb") as file:
+        encoding = _wide_encoding(file.read(4))
+    if encoding:
+        raise _not_utf8(path, f"{encoding[:6].upper()} text", encoding)
+
+
+def _wide_encoding(head: bytes) -> str | None:
+    if head in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
+        return "utf-32"
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    # Without a mark: the first character is ASCII, a bracket or the first letter of a column.
+    zeros = [byte == 0 for byte in head[:2]]
+    return "utf-16be" if zeros == [True, False] else "utf-16le" if zeros == [False, True] else None
+
+
+def _not_utf8(path: Path, what: str, encoding: str) -> UsageError:
+    name, new = shlex.quote(path.name), shlex.quote(f"utf8-{path.name}")
+    return UsageError(f"{path}: the file is {what}; save it as UTF-8, e.g. iconv -f {encoding} -t utf-8 {name} > {new}")
 
 
 def ending(path: Path) -> str:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -107,8 +109,22 @@ def test_rows_after_the_end_are_refused_not_lost(
 def test_bytes_that_are_not_utf8_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes('{"text": "ä"}'.encode("latin1"))
-    with pytest.raises(UsageError, match="not UTF-8 text"):
+    with pytest.raises(UsageError, match=r"not UTF-8 text \(byte 10\).* -f latin1 -t utf-8 a.jsonl > utf8-a.jsonl$"):
         list(read_rows(path))
+
+
+@pytest.mark.parametrize(("name", "text"), [("a b.csv", "text\nxä\n"), ("a b.json", '[{"text": "xä"}]')])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16le", "utf-16be", "utf-32"])
+@pytest.mark.skipif(shutil.which("iconv") is None, reason="needs iconv, whose command is typed as it is told")
+def test_text_of_wide_characters_gets_the_command_that_reads_it(
+    tmp_path: Path, name: str, text: str, encoding: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(text.encode(encoding))
+    with pytest.raises(UsageError, match=rf"is {encoding[:6].upper()} text; .* iconv -f {encoding} ") as caught:
+        list(read_rows(path))
+    subprocess.run(str(caught.value).rpartition("e.g. ")[2], shell=True, check=True, cwd=tmp_path)
+    assert [row for _, row in read_rows(tmp_path / f"utf8-{name}")] == [{"text": "xä"}]
 
 
 def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
