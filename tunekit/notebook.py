@@ -9,7 +9,7 @@ from tunekit.hardware.spec import Hardware
 from tunekit.planner.make import check_trust
 from tunekit.planner.plan import Plan, Trust
 from tunekit.recipe.schema import Recipe
-from tunekit.source import Overrides, Source, aim, placing, plan_loaded, read_source
+from tunekit.source import Overrides, Source, aim, aimed_origin, placing, plan_loaded, read_source
 
 if TYPE_CHECKING:
     from tunekit.planner.search_result import Goal, SearchResult
@@ -80,8 +80,9 @@ def fit(
     else all three are searched. Hours are told for `tokens`, for `data` times `train.num_epochs`, or for a million.
     UsageError: the machine has no GPU. MissingError: the model is not known here and the network does not have it.
     """
-    from tunekit.planner.fit import find_plans
+    from tunekit.planner.fit import search_for
     from tunekit.planner.fit_recipe import check_goal, open_recipe, refuse_two_answers, tokens_asked
+    from tunekit.planner.ways import Asked, Length
     from tunekit.prices.hourly import hourly_of
     from tunekit.prices.loading import load_prices
 
@@ -92,14 +93,15 @@ def fit(
     recipe, shape, hardware = aim(loaded, on)
     count, said = tokens_asked(recipe, shape.vocab_size, tokens=tokens, data=data)
     with placing(loaded, recipe):
-        found = find_plans(
-            recipe,
-            shape,
-            hardware,
-            goal=goal,
-            tokens=count,
-            tokens_said=said,
-            by_epochs=data is not None,
-            trust=trust,
+        found = search_for(
+            Asked(
+                origin=aimed_origin(loaded, on),
+                recipe=recipe,
+                shape=shape,
+                hardware=hardware,
+                goal=goal,
+                length=Length(tokens=count, said=said, by_epochs=data is not None),
+                trust=trust,
+            )
         )
     return replace(found, hourly=hourly_of(hardware, load_prices())) if goal == "cost" else found

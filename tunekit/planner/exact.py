@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from tunekit.hardware.spec import Hardware
 from tunekit.planner.candidate import TOLD_TOKENS, candidate_of
 from tunekit.planner.explore import Explored, Found, explore_for_sure
 from tunekit.planner.goals import ranked, runner_up, why_not
 from tunekit.planner.plan import Trust
 from tunekit.planner.search import Settled, Trial, try_job
+from tunekit.planner.search_result import Candidate, Goal
 from tunekit.planner.space import with_optimizers
 from tunekit.recipe.job import Job
 
@@ -59,18 +61,26 @@ def search_exactly(settled: Settled, trust: Trust) -> Exact | None:
 
 
 def _best(settled: Settled, explored: Explored, trust: Trust) -> Exact:
-    found = [(candidate_of(each, explored, settled.hardware, TOLD_TOKENS), each) for each in explored.frontier]
-    by_candidate = {id(candidate): each for candidate, each in found}
-    order = ranked([candidate for candidate, _ in found], "speed")
-    other = runner_up(order)
-    best = by_candidate[id(order[0])]
+    order = in_order_of(explored, settled.hardware, "speed", TOLD_TOKENS)
+    (first, best), found = order[0], {id(candidate): each for candidate, each in order}
+    other = runner_up([candidate for candidate, _ in order])
     return Exact(
         taken=try_job(best.site.settled, best.site.rung, best.job, best.sizes, trust),
         best=best,
         fitting=explored.fitting,
-        beaten=None if other is None else by_candidate[id(other)],
-        because="" if other is None else why_not(order[0], other, "speed"),
+        beaten=None if other is None else found[id(other)],
+        because="" if other is None else why_not(first, other, "speed"),
     )
+
+
+def in_order_of(explored: Explored, hardware: Hardware, goal: Goal, tokens: int) -> tuple[tuple[Candidate, Found], ...]:
+    """The frontier, the best for the goal first, each as it is ranked and as it was found."""
+    found = {id(candidate): (candidate, each) for candidate, each in _candidates(explored, hardware, tokens)}
+    return tuple(found[id(each)] for each in ranked([candidate for candidate, _ in found.values()], goal))
+
+
+def _candidates(explored: Explored, hardware: Hardware, tokens: int) -> Iterator[tuple[Candidate, Found]]:
+    return ((candidate_of(each, explored, hardware, tokens), each) for each in explored.frontier)
 
 
 def faster_place(settled: Settled, trial: Trial, trust: Trust) -> Found | None:

@@ -145,6 +145,23 @@ def explore_for_sure(spaces: Iterable[Settled], trust: Trust = "both") -> Explor
     return explored if explored.frontier or not explored.tight else explore(every, trust, enough=("fits", "tight"))
 
 
+def anything_fits(spaces: Iterable[Settled], trust: Trust = "both") -> bool:
+    """Whether the search would find something, by the lightest plans alone."""
+    kept: Kept = {}
+    groups = (group for settled in spaces for group in groups_of(settled, trust) if group.allowed)
+    return any(_holds_any(group, kept) for group in groups)
+
+
+def _holds_any(group: Group, kept: Kept) -> bool:
+    settled, lightest = group.site.settled, group.jobs[0]
+    # Unlocked buffers take least; padding and packing do not compare.
+    zero = replace(lightest.zero, pin_memory=bool(settled.recipe.zero.pin_memory))
+    case = _case(settled, replace(lightest, zero=zero))
+    placed = sum_terms(case, placed_terms(case))
+    kinds = {job.packing: replace(job, zero=zero) for job in reversed(group.jobs)}
+    return any(group.weigh(job, placed, kept).judgement.verdict != "rejected" for job in kinds.values())
+
+
 def groups_of(settled: Settled, trust: Trust) -> Iterator[Group]:
     """The plans of a space by site and by what they hold: gradients of several passes, and all logits or some."""
     kinds: dict[tuple[bool, str], list[Job]] = {}

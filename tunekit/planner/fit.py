@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tunekit.errors import RecipeError, UsageError
 from tunekit.hardware.spec import Hardware
 from tunekit.model_shape.shape import ModelShape
 from tunekit.planner.advice import resume_shortfall
-from tunekit.planner.candidate import TOLD_TOKENS, candidate_of
-from tunekit.planner.candidates import NVME_FOLDER
+from tunekit.planner.candidate import candidate_of
 from tunekit.planner.change import Change, Setting, applied
 from tunekit.planner.explore import Explored, explore_for_sure
 from tunekit.planner.fit_recipe import EXAMPLE_DATA
 from tunekit.planner.goals import ranked, runner_up, why_not
-from tunekit.planner.make import make_plan
-from tunekit.planner.plan import Fix, Plan, Trust
+from tunekit.planner.make import make_plan, plan_of
+from tunekit.planner.plan import Plan, Trust
+from tunekit.planner.resolve import Resolved, resolve
 from tunekit.planner.search import Trial, shortfall
 from tunekit.planner.search_result import Candidate, Goal, SearchResult
 from tunekit.planner.settings import settings_of
 from tunekit.planner.space import settled_for
 from tunekit.planner.steps import few_steps
+from tunekit.planner.ways import Asked, Length, find_ways
 from tunekit.recipe.data_length import read_lengths
 from tunekit.recipe.loading import origin_of
 from tunekit.recipe.schema import Recipe
@@ -39,110 +39,94 @@ def find_plans(
     by_epochs: bool = False,
     trust: Trust = "both",
 ) -> SearchResult:
+    """`search_for` a recipe that is all there is, for a run of so many tokens."""
+    length = Length(tokens=tokens, said=tokens_said, by_epochs=by_epochs)
+    origin = origin_of(recipe)
+    return search_for(
+        Asked(origin=origin, recipe=recipe, shape=shape, hardware=hardware, goal=goal, length=length, trust=trust)
+    )
+
+
+def search_for(asked: Asked) -> SearchResult:
     """Search all that the recipe leaves open; all methods where it names none.
 
-    `tokens` become `train.max_steps`; with `by_epochs` they are those of the data, which is gone through
-    `train.num_epochs` times.
     UsageError: nobody knows how fast this machine is.
     RecipeError: what the recipe states cannot work on this model and machine.
     """
+    recipe, hardware, goal = asked.recipe, asked.hardware, asked.goal
     if not hardware.gpus:
         raise UsageError(
             f"{hardware.name} has no GPU, and nothing published tells how fast CPU processes train. Name the "
             "machine to search for, e.g. --on dual_rtx4090 (`tunekit hardware` lists them); `tunekit plan` needs none."
         )
-    explored = explore_for_sure(settled_for(recipe, shape, hardware), trust)
-    asked = tokens or TOLD_TOKENS
-    weighed = (candidate_of(each, explored, hardware, asked) for each in explored.fitting)
-    found = tuple(sorted(weighed, key=lambda each: each.seconds_per_token))
-    order = ranked([each for each in found if each.on_frontier], goal)
+    explored = explore_for_sure(settled_for(recipe, asked.shape, hardware), asked.trust)
+    tokens = asked.length.told
+    found, order = _weigh(explored, hardware, goal, tokens)
+    if order and recipe.train.max_steps is not None:
+        tokens = round(recipe.train.max_steps * order[0].speed.tokens_per_step)
+        found, order = _weigh(explored, hardware, goal, tokens)
     best = order[0] if order else None
     other = runner_up(order) if order else None
-    settings = _settings(explored, best, _length(recipe, best, tokens, by_epochs=by_epochs))
-    plan = _plan(recipe, shape, hardware, trust, settings)
+    nearest = _nearest(asked, explored.nearest)
+    plan = _plan(asked, best) if best else plan_of(nearest) if nearest else None
     return SearchResult(
         goal=goal,
         recipe=recipe,
-        model_shape=shape,
+        model_shape=asked.shape,
         hardware=hardware,
-        tokens=asked,
-        tokens_said=tokens_said,
+        tokens=tokens,
+        tokens_said=asked.length.said,
         candidates=found,
         recommended=best,
         runner_up=other,
-        reason=_reason(best, other, explored.nearest, goal),
-        plan=plan,
+        reason=_reason(found, best, other, explored.nearest, goal),
+        plan=_without_steps_of_example(plan) if plan else None,
         no_resume=resume_shortfall(plan) if plan and best else "",
-        fixes=_fixes(recipe, plan, trust) if plan and best is None else (),
+        fixes=find_ways(asked, nearest) if nearest else (),
         plans=explored.plans,
         weighed=explored.weighed,
     )
 
 
-def _fixes(recipe: Recipe, plan: Plan, trust: Trust) -> tuple[Fix, ...]:
-    """Those of the plan that comes nearest; of what swaps to the drive only what the search of it recommends."""
-    drive = tuple(_from_the_drive(recipe, plan.model_shape, plan.hardware, trust))
-    others = (fix for fix in plan.fixes if NVME_FOLDER not in fix.set or "method.kind" in fix.set)
-    return (*drive, *(replace(fix, set=_asked_only(fix.set, recipe)) for fix in others))
+def _weigh(
+    explored: Explored, hardware: Hardware, goal: Goal, tokens: int
+) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...]]:
+    """All that fits, the fastest first, and the frontier, the best for the goal first; for a run of so many tokens."""
+    weighed = (candidate_of(each, explored, hardware, tokens) for each in explored.fitting)
+    found = tuple(sorted(weighed, key=lambda each: each.seconds_per_token))
+    return found, ranked([each for each in found if each.on_frontier], goal)
 
 
-def _asked_only(change: str, recipe: Recipe) -> str:
-    """Without the keys that are left open again: here all are open that nobody stated."""
-    return shlex.join(word for word in shlex.split(change) if not word.endswith("=auto") or _states(recipe, word))
-
-
-def _states(recipe: Recipe, word: str) -> bool:
-    section, _, name = word.partition("=")[0].rpartition(".")
-    return getattr(getattr(recipe, section), name) is not None
-
-
-def _from_the_drive(recipe: Recipe, shape: ModelShape, hardware: Hardware, trust: Trust) -> Iterator[Fix]:
-    """A folder to swap to, where that makes the fastest of the plans fit that are possible then."""
-    if recipe.zero.nvme_path is not None or not hardware.disks:
-        return
-    change = Change(settings=(("zero.nvme_path", NVME_FOLDER),), note="")
-    swapping = applied(origin_of(recipe), change)
-    found = explore_for_sure(settled_for(swapping, shape, hardware), trust).fitting if swapping else ()
-    if found:
-        best = min(found, key=lambda each: each.order)
-        note = "states or weights rest on the drive, which swapping wears; write a folder of your own"
-        rate = best.speed.tokens_per_second.expected
-        yield Fix(set=change.typed, saves_bytes=0, note=note, verdict=best.verdict, tokens_per_second=rate)
-
-
-def _length(recipe: Recipe, best: Candidate | None, tokens: int | None, *, by_epochs: bool) -> tuple[Setting, ...]:
+def _length(asked: Asked, best: Candidate) -> tuple[Setting, ...]:
     """How long the run is, where somebody said it."""
-    if best is None or tokens is None:
+    if asked.length.tokens is None:
         return ()
-    if not by_epochs:
+    if not asked.length.by_epochs:
         return (("train.max_steps", best.run.steps),)
-    return (("train.num_epochs", recipe.train.num_epochs),) if recipe.train.max_steps is None else ()
+    train = asked.recipe.train
+    return (("train.num_epochs", train.num_epochs),) if train.max_steps is None else ()
 
 
-def _settings(explored: Explored, best: Candidate | None, length: tuple[Setting, ...]) -> tuple[Setting, ...] | None:
-    if best is not None:
-        return (*best.settings, *length)
-    return settings_of(explored.nearest.job) if explored.nearest else None
-
-
-def _plan(
-    recipe: Recipe,
-    shape: ModelShape,
-    hardware: Hardware,
-    trust: Trust,
-    settings: tuple[Setting, ...] | None,
-) -> Plan | None:
-    """The plan of a recipe with these settings, as `tunekit plan` makes it."""
-    if settings is None:
-        return None
-    chosen = applied(origin_of(recipe), Change(settings=settings, note=""))
-    if chosen is None:
-        return None
+def _plan(asked: Asked, best: Candidate) -> Plan | None:
+    """The plan of the recipe with what was found, as `tunekit plan` makes it."""
+    chosen = _written(asked, (*best.settings, *_length(asked, best)))
     try:
-        plan = make_plan(chosen, shape, hardware, trust=trust)
+        return make_plan(chosen, asked.shape, asked.hardware, trust=asked.trust) if chosen else None
     except RecipeError:
         return None
-    return _without_steps_of_example(plan)
+
+
+def _nearest(asked: Asked, nearest: Trial | None) -> Resolved | None:
+    """What comes nearest to fitting, of a recipe that says so."""
+    chosen = _written(asked, settings_of(nearest.job)) if nearest else None
+    try:
+        return resolve(chosen, asked.shape, asked.hardware, asked.trust) if chosen else None
+    except RecipeError:
+        return None
+
+
+def _written(asked: Asked, settings: tuple[Setting, ...]) -> Recipe | None:
+    return applied(origin_of(asked.recipe), Change(settings=settings, note=""))
 
 
 def _without_steps_of_example(plan: Plan) -> Plan:
@@ -153,9 +137,13 @@ def _without_steps_of_example(plan: Plan) -> Plan:
     return replace(plan, warnings=tuple(each for each in plan.warnings if each != few))
 
 
-def _reason(best: Candidate | None, other: Candidate | None, nearest: Trial | None, goal: Goal) -> str:
+def _reason(
+    found: Sequence[Candidate], best: Candidate | None, other: Candidate | None, nearest: Trial | None, goal: Goal
+) -> str:
     if best is None:
         return f"What comes nearest: the {shortfall(nearest)}." if nearest else "Nothing can be tried."
-    if other is None:
-        return "Nothing else fits."
-    return why_not(best, other, goal)
+    if other is not None:
+        return why_not(best, other, goal)
+    if len(found) > 1:
+        return "What else fits is no better in anything: not faster, not smaller, and gives up no less."
+    return "Nothing else fits."

@@ -15,10 +15,10 @@ from itertools import groupby
 from math import log2
 
 from tunekit.errors import RecipeError
-from tunekit.hardware.profiles import load_profile, profile_names
 from tunekit.hardware.spec import Hardware
 from tunekit.planner.candidates import BF16_STATES, NVME_FOLDER, Family, families
 from tunekit.planner.change import Change, Setting, applied, completed, joined
+from tunekit.planner.larger import larger_machines, machine_change
 from tunekit.planner.opening import SEARCHED, opened
 from tunekit.planner.plan import Fix, Verdict
 from tunekit.planner.resolve import Resolved, resolve
@@ -29,7 +29,6 @@ from tunekit.recipe.origin import Origin
 from tunekit.speed.estimate import estimate_speed
 from tunekit.speed.run import wear_words
 from tunekit.speed.terms import SpeedEstimate
-from tunekit.units import GIB, format_bytes
 
 _ORDER: dict[Verdict, int] = {"fits": 0, "tight": 1, "rejected": 2}
 MOST_SHOWN = 6
@@ -83,17 +82,17 @@ def find_fixes(found: Resolved, origin: Origin, *, searching: bool = True) -> tu
     single_keys = (_exactly(found, option) for option in singles if len(option.change.settings) == 1)
     searched = _worth_searching(_searched(found, origin), tuple(single_keys)) if searching else ()
     enough = [option for option in singles if _ORDER[option.verdict] < wanted and not _outdone(option, searched)]
-    enough = _ranked((*enough, *searched))
+    enough = ranked_options((*enough, *searched))
     if found.trial.judgement.verdict == "tight":
-        return tuple(map(_fix, _shown(found, enough)))
+        return tuple(map(fix_of, _shown(found, enough)))
     if not enough or enough[0].expense(_seconds(found, found.outcome.taken)) > _DEAR:
         more = (option for option in _combinations(found, singles, origin) if not _outdone(option, searched))
-        enough = _ranked((*enough, *more))
-    fixes = [_fix(option) for option in _shown(found, enough)]
+        enough = ranked_options((*enough, *more))
+    fixes = [fix_of(option) for option in _shown(found, enough)]
     fixes += _other_machines(found, singles, origin, last=not fixes)
     if len(enough) < FEW:
         helpful = sorted(singles, key=lambda option: -option.saved)
-        fixes += [_fix(_exactly(found, option)) for option in helpful if _comes_nearer(found, option)][:FEW]
+        fixes += [fix_of(_exactly(found, option)) for option in helpful if _comes_nearer(found, option)][:FEW]
     return tuple(sorted(fixes, key=lambda fix: _ORDER[fix.verdict]))
 
 
@@ -123,11 +122,17 @@ def _told(first: Resolved, option: Option) -> Option:
     """With what was found in words, and what it costs."""
     trial = option.found.trial
     harm = BF16_STATES if trial.job.zero.bf16_states and not first.trial.job.zero.bf16_states else 0.0
+    return replace(option, change=replace(option.change, note=placed_words(option), harm=harm))
+
+
+def placed_words(option: Option) -> str:
+    """Where the states rest after the change, how many rows a pass takes, and what is to be written for a folder."""
+    trial = option.found.trial
     rows = trial.job.batch.micro_batch_size
-    note = f"{why(trial.rung, option.found.settled.hardware)}; {rows} row{'s' if rows > 1 else ''} a pass"
+    words = f"{why(trial.rung, option.found.settled.hardware)}; {rows} row{'s' if rows > 1 else ''} a pass"
     if any(value == NVME_FOLDER for _, value in option.change.settings):
-        note += f"; write a folder of your own for {NVME_FOLDER}"
-    return replace(option, change=replace(option.change, note=note, harm=harm))
+        words += f"; write a folder of your own for {NVME_FOLDER}"
+    return words
 
 
 def _worth_searching(searched: tuple[Option, ...], singles: tuple[Option, ...]) -> tuple[Option, ...]:
@@ -157,7 +162,7 @@ def _outdone(option: Option, searched: tuple[Option, ...]) -> bool:
 
 def _shown(found: Resolved, enough: list[Option]) -> list[Option]:
     """The best of what is enough, each as its plan will be."""
-    return _ranked(_exactly(found, option) for option in enough[:MOST_SHOWN])
+    return ranked_options(_exactly(found, option) for option in enough[:MOST_SHOWN])
 
 
 def _options(first: Resolved, now: Resolved, before: tuple[Change, ...], origin: Origin) -> tuple[Option, ...]:
@@ -174,7 +179,7 @@ def _pick(first: Resolved, now: Resolved, before: tuple[Change, ...], family: Fa
         options = [option for option in planned if option is not None and option.saved > 0]
         enough = [option for option in options if _ORDER[option.verdict] < wanted]
         if enough:
-            return _ranked(enough)[0]
+            return ranked_options(enough)[0]
         best = max((*options, *filter(None, [best])), key=lambda option: option.saved, default=None)
     return best
 
@@ -192,17 +197,18 @@ def _plan_again(first: Resolved, change: Change, origin: Origin, *, exact: bool 
         found = resolve(recipe, settled.shape, settled.hardware, first.trust, exact=exact)
     except RecipeError:
         return None
-    return _option(first, change, found)
+    return option_of(first, change, found)
 
 
-def _option(first: Resolved, change: Change, found: Resolved) -> Option:
+def option_of(first: Resolved, change: Change, found: Resolved) -> Option:
+    """The change with what was found after it, held against the first plan."""
     return Option(change=change, found=found, saved=_saved(first, found), speed=_speed(found, found.trial))
 
 
 def _exactly(first: Resolved, option: Option) -> Option:
     """The option as the plan of the changed recipe will be."""
     settled = option.found.settled
-    return _option(first, option.change, resolve(option.found.asked, settled.shape, settled.hardware, first.trust))
+    return option_of(first, option.change, resolve(option.found.asked, settled.shape, settled.hardware, first.trust))
 
 
 def _speed(found: Resolved, trial: Trial) -> SpeedEstimate | None:
@@ -238,7 +244,7 @@ def _combinations(first: Resolved, singles: tuple[Option, ...], origin: Origin) 
         option = start
         for _ in range(MOST_JOINED - 1):
             more = _options(first, option.found, (option.change,), origin)
-            enough = _ranked(each for each in more if each.verdict != "rejected")
+            enough = ranked_options(each for each in more if each.verdict != "rejected")
             if enough:
                 yield from (each for each in enough if not _holds(each, alone))
                 break
@@ -259,7 +265,7 @@ def _comes_nearer(first: Resolved, option: Option) -> bool:
     return option.verdict == "rejected" and helps and after.overshoot < before.overshoot
 
 
-def _ranked(options: Iterable[Option]) -> list[Option]:
+def ranked_options(options: Iterable[Option]) -> list[Option]:
     """What surely fits first, then the cheapest beside the fastest of them, then the fastest; each change once."""
     every = list(options)
     fastest = min((option.seconds for option in every if option.seconds), default=None)
@@ -269,7 +275,8 @@ def _ranked(options: Iterable[Option]) -> list[Option]:
     return list(cheapest.values())
 
 
-def _fix(option: Option) -> Fix:
+def fix_of(option: Option) -> Fix:
+    """The option in the words and bytes that are shown."""
     worst, speed = option.found.trial.judgement.worst, option.speed
     return Fix(
         set=option.change.typed,
@@ -293,8 +300,7 @@ def _other_machines(first: Resolved, singles: tuple[Option, ...], origin: Origin
 
     When it is the last way out, with one change of the recipe too.
     """
-    own = _size(first.settled.hardware)[:2]
-    machines = sorted((each for each in map(load_profile, profile_names()) if _size(each)[:2] > own), key=_size)
+    machines = larger_machines(first.settled.hardware)
     changes: list[tuple[Change, ...]] = [()]
     if last:
         changes += [(option.change,) for option in sorted(singles, key=lambda option: option.change.harm)]
@@ -306,7 +312,7 @@ def _other_machines(first: Resolved, singles: tuple[Option, ...], origin: Origin
             enough = [option for option in tried if option is not None and option.verdict != "rejected"]
             if enough:
                 # A larger machine saves nothing: it has more.
-                yield replace(_fix(_faster([_exactly(first, option) for option in enough])), saves_bytes=0)
+                yield replace(fix_of(_faster([_exactly(first, option) for option in enough])), saves_bytes=0)
                 return
 
 
@@ -318,16 +324,10 @@ def _faster(options: list[Option]) -> Option:
     return first if as_sure and (first.seconds or 0.0) <= WORTH_WORDS * (best.seconds or 0.0) else best
 
 
-def _size(hardware: Hardware) -> tuple[int, int, str]:
-    cards = sum(gpu.usable_bytes for gpu in hardware.gpus)
-    return cards, hardware.host.usable_ram_bytes, hardware.name
-
-
 def _on(
     first: Resolved, hardware: Hardware, before: tuple[Change, ...], origin: Origin, *, last: bool
 ) -> Option | None:
-    machine = Change(settings=(("hardware", hardware.name),), harm=10.0, note=_machine_note(hardware, last=last))
-    change = completed(origin, joined((machine, *before)))
+    change = completed(origin, joined((machine_change(hardware, last=last), *before)))
     recipe = applied(origin, change)
     if recipe is None:
         return None
@@ -335,11 +335,4 @@ def _on(
         found = resolve(recipe, first.settled.shape, hardware, first.trust, exact=False)
     except RecipeError:
         return None
-    return _option(first, change, found)
-
-
-def _machine_note(hardware: Hardware, *, last: bool) -> str:
-    cards = f"{len(hardware.gpus)} x {hardware.gpus[0].name}" if hardware.gpus else "no GPU"
-    ram = format_bytes(hardware.host.ram_bytes // GIB * GIB)
-    head = "no change that was tried is enough here; the smallest" if last else "the smallest"
-    return f"{head} shipped machine that runs it: {cards}, {ram} of RAM"
+    return option_of(first, change, found)

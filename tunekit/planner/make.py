@@ -32,7 +32,7 @@ def make_plan(
     """
     check_trust(trust)
     found = resolve(recipe, shape, hardware, trust)
-    plan = _plan(found, trust)
+    plan = plan_of(found)
     if plan.verdict == "fits":
         return plan
     return replace(plan, fixes=find_fixes(found, origin or origin_of(recipe)))
@@ -45,8 +45,9 @@ def check_trust(trust: str) -> None:
         raise UsageError(f"--trust {trust}: there is no such judge; allowed: {', '.join(allowed)}.")
 
 
-def _plan(found: Resolved, trust: Trust) -> Plan:
-    settled, trial = found.settled, found.trial
+def plan_of(found: Resolved) -> Plan:
+    """The plan of a job that was found, without fixes."""
+    settled, trial, trust = found.settled, found.trial, found.trust
     lengths = read_lengths(settled.recipe.data, settled.shape.vocab_size)
     return Plan(
         verdict=trial.judgement.verdict,

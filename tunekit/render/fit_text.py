@@ -27,10 +27,12 @@ from tunekit.render.fit_parts import (
     truth,
 )
 from tunekit.render.plain import without_trailing_spaces
-from tunekit.render.plan_text import STYLES, fixes_table, section, warnings_list
+from tunekit.render.plan_text import PLAN_FLAGS, STYLES, fixes_table, section, warnings_list
 from tunekit.units import GIB
 
 _MARK = ">"
+FIT_FLAGS = {"method.kind": "--method", "train.max_seq_length": "--seq", **PLAN_FLAGS}
+"""What `fit` takes flags for, of keys that a fix may set."""
 
 
 def render_search(found: SearchResult, console: Console) -> None:
@@ -67,7 +69,7 @@ def _nothing(found: SearchResult) -> Iterator[RenderableType]:
     yield Text(found.reason)
     yield Text(count_line(found), style="dim")
     if found.fixes:
-        yield from section("What would", fixes_table(found.fixes))
+        yield from section("What would", fixes_table(found.fixes, FIT_FLAGS))
     else:
         yield Text("\nNothing that tunekit knows makes this fit a shipped machine.")
 

@@ -5,8 +5,7 @@ Colours only on a terminal; without one the text is plain ASCII. Written for 80 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
@@ -36,6 +35,8 @@ from tunekit.speed.terms import SpeedEstimate
 from tunekit.units import GIB, format_bytes
 
 STYLES = {"fits": "green", "tight": "yellow", "rejected": "red", "passes": "green", "fails": "red"}
+PLAN_FLAGS = {"hardware": "--on"}
+"""What `plan` takes flags for, of keys that a fix may set."""
 _TERMS_SHOWN = 5
 _WIDEST_BAR = 20
 _PHASE_WIDTH = 19
@@ -229,12 +230,14 @@ def _fixes_title(plan: Plan) -> str:
     return "What to change" if plan.verdict == "rejected" else "To be sure that it fits"
 
 
-def _as_words(change: str) -> str:
-    """A change as it stands behind a command; a machine as `--on`, which also overrules the recipe's own."""
-    return re.sub(r"^hardware=(\S+)(.*)", r"\2 --on \1", change).strip()
+def _as_words(change: str, flags: Mapping[str, str]) -> str:
+    """A change as it stands behind a command, with flags for what they say; `--on` also overrules the recipe's own."""
+    words = [word.partition("=") for word in change.split()]
+    plain = ["".join(parts) for parts in words if parts[0] not in flags]
+    return " ".join((*plain, *(f"{flags[key]} {value}" for key, _, value in words if key in flags)))
 
 
-def fixes_table(fixes: tuple[Fix, ...]) -> Table:
+def fixes_table(fixes: tuple[Fix, ...], flags: Mapping[str, str] = PLAN_FLAGS) -> Table:
     """Changes with what they cost, and what is needed then."""
     fast = any(fix.tokens_per_second for fix in fixes)
     table = _table("then", *(["tokens/s"] if fast else []), "type this, what it costs, and what it needs")
@@ -243,5 +246,5 @@ def fixes_table(fixes: tuple[Fix, ...]) -> Table:
         verdict = Text("not enough" if fix.verdict == "rejected" else fix.verdict, STYLES[fix.verdict])
         rate = [f"{fix.tokens_per_second:,.0f}" if fix.tokens_per_second else "-"] if fast else []
         told = "\n".join(filter(None, (fix.note, needs_words(fix))))
-        table.add_row(verdict, *rate, Text.assemble((_as_words(fix.set), "bold"), "\n", (told, "dim")))
+        table.add_row(verdict, *rate, Text.assemble((_as_words(fix.set, flags), "bold"), "\n", (told, "dim")))
     return table

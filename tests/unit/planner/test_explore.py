@@ -8,7 +8,7 @@ from planning import CODELLAMA_34B, LLAMA_7B, LLAMA_8B, SMOLLM
 from searching import brute_force, spaces
 
 from tunekit.planner import explore as explore_module
-from tunekit.planner.explore import NEAR, Found, explore, explore_for_sure
+from tunekit.planner.explore import NEAR, Found, anything_fits, explore, explore_for_sure
 from tunekit.recipe.job import Job
 
 CASES = [(LLAMA_8B, "lora"), (LLAMA_7B, "qlora"), (CODELLAMA_34B, "qlora"), (LLAMA_8B, "full"), (SMOLLM, "full")]
@@ -83,3 +83,11 @@ def test_what_fits_tightly_is_searched_again_only_where_something_does() -> None
     assert searched.call_count == 1
     again = explore(hopeless, enough=("fits", "tight"))
     assert (found.fitting, found.nearest, found.weighed) == (again.fitting, again.nearest, again.weighed)
+
+
+@pytest.mark.parametrize("kind", ["full", "lora", "qlora"])
+@pytest.mark.parametrize("length", [512, 8192, 131072])
+@pytest.mark.parametrize("model", [LLAMA_8B, CODELLAMA_34B])
+def test_whether_anything_fits_is_what_the_search_says(model: str, kind: str, length: int) -> None:
+    every = spaces(model, kind, train__max_seq_length=length)
+    assert anything_fits(every) == bool(explore_for_sure(every).fitting)

@@ -45,6 +45,13 @@ def test_where_nothing_fits_the_ways_out_follow() -> None:
     assert "--on " in shown
 
 
+def test_what_is_to_be_typed_stands_in_the_flags_of_fit() -> None:
+    found = searched("meta-llama/Llama-2-70b-hf", "lora")
+    fix = replace(found.fixes[0], set="hardware=a100_80gb method.kind=qlora train.max_seq_length=512 zero.stage=auto")
+    shown = text(replace(found, fixes=(fix,)), width=140)
+    assert "zero.stage=auto --on a100_80gb --method qlora --seq 512\n" in shown
+
+
 @pytest.mark.parametrize("width", [80, 100, 140])
 def test_no_line_is_wider_than_asked_and_pipes_get_plain_text(width: int) -> None:
     for found in (searched(LLAMA_8B), searched("meta-llama/Llama-2-70b-hf", "lora")):
