@@ -71,6 +71,20 @@ Traceback (most recent call last):
 AttributeError: 'DeepSpeedCPUAdam' object has no attribute 'ds_opt_adam'
 """
 
+LOGGING_ERROR = """--- Logging error ---
+Traceback (most recent call last):
+  File "/usr/lib/python3.11/logging/__init__.py", line 1110, in emit
+    msg = self.format(record)
+          ^^^^^^^^^^^^^^^^^^^
+TypeError: not all arguments converted during string formatting
+Call stack:
+  File "/home/u/train.py", line 88, in <module>
+    trainer.train()
+Message: 'step'
+Arguments: (3,)
+"""
+"""What Python's logging writes where a line cannot be written: the program goes on."""
+
 
 def deepspeed_log(text: str, *, code: int = 1, rank: int = 1) -> str:
     """The merged stream of `deepspeed train.py`: no line says whose it is; the other rank fails after the first."""

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 
 from tunekit.diagnosis.cause import Cause, find_cause, is_consequence
 from tunekit.diagnosis.hearing import MOST_SAID, Heard, Said, hear
+from tunekit.diagnosis.own_words import is_told
 from tunekit.diagnosis.phases import moment_of, phase_at, phase_of
 from tunekit.diagnosis.reading import Ended, Log, Voice, how_it_ended
 from tunekit.diagnosis.signature import Fault, Hit
@@ -50,7 +53,7 @@ def diagnose(logs: Sequence[Log]) -> Diagnosis:
     """The first cause in these logs, or that they tell of none."""
     heard = hear(logs)
     ended = how_it_ended(heard.whole)
-    kernel = recognised_as(heard.whole, "kernel")
+    kernel = recognised_as(heard.whole, "kernel", told=is_told)
     if ended.finished and ended.code is None and kernel is None:
         return _healthy(heard)
     cause = find_cause(
@@ -83,7 +86,7 @@ def _hit_of(cause: Cause, ended: Ended, heard: Heard) -> Hit | None:
         own = _own(cause, heard)
         hit = recognise("\n".join(cause.lines), within=whole)
         return hit if hit is not None or own is None else recognised_as(own.with_what_follows, "error", within=whole)
-    return recognise("\n".join(line for line in whole.split("\n") if "WARNING" not in line), within=whole)
+    return recognise(heard.believed, within=whole, told=partial(is_told, failed=ended.code is not None))
 
 
 def _told(cause: Cause, hit: Hit | None, heard: Heard) -> Diagnosis:
@@ -158,5 +161,6 @@ def _remarks(whole: str) -> Iterator[str]:
 def _healthy(heard: Heard) -> Diagnosis:
     """Nothing failed; what is worth a word all the same."""
     passed = _some([f"a traceback that ended nothing: {each.cause.lines[-1]}" for each in heard.said], heard.left_out)
-    lost = (f"{hit.cause}: {said_for(hit.cure, own=False)}" for hit in list(NOT_A_NUMBER.hits(heard.whole))[:1])
+    unsound = (hit for hit in NOT_A_NUMBER.hits(heard.whole) if is_told(hit, heard.whole))
+    lost = (f"{hit.cause}: {said_for(hit.cure, own=False)}" for hit in islice(unsound, 1))
     return Diagnosis(failed=False, phase=phase_of(heard.whole), others=(*passed, *lost, *_remarks(heard.whole)))

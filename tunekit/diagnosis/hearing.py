@@ -67,6 +67,11 @@ class Heard:
         """Every line, voice by voice."""
         return "\n".join(voice.text for voice in self.spoken)
 
+    @cached_property
+    def believed(self) -> str:
+        """The same without the tracebacks that ended nothing."""
+        return "\n".join(part for voice in self.spoken for part in _without_ignored(voice.text))
+
 
 def hear(logs: Sequence[Log]) -> Heard:
     """Read logs of one job."""
@@ -93,6 +98,15 @@ def _said(voice: Voice) -> tuple[list[Said], int]:
     own = [each for each in found if not _is_launchers(each.text)]
     looked_at = own if len(own) <= 2 * MOST_SAID else [*own[:MOST_SAID], *own[-MOST_SAID:]]
     return list(_dated(voice, looked_at)), len(own) - len(looked_at)
+
+
+def _without_ignored(text: str) -> Iterator[str]:
+    place = 0
+    for each in tracebacks(text):
+        if each.ignored:
+            yield text[place : each.place]
+            place = each.place + len(each.text)
+    yield text[place:]
 
 
 def _dated(voice: Voice, found: Sequence[Traceback]) -> Iterator[Said]:

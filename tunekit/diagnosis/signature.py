@@ -37,8 +37,15 @@ class Signature:
     fault: Fault | None = None
     signal: int | None = None
     """The signal that means this, where an exit code is all there is."""
+    value: bool = False
+    """Its words are a number that was seen, and no message of an error."""
     deeper: tuple[str, ...] = ()
     """Names of signatures that say more where they are found in the same logs: this one only reports their result."""
+
+    @property
+    def seen(self) -> bool:
+        """Whether its words are what somebody saw, who need not call it an error."""
+        return self.value or self.trust in ("kernel", "exit")
 
     @cached_property
     def regex(self) -> re.Pattern[str]:
@@ -48,17 +55,23 @@ class Signature:
     def hits(self, text: str) -> Iterator[Hit]:
         """Every place of `text` that has these words, in order."""
         return (
-            Hit(signature=self, place=match.start(), groups=tuple(group or "?" for group in match.groups()))
+            Hit(
+                signature=self,
+                place=match.start(),
+                end=match.end(),
+                groups=tuple(group or "?" for group in match.groups()),
+            )
             for match in self.regex.finditer(text)
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """A signature that was found: where in the text, and with which words in the place of its groups."""
+    """A signature that was found: from where to where in the text, and with which words in the place of its groups."""
 
     signature: Signature
     place: int = 0
+    end: int = 0
     groups: tuple[str, ...] = ()
 
     @property

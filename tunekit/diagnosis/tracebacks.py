@@ -13,8 +13,10 @@ FATAL = "Fatal Python error: "
 """What faulthandler writes before a signal such as SIGSEGV ends the process."""
 LONGEST = 1 << 20
 _CRASH_LINES = 8
-_IGNORED = "Exception ignored in"
-"""What Python writes above the traceback of a destructor: whatever it says, something else was wrong before."""
+_IGNORED = ("Exception ignored ", "--- Logging error ---")
+"""What Python writes above the traceback of a destructor, where something else was wrong before, and of a logger."""
+_CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
+"""What stands between two tracebacks of one error."""
 _OF_GLOG = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.")
 """torch's launcher, in the midst of a rank's traceback."""
 _POINTERS = re.compile(r"^[\s^~]*$")
@@ -30,22 +32,23 @@ class Traceback:
     text: str
     place: int
     ignored: bool = False
-    """A destructor's: Python went on."""
+    """A destructor's or a logger's: Python went on."""
 
 
 def tracebacks(text: str) -> Iterator[Traceback]:
     """Every traceback in a log, in order. One that another rank's begins in, line by line, is read as one with it."""
-    start = text.find(TRACEBACK)
+    start, ignored = text.find(TRACEBACK), False
     while start >= 0:
-        found = "\n".join(_upto_the_error(text, start))
-        yield Traceback(text=found, place=start, ignored=_IGNORED in _line_before(text, start))
+        found, before = "\n".join(_upto_the_error(text, start)), _line_before(text, start)
+        ignored = any(words in before for words in (*_IGNORED, *(_CHAINED if ignored else ())))
+        yield Traceback(text=found, place=start, ignored=ignored)
         start = text.find(TRACEBACK, start + len(found))
 
 
 def first_traceback(text: str) -> str | None:
     """The first Python traceback in a log, up to the line that names the error; else what faulthandler says of a crash.
 
-    Later ones are consequences: other ranks' timeouts, the launcher's own. Those of destructors are passed over.
+    Later ones are consequences: other ranks' timeouts, the launcher's own. Those that ended nothing are passed over.
     """
     text = plain(text)
     found = next((each for each in tracebacks(text) if not each.ignored), None)

@@ -7,6 +7,7 @@ from tests.failing_logs import (
     DEEPSPEED,
     DESTRUCTOR,
     LAUNCHERS,
+    LOGGING_ERROR,
     PEER,
     accelerate_log,
     deepspeed_log,
@@ -340,3 +341,27 @@ def test_the_times_of_who_collected_the_output_say_which_rank_was_first():
         for second in (5, 2)
     )
     assert diagnose([Log(name="rank_0.log", text=late), Log(name="rank_1.log", text=early)]).rank == 1
+
+
+LOSS = "{'loss': 1.4102, 'grad_norm': 0.61, 'learning_rate': 9.9e-05, 'epoch': 0.01}\n"
+TIP = 'tip: if you see "CUDA out of memory", lower per_device_train_batch_size\n'
+
+
+def test_advice_is_no_failure():
+    assert not told(TIP + LOSS * 3).failed
+    assert told(TIP + LOSS + "CUDA out of memory. Tried to allocate 3.91 GiB.\n").name == "GPU out of memory"
+    ended = told(deepspeed_log(TIP, code=3).replace(PEER, ""))
+    assert (ended.failed, ended.known) == (True, False)
+
+
+def test_an_error_of_a_logger_is_no_failure():
+    text = LOSS + LOGGING_ERROR + LOSS
+    assert not told(text).failed
+    assert told(text).phase == "train"
+    assert not told(text.replace("TypeError: not all", "OSError: [Errno 28] No space left on device")).failed
+    found = told(text + TRACEBACK)
+    assert (found.cause, found.others) == ("ValueError: the loss is not a number", ())
+
+
+def test_a_loss_that_is_spoken_of_in_advice_is_no_loss():
+    assert told("hint: if loss is nan, use bf16\n" + FINISHED).others == ()

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.failing_logs import DESTRUCTOR, torchrun_log
+from tests.failing_logs import DESTRUCTOR, LOGGING_ERROR, torchrun_log
 from tests.runs import TRACEBACK
 from tunekit.diagnosis.hearing import MOST_SAID, hear
 from tunekit.diagnosis.reading import Log
@@ -31,6 +31,15 @@ def test_a_traceback_knows_whose_it_is_and_where():
 def test_what_launchers_and_destructors_say_is_no_traceback_of_a_rank():
     ranks = {said.rank for said in heard(DESTRUCTOR + torchrun_log(TRACEBACK)).said}
     assert ranks == {0, 1}
+
+
+def test_tracebacks_that_ended_nothing_are_not_believed():
+    found = heard(f"{STEP}{LOGGING_ERROR}{STEP}{DESTRUCTOR}{TRACEBACK}")
+    assert found.believed.count("Traceback") == 1
+    assert found.believed.count(STEP) == 2
+    assert "TypeError" in found.whole
+    assert "TypeError" not in found.believed
+    assert heard(STEP).believed == STEP
 
 
 def test_of_very_many_tracebacks_the_first_and_the_last_are_looked_at():

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tests.failing_logs import DESTRUCTOR
+from tests.failing_logs import DESTRUCTOR, LOGGING_ERROR
 from tests.runs import TRACEBACK
 from tunekit.diagnosis.tracebacks import first_traceback, last_lines, native_crash, tracebacks
 
@@ -19,6 +19,15 @@ def test_a_destructors_is_passed_over():
     assert first_traceback(DESTRUCTOR) is None
     assert first_traceback(DESTRUCTOR + TRACEBACK).endswith("ValueError: the loss is not a number")
     assert [each.ignored for each in tracebacks(DESTRUCTOR + TRACEBACK + DESTRUCTOR)] == [True, False, True]
+
+
+def test_a_loggers_is_passed_over_with_what_was_raised_from_it():
+    chained = f"\nDuring handling of the above exception, another exception occurred:\n\n{TRACEBACK}"
+    text = LOGGING_ERROR + TRACEBACK + chained
+    assert [each.ignored for each in tracebacks(text)] == [True, False, False]
+    within = LOGGING_ERROR.replace("Call stack:", f"{chained}Call stack:")
+    assert [each.ignored for each in tracebacks(within + TRACEBACK)] == [True, True, False]
+    assert first_traceback(LOGGING_ERROR) is None
 
 
 def test_places_are_those_in_the_text():

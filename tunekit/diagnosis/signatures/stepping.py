@@ -72,6 +72,7 @@ SKIPPED = Signature(
 NOT_A_NUMBER = Signature(
     name="loss not a number",
     pattern=r"(?i:\b(?:train_)?loss['\"]?\s*(?:[:=]|is)?\s*['\"]?nan\b)|grad_norm.{0,4}nan",
+    value=True,
     cause="the loss became not a number",
     cure="bf16 in the place of fp16 (train.precision=bf16), a smaller learning rate, or look at the rows of that step",
     source="TRL#618, LLaMA-Factory#8088, qlora#117",

@@ -61,7 +61,7 @@ def test_a_name_that_is_not_in_the_table():
     assert named("libaio").name == "libaio"
     with pytest.raises(KeyError):
         named("witchcraft")
-    assert hits_in("OVERFLOW! Rank 0 Skipping step", "error") == []
+    assert [*hits_in("OVERFLOW! Rank 0 Skipping step", "error")] == []
 
 
 def test_a_long_log_is_read_in_seconds():
