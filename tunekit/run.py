@@ -38,7 +38,6 @@ from tunekit.launcher.preflight import Machine
 from tunekit.launcher.run_dir import RUNS as RUNS
 from tunekit.launcher.run_dir import RunDir
 from tunekit.launcher.state import RunStatus, is_run, plan_of_attempt, read_plan, read_status
-from tunekit.launcher.story import story_of
 from tunekit.oversight import Oversight, cards_of
 from tunekit.planner.plan import Plan
 from tunekit.probes.gpus import GpuReport, read_gpus, visible_gpus, visible_here
@@ -54,7 +53,7 @@ from tunekit.render.diagnosis_text import (
 from tunekit.render.live import LiveView
 from tunekit.render.plan_parts import rejection_text
 from tunekit.render.run_report import RunReport, build_report, ending_of
-from tunekit.render.summary import print_summary, resuming_text, stopped_text
+from tunekit.render.summary import print_summary, resuming_text, stopped_text, told_of
 from tunekit.render.watch import watch
 from tunekit.source import Overrides, plan_loaded, words_of
 
@@ -175,12 +174,15 @@ class Run:
         status = self.status()
         ending = ending_of(self.dir, self.plan, status)
         if ending is None:
-            return explain_state(status, self.dir, resumable_step=self.resumable_step())
+            return explain_state(
+                status, self.dir, chapters=self._chapters(status), resumable_step=self.resumable_step()
+            )
         return self._explained(ending)
 
     def explain_attempt(self, number: int) -> Explanation:
         """The same of an earlier attempt, and how it went on from there. UsageError: there was no such attempt."""
-        chapters = story_of(self.dir, going=self.status().state in ("running", "preparing"))
+        now = self.status()
+        chapters = self._chapters(now)
         if not 0 < number < len(chapters):
             raise UsageError(
                 f"{self.path.name} has no earlier attempt {number}; `tunekit status {self.path}` tells all."
@@ -193,8 +195,12 @@ class Run:
             if ending is None
             else explain_result(ending, folder, plan, resumable_step=None)
         )
-        step = self.resumable_step() if self.status().state in ("failed", "stopped", "lost") else None
-        return explain_archived(told, [str(chapter) for chapter in chapters[number:]], self.path, step)
+        step = self.resumable_step() if now.state in ("failed", "stopped", "lost") else None
+        return explain_archived(told, chapters, self.path, step)
+
+    def _chapters(self, status: RunStatus) -> list[str]:
+        """The run attempt by attempt, as its status tells it."""
+        return [str(chapter) for chapter in told_of(self.dir, going=status.state in ("running", "preparing"))]
 
     def _explained(self, ending: RunResult) -> Explanation:
         return explain_result(ending, self.dir, self.plan, resumable_step=self.resumable_step())

@@ -6,6 +6,7 @@ import json as jsonlib
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 
 import typer
 from rich.console import Console
@@ -48,12 +49,25 @@ def explain(names: Sequence[str], *, json: bool) -> None:
 
 
 def _told(names: Sequence[str]) -> Explanation:
-    if len(names) == 1 and _names_a_run(names[0]):
-        return Run(names[0]).explain()
-    if len(names) == 1 and (attempt := archived_attempt(RunDir(Path(names[0]).expanduser().absolute()))):
-        return Run(attempt[0].path).explain_attempt(attempt[1])
-    logs = _written([log for name in names for log in _logs(name)])
-    return explain_logs(diagnose(logs), [log.name for log in logs])
+    runs = [name for name in names if _names_a_run(name) or _archived(name)]
+    if runs and len(names) > 1:
+        raise UsageError(_one_at_a_time(runs, [name for name in names if name not in runs]))
+    if not runs:
+        logs = _written([log for name in names for log in _logs(name)])
+        return explain_logs(diagnose(logs), [log.name for log in logs])
+    attempt = _archived(names[0])
+    return Run(names[0]).explain() if attempt is None else Run(attempt[0].path).explain_attempt(attempt[1])
+
+
+def _one_at_a_time(runs: Sequence[str], logs: Sequence[str]) -> str:
+    """Why these are not explained together, and what to type for each."""
+    either = [f"`tunekit explain {quote(run)}`" for run in dict.fromkeys(runs)]
+    if not logs:
+        return f"one run is explained at a time, and {len(runs)} are named: {' or '.join(either)}."
+    what, single = ("is a run", True) if len(runs) == 1 else ("are runs", False)
+    alone = f"{'it is' if single else 'each is'} explained from its own files, never together with loose logs"
+    either.append(f"`tunekit explain {' '.join(map(quote, logs))}`")
+    return f"{', '.join(runs)} {what}: {alone}. Type {' or '.join(either)}."
 
 
 def _written(logs: list[Log]) -> list[Log]:
@@ -73,8 +87,13 @@ def _is_binary(text: str) -> bool:
 
 
 def _names_a_run(name: str) -> bool:
-    paths = [RunDir(path) for path in (Path(name).expanduser(), RUNS / name)]
-    return any(is_run(path) and archived_attempt(RunDir(path.path.absolute())) is None for path in paths)
+    paths = (Path(name).expanduser(), RUNS / name)
+    return any(is_run(RunDir(path)) and _archived(str(path)) is None for path in paths)
+
+
+def _archived(name: str) -> tuple[RunDir, int] | None:
+    """The run and the number of the attempt that a folder keeps, if it keeps one."""
+    return archived_attempt(RunDir(Path(name).expanduser().absolute()))
 
 
 def _logs(name: str) -> Iterator[Log]:

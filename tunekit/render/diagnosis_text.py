@@ -27,7 +27,7 @@ from tunekit.launcher.stop_request import StopAsked, read_stop_request
 from tunekit.planner.mending import Mend
 from tunekit.planner.plan import Plan
 from tunekit.render.live import PHASE_WORDS
-from tunekit.render.summary import seen_peaks, short_path, told_of
+from tunekit.render.summary import seen_peaks, short_path
 from tunekit.units import format_bytes
 
 CONSEQUENCE_CHARACTERS = 120
@@ -88,8 +88,10 @@ def explain_result(result: RunResult, run_dir: RunDir, plan: Plan, *, resumable_
     )
 
 
-def explain_state(status: RunStatus, run_dir: RunDir, *, resumable_step: int | None) -> Explanation:
-    """A run that has not failed: who stopped it, if anybody did, how earlier attempts ended, and how it goes on."""
+def explain_state(
+    status: RunStatus, run_dir: RunDir, *, chapters: Sequence[str] = (), resumable_step: int | None
+) -> Explanation:
+    """A run that has not failed: who stopped it, if anybody did, its attempts, and how it goes on."""
     where = short_path(run_dir.path)
     asked = read_stop_request(run_dir) if status.state == "stopped" else StopAsked()
     doing = f" ({PHASE_WORDS.get(status.phase, status.phase)})" if status.state == "running" and status.phase else ""
@@ -102,21 +104,23 @@ def explain_state(status: RunStatus, run_dir: RunDir, *, resumable_step: int | N
         cause=f"{where} was stopped: {asked.reason}"
         if asked.reason
         else f"{where} has not failed: {status.state}{doing}",
-        also=tuple(map(str, told_of(run_dir))),
+        also=tuple(chapters),
         cure=asked.todo,
         next=(f"tunekit resume {shlex.quote(where)} (from step {resumable_step})",) if on else (),
     )
 
 
-def explain_archived(told: Explanation, later: Sequence[str], parent: Path, resumable_step: int | None) -> Explanation:
-    """An attempt that another one followed: what came after it, and that the run as a whole goes on, if it can."""
+def explain_archived(
+    told: Explanation, chapters: Sequence[str], parent: Path, resumable_step: int | None
+) -> Explanation:
+    """An attempt that another one followed: the attempts of the run, and that it goes on as a whole, if it can."""
     where = shlex.quote(short_path(parent))
     on = (
         f"tunekit resume {where} (from step {resumable_step})"
         if resumable_step is not None
         else f"tunekit status {where}"
     )
-    return replace(told, also=(*told.also, *later), next=(on,))
+    return replace(told, also=(*told.also, *chapters), next=(on,))
 
 
 def explain_logs(diagnosis: Diagnosis, names: Sequence[str]) -> Explanation:

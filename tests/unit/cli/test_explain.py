@@ -9,12 +9,13 @@ import typer
 
 from tests.failing_logs import deepspeed_log, sample_of
 from tests.plans import make_plan
-from tests.runs import TRACEBACK, write_checkpoint, write_json, write_run
+from tests.runs import TRACEBACK, steps, write_checkpoint, write_json, write_lines, write_run
 from tunekit.cli import explain as module
 from tunekit.cli.explain import explain
 from tunekit.errors import UsageError
 from tunekit.launcher.attempts import archive_attempt
 from tunekit.launcher.outcome import Observed, read_result, write_result
+from tunekit.render.summary import told_of
 from tunekit.run import Run
 
 OOM = deepspeed_log(sample_of("GPU out of memory").text)
@@ -148,10 +149,77 @@ def test_an_earlier_attempt_leads_to_the_run_as_a_whole(tmp_path, capsys):
     assert "Cause:  the disk is full" in text
     assert "Also:   attempt 2" in text
     assert text.endswith("Go on:  tunekit resume runs/a (from step 20)\n")
+    assert also(text) == story(run_dir)
     write_json(run_dir.success, {"attempt": 2, "steps": 3})
     assert told(capsys, "runs/a/attempt_1")[1].endswith("Go on:  tunekit status runs/a\n")
     with pytest.raises(UsageError, match="no earlier attempt 2"):
         Run("a").explain_attempt(2)
+
+
+def also(text):
+    """What is told beside."""
+    return [line.removeprefix("Also:   ") for line in text.splitlines() if line.startswith("Also:")]
+
+
+def story(run_dir):
+    """What `tunekit status` says of the attempts."""
+    return [str(chapter) for chapter in told_of(run_dir)]
+
+
+def test_beside_an_attempt_that_was_stopped_stands_what_status_says_of_all(tmp_path, capsys):
+    run_dir = write_run(tmp_path / "runs" / "a", make_plan())
+    for attempt in (1, 2):
+        write_json(run_dir.launch, {"attempt": attempt, "cwd": str(tmp_path)})
+        write_lines(run_dir.metrics, steps(2.0, 1.9, first=2 * attempt))
+        run_dir.stop_request.touch()
+        write_result(run_dir, read_result(run_dir, make_plan(), attempt=attempt, observed=Observed(exit_code=130)))
+        archive_attempt(run_dir)
+    write_json(run_dir.launch, {"attempt": 3, "cwd": str(tmp_path)})
+    write_json(run_dir.success, {"attempt": 3, "steps": 10})
+    code, text = told(capsys, "runs/a/attempt_2")
+    assert (code, text.splitlines()[0]) == (0, "runs/a/attempt_2 has not failed: stopped.")
+    assert also(text) == story(run_dir)
+    assert also(text)[:2] == ["attempt 1: stopped at step 3 of 10", "attempt 2: stopped at step 5 of 10"]
+
+
+def test_of_a_run_that_goes_on_its_last_attempt_does_too(tmp_path, capsys, monkeypatch):
+    run_dir = write_run(tmp_path / "runs" / "a", make_plan())
+    run_dir.stop_request.touch()
+    write_result(run_dir, read_result(run_dir, make_plan(), attempt=1, observed=Observed(exit_code=130)))
+    archive_attempt(run_dir)
+    write_json(run_dir.launch, {"attempt": 2, "cwd": str(tmp_path)})
+    write_lines(run_dir.metrics, steps(2.0, 1.9))
+    monkeypatch.setattr("tunekit.run.is_alive", lambda run_dir: True)
+    assert also(told(capsys, "a")[1])[1] == "attempt 2: going on at step 2 of 10"
+
+
+def test_a_run_is_explained_alone(tmp_path, capsys):
+    for name in ("a", "b"):
+        write_run(tmp_path / "runs" / name, make_plan())
+    (tmp_path / "train.log").write_text(OOM)
+    (tmp_path / "my rank.log").write_text(OOM)
+    with pytest.raises(UsageError) as mixed:
+        explain(["runs/a", "train.log", "my rank.log"], json=False)
+    assert str(mixed.value) == (
+        "runs/a is a run: it is explained from its own files, never together with loose logs. "
+        "Type `tunekit explain runs/a` or `tunekit explain train.log 'my rank.log'`."
+    )
+    with pytest.raises(UsageError) as two:
+        explain(["a", "runs/b"], json=False)
+    assert str(two.value) == (
+        "one run is explained at a time, and 2 are named: `tunekit explain a` or `tunekit explain runs/b`."
+    )
+    with pytest.raises(UsageError, match="a, runs/b are runs: each is explained from its own files, never together"):
+        explain(["a", "runs/b", "train.log"], json=False)
+
+
+def test_an_attempt_is_not_mixed_with_logs_either(tmp_path):
+    run_dir = write_run(tmp_path / "runs" / "a", make_plan())
+    archive_attempt(run_dir)
+    write_json(run_dir.launch, {"attempt": 2, "cwd": str(tmp_path)})
+    (tmp_path / "train.log").write_text(OOM)
+    with pytest.raises(UsageError, match="runs/a/attempt_1 is a run"):
+        explain(["train.log", "runs/a/attempt_1"], json=False)
 
 
 @pytest.mark.parametrize(("content", "what"), [(b"", "empty"), (b" \n", "empty"), (bytes(range(256)) * 12, "no text")])
