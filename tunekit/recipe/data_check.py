@@ -11,7 +11,7 @@ from typing import Any
 
 from tunekit.errors import UsageError
 from tunekit.recipe.data_formats import Layout, RowError, conversation, plain_text, recognise
-from tunekit.recipe.data_rows import Row, data_files, ending, read_rows
+from tunekit.recipe.data_rows import Row, data_files, ending, read_rows, saved_by_datasets
 from tunekit.recipe.schema import DataSection
 from tunekit.recipe.shipped import existing_path
 
@@ -23,6 +23,9 @@ _ROWS_OF_OTHERS = 100
 """Rows that are looked at in each file of a folder but the first."""
 
 Placed = tuple[str, Row]
+_PARQUET = b"PAR1"
+_AROUND = 12
+"""Bytes around the footer of a Parquet file: `PAR1` twice, and its length."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +40,7 @@ class DataPeek:
 
 
 def check_data(data: DataSection) -> tuple[DataPeek, ...]:
-    """Look at the training and evaluation data that lie on this machine; hub data and parquet wait for the worker.
+    """Look at the training and evaluation data that lie on this machine; hub data waits for the worker.
 
     Raises UsageError (RecipeError for columns).
     """
@@ -48,14 +51,19 @@ def check_data(data: DataSection) -> tuple[DataPeek, ...]:
 def check_data_file(
     path: str | Path, data: DataSection, *, limit: int | None = PEEKED_ROWS, most_files: int | None = PEEKED_FILES
 ) -> DataPeek | None:
-    """Read the first `limit` rows of a file, or of the first of a folder and a few of the others; None for parquet.
+    """Read the first `limit` rows of a file, or of the first of a folder and a few of the others.
 
+    None for Parquet, of which only the ends are looked at, and for what `datasets` saved.
     Raises UsageError when the file is empty or broken or its rows do not hold together, with the lines concerned, and
     RecipeError when no format fits its columns, with the override that would help. The counts are the first file's.
     """
     path = Path(path)
+    if saved_by_datasets(path):
+        return None
     first, *others = data_files(path, data.split)[:most_files] if path.is_dir() else (path,)
-    if ending(first) == ".parquet" or _saved_by_datasets(path):
+    if ending(first) == ".parquet":
+        for file in (first, *others):
+            _refuse_broken_parquet(file)
         return None
     rows = list(islice(read_rows(first), None if limit is None else limit + 1))
     shown = rows[:limit]
@@ -86,16 +94,34 @@ def _refuse_other_columns(looked: Mapping[Path, Sequence[Placed]], layout: Layou
     if lacking and len(columns) > 1:
         odd = lacking[0]
         usual = min((file for file in columns if columns[file] != columns[odd]), key=lambda file: file in lacking)
-        more = f" (the first of {len(lacking)} such files)" if len(lacking) > 1 and usual not in lacking else ""
+        raise other_columns(columns, odd, usual, count=1 if usual in lacking else len(lacking))
+
+
+def other_columns(columns: Mapping[Path, Sequence[str]], odd: Path, usual: Path, *, count: int) -> UsageError:
+    """The error for `odd`, the first of `count` files of a folder whose columns are not those of `usual`."""
+    more = f" (the first of {count} such files)" if count > 1 else ""
+    return UsageError(
+        f"{odd}: has the columns {', '.join(columns[odd])}{more}, but {usual} has {', '.join(columns[usual])}; "
+        "the files of a folder are read alike: give them the same columns, or name one file in data.path; "
+        "nothing was started."
+    )
+
+
+def _refuse_broken_parquet(file: Path) -> None:
+    """By its first and last bytes: `PAR1`, at the end after the length of a footer that is in the file."""
+    size = file.stat().st_size
+    with file.open("rb") as opened:
+        head = opened.read(4)
+        opened.seek(max(0, size - 8))
+        footer, tail = int.from_bytes(opened.read(4), "little"), opened.read(4)
+    if not size:
+        raise UsageError(f"{file}: the file is empty (0 bytes)")
+    if head != _PARQUET:
+        raise UsageError(f"{file}: this is no Parquet file: it does not begin with {_PARQUET.decode()}")
+    if tail != _PARQUET or footer + _AROUND > size:
         raise UsageError(
-            f"{odd}: has the columns {', '.join(columns[odd])}{more}, but {usual} has {', '.join(columns[usual])}; "
-            "the files of a folder are read alike: give them the same columns, or name one file in data.path; "
-            "nothing was started."
+            f"{file}: the file is damaged, or not all of it was copied: its end is no end of a Parquet file"
         )
-
-
-def _saved_by_datasets(path: Path) -> bool:
-    return (path / "state.json").is_file()
 
 
 def _expected_file(path: Path) -> str:

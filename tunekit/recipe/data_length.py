@@ -12,7 +12,7 @@ from typing import TypeAlias
 from tunekit.errors import TunekitError
 from tunekit.recipe.data_check import PEEKED_ROWS
 from tunekit.recipe.data_formats import Layout, RowError, conversation, plain_text, recognise
-from tunekit.recipe.data_rows import READABLE, Row, data_files, ending, read_measured
+from tunekit.recipe.data_rows import READABLE, Row, data_files, ending, read_measured, saved_by_datasets
 from tunekit.recipe.data_size import BYTES_PER_TOKEN
 from tunekit.recipe.job import Samples
 from tunekit.recipe.schema import DataSection
@@ -90,9 +90,11 @@ def read_lengths(data: DataSection, vocabulary: int) -> Lengths | None:
     try:
         if path is None:
             return None
+        if saved_by_datasets(path):
+            return None
         files = data_files(path, data.split) if path.is_dir() else (path,)
         file = files[0]
-        if ending(file) not in READABLE or (path / "state.json").is_file():
+        if ending(file) not in READABLE:
             return None
         stat = file.stat()
         columns = tuple(sorted(data.columns.items()))

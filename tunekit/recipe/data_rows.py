@@ -91,6 +91,11 @@ def ending(path: Path) -> str:
     return path.suffix.lower()
 
 
+def saved_by_datasets(folder: Path) -> bool:
+    """A data set that `save_to_disk` wrote, or several as its splits."""
+    return any((folder / name).is_file() for name in ("state.json", "dataset_dict.json"))
+
+
 def data_files(folder: Path, split: str = "train") -> tuple[Path, ...]:
     """Data files of one kind in `folder`, sorted; those named after `split` where there are any, as the hub names them.
 

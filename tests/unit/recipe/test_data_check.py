@@ -148,9 +148,37 @@ def test_a_suffix_in_capitals_is_read_as_any_other(tmp_path: Path, name: str, te
     assert check(tmp_path / name).rows == check(tmp_path).rows == 1
 
 
+_FOOTER = b"f" * 20 + (20).to_bytes(4, "little")
+
+
 def test_parquet_waits_for_the_worker(tmp_path: Path) -> None:
-    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    (tmp_path / "a.parquet").write_bytes(b"PAR1" + _FOOTER + b"PAR1")
     assert check(tmp_path / "a.parquet") is None
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"b.Parquet: the file is empty \(0 bytes\)"),
+        (b"<!DOCTYPE html>", "b.Parquet: this is no Parquet file: it does not begin with PAR1"),
+        (b"PAR1", "b.Parquet: the file is damaged, or not all of it was copied"),
+        (b"PAR1" + _FOOTER, "b.Parquet: the file is damaged, or not all of it was copied"),
+        (b"PAR1" + _FOOTER[1:] + b"PAR1", "b.Parquet: the file is damaged, or not all of it was copied"),
+    ],
+)
+def test_broken_parquet_does_not_wait_for_the_worker(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"PAR1" + _FOOTER + b"PAR1")
+    (tmp_path / "b.Parquet").write_bytes(content)
+    for path in (tmp_path, tmp_path / "b.Parquet"):
+        with pytest.raises(UsageError, match=message):
+            check(path)
+
+
+@pytest.mark.parametrize("name", ["state.json", "dataset_dict.json"])
+def test_what_datasets_saved_waits_for_the_worker(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("{}")
+    (tmp_path / "data-00000-of-00001.arrow").touch()
+    assert check(tmp_path) is None
 
 
 def test_training_and_evaluation_data_are_both_looked_at(tmp_path: Path) -> None:

@@ -67,6 +67,8 @@ class RowEncoder:
     """For dialogues of several answers, where the tokenizer's own renders earlier answers differently later."""
     system_role: bool
     """False where the template has no system role; the system text then opens the first question."""
+    source: str = ""
+    """What the rows are read from, named in errors."""
 
     def __call__(self, batch: dict[str, list[Any]], positions: Sequence[int]) -> dict[str, list[Any]]:
         """Columns `input_ids`, `labels` and the counts that `checks.statistics` reads. Raises UsageError for a row."""
@@ -78,7 +80,8 @@ class RowEncoder:
         try:
             return self._text(row) if self.layout.format == "text" else self._chat(row)
         except (RowError, TemplateError) as error:
-            raise UsageError(f"{place}: {error}") from error
+            where = f"{self.source}: {place}" if self.source else place
+            raise UsageError(f"{where}: {error}") from error
 
     def _text(self, row: dict[str, Any]) -> Rendered:
         text = plain_text(row, self.layout)

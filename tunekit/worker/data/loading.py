@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -154,7 +154,7 @@ def _tokenised(opened: _Opened, source: str, rows: Rows) -> _Tokenised:
 
 
 def _all_at_once(opened: _Opened, source: str, rows: Dataset) -> _Tokenised:
-    encoder = opened.encoder
+    encoder = replace(opened.encoder, source=source)
     encoded = rows.map(
         encoder,
         batched=True,
@@ -174,7 +174,7 @@ def _all_at_once(opened: _Opened, source: str, rows: Dataset) -> _Tokenised:
 
 def _as_a_stream(opened: _Opened, source: str, rows: IterableDataset) -> _Tokenised:
     """Rows without an end: ranks that read different files would reach theirs at different steps, and wait for ever."""
-    encoder = opened.encoder
+    encoder = replace(opened.encoder, source=source)
     probe = list(islice(rows, PEEKED_ROWS))
     made = encoder({name: [row[name] for row in probe] for name in probe[0]}, range(len(probe)))
     found = opened.count({name: made[name] for name in COUNTED})

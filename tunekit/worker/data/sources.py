@@ -14,9 +14,10 @@ from datasets import Dataset, Features, IterableDataset, Value
 from tunekit.errors import MissingError, UsageError
 from tunekit.hub import local_data_path
 from tunekit.recipe.data_check import check_data_file
-from tunekit.recipe.data_rows import data_files, read_rows
+from tunekit.recipe.data_rows import data_files, read_rows, saved_by_datasets
 from tunekit.recipe.schema import DataSection
 from tunekit.recipe.shipped import existing_path
+from tunekit.worker.data.parquet import cause, open_parquet, readable
 
 Rows: TypeAlias = "Dataset | IterableDataset"
 
@@ -63,16 +64,14 @@ def placed(batch: Mapping[str, list[Any]], positions: Sequence[int]) -> list[tup
 
 
 def _from_disk(path: Path, data: DataSection) -> RawRows:
-    if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
-        return _typed(_saved(path, data), str(path))
+    if saved_by_datasets(path):
+        with readable(path):
+            return _typed(_saved(path, data), str(path))
     files = data_files(path, data.split) if path.is_dir() else (path,)
     # The launcher has looked already; a worker started by hand has not.
     peek = check_data_file(path, data, most_files=None)
     if peek is None:
-        names = [str(file) for file in files]
-        return _typed(
-            datasets.load_dataset("parquet", data_files=names, split="train", streaming=data.streaming), str(path)
-        )
+        return _typed(open_parquet(path, files, streaming=data.streaming), str(path))
     return RawRows(rows=_from_text(files, data), columns=peek.columns)
 
 
@@ -100,10 +99,10 @@ def _texts(files: tuple[str, ...], **_cache_key: Any) -> Iterator[dict[str, str]
 
 def _own_error(error: BaseException) -> BaseException:
     """The UsageError that `datasets` wrapped, or the error itself."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, UsageError):
-        cause = cause.__cause__
-    return cause or error
+    inner: BaseException | None = error
+    while inner is not None and not isinstance(inner, UsageError):
+        inner = inner.__cause__
+    return inner or error
 
 
 def _saved(path: Path, data: DataSection) -> Rows:
@@ -118,15 +117,16 @@ def _saved(path: Path, data: DataSection) -> Rows:
 def _from_hub(path: str, data: DataSection) -> Rows:
     try:
         # The launcher has fetched it: a folder of the hub's cache. Only a worker started by hand asks the network.
-        return datasets.load_dataset(local_data_path(path), data.name, split=data.split, streaming=data.streaming)
+        with readable(Path(path), faults=(datasets.exceptions.DatasetGenerationError,)):
+            return datasets.load_dataset(local_data_path(path), data.name, split=data.split, streaming=data.streaming)
     except (datasets.exceptions.DatasetNotFoundError, ConnectionError, FileNotFoundError) as error:
         raise MissingError(
             f"data.path: {path} is no file or folder here, and the hub does not have it or is not reached: "
-            f"{_first_cause(error)}; write the path of your file, or check the name on huggingface.co/datasets"
+            f"{cause(error)}; write the path of your file, or check the name on huggingface.co/datasets"
         ) from error
     except ValueError as error:
         # A split or configuration that does not exist; the message of `datasets` names those that do.
-        raise UsageError(f"data.path: {path}: {_first_cause(error)}; see data.split and data.name") from error
+        raise UsageError(f"data.path: {path}: {cause(error)}; see data.split and data.name") from error
 
 
 def _typed(rows: Rows, source: str) -> RawRows:
@@ -134,9 +134,3 @@ def _typed(rows: Rows, source: str) -> RawRows:
     if first is None:
         raise UsageError(f"{source}: the data set holds no rows")
     return RawRows(rows=rows, columns=tuple(rows.column_names or first))
-
-
-def _first_cause(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -174,7 +174,7 @@ def test_less_than_one_step_stops_unless_the_steps_are_given(
         ([], UsageError, "holds no rows"),
         ([{"query": "Q", "reply": "A"}], RecipeError, "completion: reply"),
         ([{"prompt": "Q", "completion": ""}], UsageError, "all 1 rows are empty"),
-        ([*PAIRS * 51, {"prompt": "Q", "completion": ["A"]}], UsageError, "line 1021: `completion` is not text"),
+        ([*PAIRS * 51, {"prompt": "Q", "completion": ["A"]}], UsageError, "/rows.jsonl: line 1021: `completion`"),
         ([{"messages": [{"role": "user", "content": "Q"}, {"role": "judge", "content": "A"}]}], UsageError, "'judge'"),
     ],
 )
@@ -183,6 +183,24 @@ def test_bad_data_is_wrong_use(
 ) -> None:
     with pytest.raises(error, match=message):
         load(lines(rows))
+
+
+@pytest.mark.parametrize("keys", [{}, {"streaming": True, "max_rows": None}])
+def test_a_bad_row_of_a_folder_is_named_with_its_file(
+    load: Callable[..., Any], lines: Callable[..., str], keys: dict[str, Any]
+) -> None:
+    lines(PAIRS, "rows/a.jsonl")
+    path = lines([*PAIRS * 6, {"prompt": "Q", "completion": ["A"]}], "rows/b.jsonl")
+    with pytest.raises(UsageError, match="/rows: b.jsonl line 121: `completion` is not text"):
+        load(str(Path(path).parent), train={"max_steps": 5}, **keys)
+
+
+def test_a_bad_row_of_the_evaluation_data_is_named_with_its_file(
+    load: Callable[..., Any], lines: Callable[..., str]
+) -> None:
+    bad = lines([*PAIRS * 51, {"prompt": "Q", "completion": ["A"]}], "eval.jsonl")
+    with pytest.raises(UsageError, match="/eval.jsonl: line 1021: `completion` is not text"):
+        load(lines(PAIRS), eval_path=bad)
 
 
 def test_the_second_start_does_not_tokenise_again(

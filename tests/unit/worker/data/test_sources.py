@@ -74,6 +74,27 @@ def test_a_data_set_saved_by_datasets_is_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("streaming", [False, True])
+def test_a_saved_data_set_that_is_broken_is_wrong_use(tmp_path: Path, streaming: bool) -> None:
+    from datasets import Dataset
+
+    Dataset.from_list(PAIRS).save_to_disk(str(tmp_path / "one"))
+    for file in (tmp_path / "one").glob("*.arrow"):
+        file.write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"one: cannot be read: "):
+        opened(tmp_path / "one", streaming=streaming)
+
+
+def test_hub_data_whose_files_have_other_columns_is_wrong_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from datasets import Dataset
+
+    write(tmp_path, "parquet")
+    Dataset.from_list([{"text": "x"}]).to_parquet(str(tmp_path / "rows2.parquet"))
+    monkeypatch.setattr(sources, "local_data_path", lambda path: str(tmp_path))
+    with pytest.raises(UsageError, match=r"owner/data: cannot be read: .*cast"):
+        open_rows("owner/data", DataSection(path="owner/data"))
+
+
+@pytest.mark.parametrize("streaming", [False, True])
 def test_max_rows_reads_no_more(tmp_path: Path, streaming: bool) -> None:
     assert opened(write(tmp_path, "jsonl"), max_rows=1, streaming=streaming) == PAIRS[:1]
     assert opened(write(tmp_path, "jsonl"), max_rows=9, streaming=streaming) == PAIRS
