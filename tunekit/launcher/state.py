@@ -55,10 +55,13 @@ def is_run(run_dir: RunDir) -> bool:
 def read_plan(run_dir: RunDir) -> Plan:
     """The plan that is run. RunFailed: the folder is no longer where it was; UsageError: plan.json is damaged."""
     try:
-        return plan_from_json(run_dir.plan.read_text())
+        return plan_from_json(run_dir.plan.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         gone = f"{run_dir.path} was moved or deleted while the run was going on. Its processes have ended."
         raise RunFailed(gone) from error
+    except UnicodeDecodeError as error:
+        what = f"byte {error.start} ({error.object[error.start]:#04x}) is not UTF-8"
+        raise UsageError(f"{run_dir.plan}: this is not a plan that tunekit wrote: {what}") from error
     except UsageError as error:
         raise UsageError(f"{run_dir.plan}: {error}") from error
 

@@ -69,6 +69,12 @@ def test_the_plan_is_the_one_that_is_run(run_dir):
         read_plan(run_dir)
 
 
+def test_a_plan_whose_bytes_are_no_text_is_damaged(run_dir):
+    run_dir.plan.write_bytes(b'{"format_version": 1, "name": "\xff\xfe"}')
+    with pytest.raises(UsageError, match=f"^{run_dir.plan}: this is not a plan .*: byte 31 \\(0xff\\) is not UTF-8$"):
+        read_plan(run_dir)
+
+
 def test_what_a_run_is(tmp_path, run_dir):
     assert is_run(run_dir)
     assert not is_run(RunDir(tmp_path))
