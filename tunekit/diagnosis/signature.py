@@ -39,6 +39,8 @@ class Signature:
     """The signal that means this, where an exit code is all there is."""
     value: bool = False
     """Its words are a number that was seen, and no message of an error."""
+    needles: tuple[str, ...] = ()
+    """Where the pattern is slow: plain words, one of which every hit has. A text without them is not searched."""
     deeper: tuple[str, ...] = ()
     """Names of signatures that say more where they are found in the same logs: this one only reports their result."""
 
@@ -54,6 +56,8 @@ class Signature:
 
     def hits(self, text: str) -> Iterator[Hit]:
         """Every place of `text` that has these words, in order."""
+        if self.needles and not any(needle in text for needle in self.needles):
+            return iter(())
         return (
             Hit(
                 signature=self,

@@ -105,6 +105,7 @@ OP_FAILED = Signature(
 STALE_OP = Signature(
     name="op's library",
     pattern=r"\b(\w+)\.so: cannot open shared object file",
+    needles=(".so: cannot open shared object file",),
     cause="{0}.so is not there: its build failed, two ranks raced for it, or the cache is of another torch or Python",
     cure="remove that op's folder under ~/.cache/torch_extensions (tunekit: ~/.cache/tunekit/ops) and build once, in "
     "one process",
@@ -130,6 +131,7 @@ DESTRUCTOR = Signature(
 OTHER_TORCH = Signature(
     name="built for another torch",
     pattern=r"\b([\w.-]+\.so): undefined symbol|PyTorch version mismatch! DeepSpeed ops were compiled and installed",
+    needles=(": undefined symbol", "PyTorch version mismatch!"),
     cause="a compiled library was built for another version of torch",
     cure="reinstall it for this torch; flash-attn can be left out with model.attention=sdpa",
     source="deepspeed/ops/op_builder/builder.py",
@@ -138,6 +140,7 @@ BITSANDBYTES = Signature(
     name="bitsandbytes has no binary",
     pattern=r"(?:No compatible \w+|Configured \w+) binary (?:not )?found|CUDA SETUP ERROR|CUDA Setup failed despite GPU"
     r"|native library functionality but it's not available|has no attribute 'cget_managed_ptr'",
+    needles=(" binary ", "CUDA SETUP ERROR", "CUDA Setup failed", "native library functionality", "cget_managed_ptr"),
     cause="bitsandbytes has no library for this version of CUDA, or BNB_CUDA_VERSION names another",
     cure="unset BNB_CUDA_VERSION; pip install -U bitsandbytes; `python -m bitsandbytes` shows what it looks for",
     source="bitsandbytes/cextension.py",

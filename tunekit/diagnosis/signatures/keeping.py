@@ -46,6 +46,7 @@ HUB_CACHE_FULL = Signature(
     name="hub's cache full",
     pattern=r"(?:huggingface_hub|CAS service error|/huggingface/hub)[^\n]*(?:\n[^\n]*){0,3}?No space left on device"
     r"|No space left on device[^\n]*/huggingface/",
+    needles=("No space left on device",),
     cause="the drive that the hub's downloads go to (~/.cache/huggingface) is full",
     cure="export HF_HOME=/on/a/larger/drive, or free space there: `hf cache ls` shows what it holds",
     source="huggingface_hub/file_download.py",

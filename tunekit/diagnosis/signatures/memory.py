@@ -30,6 +30,7 @@ CGROUP_KILL = Signature(
 SLURM_KILL = Signature(
     name="Slurm's memory limit",
     pattern=r"Detected (\d+) oom[_-]kill event|task \d+: Out Of Memory|\bOUT_OF_MEMORY\b",
+    needles=("oom", "Out Of Memory", "OUT_OF_MEMORY"),
     trust="kernel",
     fault="host memory",
     cause="the job used more host memory than Slurm gave it, and a process was killed",
@@ -42,6 +43,7 @@ SIGKILL = Signature(
     pattern=r"exits with return code = -9\b|exitcode\s*: -9\b|failed \(exitcode: -9\)|died with <Signals\.SIGKILL"
     r"|Signal 9 \(SIGKILL\) received by PID|signal 9 \(SIGKILL\)"
     r"|: line \d+: +\d+ Killed\b|^(?:zsh: k|K)illed(?: {2,}\S.*)?$",
+    needles=("exits with return code = -9", "exitcode", "SIGKILL", "illed"),
     trust="exit",
     signal=signal.SIGKILL,
     cause="a process was ended from outside by signal 9 (SIGKILL), most often by the kernel for want of host memory",
@@ -98,6 +100,7 @@ GPU_MEMORY = Signature(
     name="GPU out of memory",
     pattern=r"(?:torch\.(?:cuda\.)?)?OutOfMemoryError|CUDA out of memory\. Tried to allocate ([\d.]+ [KMG]iB)"
     r"|CUDA out of memory",
+    needles=("OutOfMemoryError", "CUDA out of memory"),
     fault="GPU memory",
     cause="the card ran out of memory",
     cure="a smaller micro-batch with more accumulation, activation checkpointing, a chunked "
@@ -108,6 +111,7 @@ HOST_MEMORY = Signature(
     name="host out of memory",
     pattern=r"(?<!OutOf)MemoryError|can't allocate memory|[Cc]annot allocate memory|std::bad_alloc"
     r"|DataLoader worker \(pid\(?s?\)? .*killed by signal: Killed",
+    needles=("MemoryError", "allocate memory", "bad_alloc", "killed by signal: Killed"),
     fault="host memory",
     cause="the host ran out of memory",
     cure="close other programs, offload less, a smaller micro-batch, fewer data.num_workers, or more RAM",
@@ -116,6 +120,7 @@ HOST_MEMORY = Signature(
 FRAGMENTED = Signature(
     name="fragmented",
     pattern=r"\b([\d.]+ [KMG]iB) is reserved by PyTorch but unallocated",
+    needles=(" is reserved by PyTorch but unallocated",),
     trust="remark",
     cause="{0} of the card were reserved and could not be used",
     cure="PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True makes one pool of it",

@@ -9,6 +9,7 @@ from tunekit.diagnosis.signature import Signature
 PORT_TAKEN = Signature(
     name="port taken",
     pattern=r"EADDRINUSE|[Aa]ddress already in use|errno: 98|server socket has failed to bind",
+    needles=("EADDRINUSE", "ddress already in use", "errno: 98", "server socket has failed to bind"),
     cause="the port of the rendezvous is taken: another run, or what is left of one",
     cure="the port was taken between the check and the start: start again; tunekit chooses a free one, plain deepspeed "
     "takes --master_port=29501",
@@ -169,6 +170,17 @@ PEER_LOST = Signature(
     r"|[Cc]onnection was likely closed"
     r"|remote process exited|remote process exiting|ncclRemoteError|NCCL communicator was aborted"
     r"|Watchdog caught collective operation timeout",
+    needles=(
+        "by peer",
+        "roken ",
+        "ocket ",
+        "recvValue failed",
+        "was likely closed",
+        "remote process exit",
+        "ncclRemoteError",
+        "NCCL communicator was aborted",
+        "Watchdog caught collective",
+    ),
     trust="collective",
     cause="a rank lost the other one, which had ended before",
     cure="the cause stands in the other rank's log, or in the kernel's: `dmesg` tells of a process that was killed",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -69,3 +70,31 @@ def test_a_long_log_is_read_in_seconds():
     began = time.process_time()
     recognise(text)
     assert time.process_time() - began < 4.0
+
+
+def alternatives(pattern):
+    """The parts of a pattern between its outermost bars."""
+    depth, parts = 0, [""]
+    for sign in re.findall(r"\\.|\[(?:\\.|[^\]])*\]|.", pattern):
+        depth += (sign == "(") - (sign == ")")
+        parts = [*parts, ""] if sign == "|" and depth == 0 else [*parts[:-1], parts[-1] + sign]
+    return parts
+
+
+@pytest.mark.parametrize("signature", [each for each in SIGNATURES if each.needles], ids=lambda each: each.name)
+def test_every_hit_of_a_slow_pattern_has_one_of_its_needles(signature):
+    for part in alternatives(signature.pattern):
+        words = re.sub(r"\\(.)", r"\1", part)
+        assert any(needle in words for needle in signature.needles), part
+
+
+def test_where_no_needle_is_the_pattern_is_not_searched():
+    text = "3.80 GiB is reserved by PyTorch but unallocated"
+    assert [*named("fragmented").hits(text)]
+    assert not [*replace(named("fragmented"), needles=("nowhere",)).hits(text)]
+
+
+def test_a_long_log_without_failures_is_searched_fast():
+    text = "{'loss': 1.4102, 'grad_norm': 0.61, 'learning_rate': 9.9e-05, 'epoch': 0.01}\n" * 10_000
+    searched = [each for each in SIGNATURES if not each.needles or any(needle in text for needle in each.needles)]
+    assert not {"op's library", "built for another torch", "GPU out of memory"} & {each.name for each in searched}
