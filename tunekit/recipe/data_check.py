@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,10 @@ _ROWS_OF_OTHERS = 100
 """Rows that are looked at in each file of a folder but the first."""
 
 Placed = tuple[str, Row]
+_SCANNED_BYTES = 128 << 20
+"""No more is searched for a second list: half a second at most, where the text is full of brackets."""
+_SECOND_LIST = re.compile(rb'\]\s*\[\s*\{\s*"')
+"""In one JSON value a comma would stand between; only a text that ends like this looks the same."""
 _PARQUET = b"PAR1"
 _AROUND = 12
 """Bytes around the footer of a Parquet file: `PAR1` twice, and its length."""
@@ -70,6 +76,7 @@ def check_data_file(
     if not rows:
         raise UsageError(f"{first}: the data set holds no rows; {_expected_file(first)}")
     looked = {first: shown} | {file: list(islice(read_rows(file), _ROWS_OF_OTHERS)) for file in others}
+    _refuse_second_lists(looked)
     columns = _columns(*looked.values())
     layout = recognise(columns, data, source=str(path if others else first))
     _refuse_other_columns(looked, layout)
@@ -105,6 +112,23 @@ def other_columns(columns: Mapping[Path, Sequence[str]], odd: Path, usual: Path,
         "the files of a folder are read alike: give them the same columns, or name one file in data.path; "
         "nothing was started."
     )
+
+
+def _refuse_second_lists(files: Iterable[Path]) -> None:
+    """Two JSON files that were written one after the other, also where the second begins beyond the rows looked at."""
+    left = _SCANNED_BYTES
+    for file in files:
+        left -= file.stat().st_size
+        if left < 0:
+            return
+        if ending(file) == ".json" and _has_second_list(file):
+            for _ in read_rows(file):
+                pass
+
+
+def _has_second_list(file: Path) -> bool:
+    with file.open("rb") as opened, mmap(opened.fileno(), 0, access=ACCESS_READ) as content:
+        return _SECOND_LIST.search(content) is not None
 
 
 def _refuse_broken_parquet(file: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tunekit.errors import RecipeError, UsageError
+from tunekit.recipe import data_check
 from tunekit.recipe.data_check import check_data, check_data_file
 from tunekit.recipe.schema import DataSection
 
@@ -59,6 +60,28 @@ def test_two_lists_in_one_file_are_refused(tmp_path: Path) -> None:
     path.write_text(f"{json.dumps([PAIR, PAIR], indent=1)}\n{json.dumps([PAIR])}\n")
     with pytest.raises(UsageError, match="a.json:11: the list of rows ends before this"):
         check(path)
+
+
+@pytest.mark.parametrize("between", ["", "\n", "\r\n  "])
+def test_a_second_list_is_found_beyond_the_rows_looked_at(tmp_path: Path, between: str) -> None:
+    path = tmp_path / "a.JSON"
+    path.write_text(json.dumps([PAIR] * 1100) + between + json.dumps([PAIR]))
+    with pytest.raises(UsageError, match=r"a.JSON:[12]: the list of rows ends before this"):
+        check(path)
+
+
+@pytest.mark.parametrize("text", ['a[0][{"b": 1}][{"', "ends like a list ][{"])
+def test_brackets_in_a_text_are_no_second_list(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([{"prompt": text, "completion": text}] * 1100))
+    assert check(path).rows == 1000
+
+
+def test_no_more_bytes_are_searched_than_half_a_second_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([PAIR] * 1100) + json.dumps([PAIR]))
+    monkeypatch.setattr(data_check, "_SCANNED_BYTES", path.stat().st_size - 1)
+    assert check(path).rows == 1000
 
 
 @pytest.mark.parametrize(
