@@ -33,7 +33,7 @@ from tunekit.worker.data.templates import fold_system, render
 
 IGNORED = -100
 """The label of a token that the loss skips."""
-VERSION = 2
+VERSION = 3
 """Part of the cache key: raise it when the encoding changes."""
 
 Span = tuple[int, int]
@@ -77,10 +77,13 @@ class RowEncoder:
         return {name: [row[name] for row in encoded] for name in COLUMNS}
 
     def _render(self, row: dict[str, Any], place: str) -> Rendered:
+        where = f"{self.source}: {place}" if self.source else place
+        missing = [theirs for theirs in self.layout.needed.values() if theirs not in row]
+        if missing:
+            raise UsageError(f"{where}: column `{missing[0]}` is missing; the row has {', '.join(row) or 'none'}")
         try:
             return self._text(row) if self.layout.format == "text" else self._chat(row)
         except (RowError, TemplateError) as error:
-            where = f"{self.source}: {place}" if self.source else place
             raise UsageError(f"{where}: {error}") from error
 
     def _text(self, row: dict[str, Any]) -> Rendered:

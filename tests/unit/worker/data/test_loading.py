@@ -175,6 +175,11 @@ def test_less_than_one_step_stops_unless_the_steps_are_given(
         ([{"query": "Q", "reply": "A"}], RecipeError, "completion: reply"),
         ([{"prompt": "Q", "completion": ""}], UsageError, "all 1 rows are empty"),
         ([*PAIRS * 51, {"prompt": "Q", "completion": ["A"]}], UsageError, "/rows.jsonl: line 1021: `completion`"),
+        (
+            [*PAIRS * 51, {"question": "Q", "answer": "A"}],
+            UsageError,
+            "/rows.jsonl: line 1021: column `prompt` is missing; the row has question, answer",
+        ),
         ([{"messages": [{"role": "user", "content": "Q"}, {"role": "judge", "content": "A"}]}], UsageError, "'judge'"),
     ],
 )
