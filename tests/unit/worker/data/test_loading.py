@@ -57,6 +57,29 @@ def test_rows_come_ready_for_the_trainer_and_are_described(load: Callable[..., A
     assert (data["rows"], data["num_rows"], data["pad_token"]) == (20, 20, "<pad>")
 
 
+def test_a_suffix_in_capitals_is_learned_as_any_other(load: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "A.CSV").write_text("prompt,completion\nQ,A\nR,B\n")
+    assert load(str(tmp_path / "A.CSV"))[0].num_rows == load(str(tmp_path))[0].num_rows == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.json", b'[{"text": "x"}]\n[{"text": "y"}]', "a.json:2: the list of rows ends before this"),
+        ("a.json", b'{"train": [{"text": "x"}], "test": []}', "a list of rows for each of the splits train, test"),
+        ("a.csv", "text\nx\n".encode("utf-16"), "a.csv: the file is UTF-16 text; .* iconv -f utf-16 -t utf-8"),
+        ("a.parquet", b"", r"a.parquet: the file is empty \(0 bytes\)"),
+        ("a.parquet", b"PAR1" + b"x" * 20 + b"\5\0\0\0PAR1", "a.parquet: cannot be read: .*; the file is damaged"),
+    ],
+)
+def test_a_worker_started_by_hand_refuses_what_the_launcher_does(
+    load: Callable[..., Any], tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=message):
+        load(str(tmp_path / name))
+
+
 def test_files_with_other_columns_are_refused_not_dropped(load: Callable[..., Any], lines: Callable[..., str]) -> None:
     folder = Path(lines([{"instruction": "Q", "output": "A"}] * 3, "rows/0000.jsonl")).parent
     for number in range(1, PEEKED_FILES + 2):
