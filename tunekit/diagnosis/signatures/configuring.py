@@ -6,7 +6,7 @@ from tunekit.diagnosis.signature import Signature
 
 BATCH = Signature(
     name="batch identity",
-    pattern=r"Check batch related parameters.* (\d+) != (\d+) \* (\d+) \* ([\d.]+)",
+    pattern=r"Check batch related parameters.{0,999} (\d+) != (\d+) \* (\d+) \* ([\d.]+)",
     cause="the batch sizes contradict each other: {0} is not {1} x {2} x {3} (micro-batch x accumulation x processes); "
     "1 process where there are more means that the process group was not there yet",
     cure="leave train_batch_size out of DeepSpeed's JSON, and call "

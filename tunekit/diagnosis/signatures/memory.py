@@ -64,7 +64,7 @@ BUS_ERROR = Signature(
 SHARED_MEMORY = Signature(
     name="shared memory",
     # One that is `Killed` (signal 9) the kernel has ended for want of RAM.
-    pattern=r"DataLoader worker \(pid\(?s?\)? .*killed by signal: (?!Killed)(\w+)|insufficient shared memory"
+    pattern=r"DataLoader worker \(pid\(?s?\)? .{0,999}killed by signal: (?!Killed)(\w+)|insufficient shared memory"
     r"|Error while creating shared memory segment|shared memory segment",
     cause="the shared memory of /dev/shm is used up",
     cure="/dev/shm is too small: in a container add --shm-size=16g (or --ipc=host); data.num_workers=0 needs less",
@@ -110,7 +110,7 @@ GPU_MEMORY = Signature(
 HOST_MEMORY = Signature(
     name="host out of memory",
     pattern=r"(?<!OutOf)MemoryError|can't allocate memory|[Cc]annot allocate memory|std::bad_alloc"
-    r"|DataLoader worker \(pid\(?s?\)? .*killed by signal: Killed",
+    r"|DataLoader worker \(pid\(?s?\)? .{0,999}killed by signal: Killed",
     needles=("MemoryError", "allocate memory", "bad_alloc", "killed by signal: Killed"),
     fault="host memory",
     cause="the host ran out of memory",

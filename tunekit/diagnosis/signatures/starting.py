@@ -147,7 +147,7 @@ EXIT_CODE = Signature(
 )
 WATCHDOG = Signature(
     name="collective timed out",
-    pattern=r"Watchdog caught collective operation timeout.*OpType=(\w+).*Timeout\(ms\)=(\d+)000\b"
+    pattern=r"Watchdog caught collective operation timeout.{0,999}OpType=(\w+).{0,999}Timeout\(ms\)=(\d+)000\b"
     r"|Watchdog caught collective operation timeout",
     trust="collective",
     cause="a collective ({0}) did not finish within {1} s: one rank was missing",

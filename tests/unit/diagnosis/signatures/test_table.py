@@ -98,3 +98,17 @@ def test_a_long_log_without_failures_is_searched_fast():
     text = "{'loss': 1.4102, 'grad_norm': 0.61, 'learning_rate': 9.9e-05, 'epoch': 0.01}\n" * 10_000
     searched = [each for each in SIGNATURES if not each.needles or any(needle in text for needle in each.needles)]
     assert not {"op's library", "built for another torch", "GPU out of memory"} & {each.name for each in searched}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Watchdog caught collective operation timeout OpType=x ",
+        "Check batch related parameters ",
+        "DataLoader worker (pid 3) ",
+    ],
+)
+def test_a_line_without_an_end_takes_no_time_with_its_square(words):
+    began = time.process_time()
+    recognise(words * 20_000)
+    assert time.process_time() - began < 4, "six seconds and more where every place reads the line to its end"
