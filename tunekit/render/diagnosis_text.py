@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tunekit.backends.output import command_anew
+from tunekit.diagnosis.cleaning import plain
 from tunekit.diagnosis.diagnose import Diagnosis
 from tunekit.diagnosis.phases import moment_of
 from tunekit.diagnosis.signatures.table import recognise
@@ -67,7 +68,9 @@ def explain_result(result: RunResult, run_dir: RunDir, plan: Plan, *, resumable_
     """A failed run of tunekit, told from its directory."""
     record = read_record(run_dir.failure) or {}
     moment = moment_of(str(record.get("traceback", ""))) if record.get("rank") == result.failing_rank else None
-    hit = None if result.signature else recognise("\n".join(result.cause))  # a preparation that failed is not judged
+    hit = (
+        None if result.signature else recognise(plain("\n".join(result.cause)))
+    )  # a preparation that failed is not judged
     return Explanation(
         failed=True,
         known=bool(result.signature or hit),
@@ -76,7 +79,7 @@ def explain_result(result: RunResult, run_dir: RunDir, plan: Plan, *, resumable_
         rank=result.failing_rank,
         phase=result.phase,
         moment=moment.words if moment is not None and result.phase in ("train", "rehearsal") else "",
-        lines=tuple(result.cause),
+        lines=tuple(map(plain, result.cause)),
         reading=result.reading,
         cause=hit.cause if hit else result.said,
         memory=tuple(_memory(run_dir, plan)) if result.fault or result.signal else (),

@@ -106,6 +106,14 @@ def test_a_preparation_that_failed_is_explained_too(run_dir):
     assert told[4].startswith("Try:    the package that has Python.h")
 
 
+def test_the_colours_of_a_launchers_last_words_are_not_printed(run_dir):
+    cause = ("\x1b[31m[launch.py] \x1b[1mno such file\x1b[0m",)
+    assert (
+        lines(RunResult(state="failed", attempt=1, exit_code=2, cause=cause), run_dir)[1]
+        == "  [launch.py] no such file"
+    )
+
+
 def test_what_memory_was_seen_and_planned_and_what_mends_it(run_dir):
     write_lines(run_dir.metrics, steps(3.0, host_bytes=6 * GIB))
     traceback = 'Traceback\n  File "x/loss_utils.py", line 3, in ForCausalLMLoss\nOutOfMemoryError: no'
