@@ -80,6 +80,17 @@ def test_hours_are_those_of_the_tokens_asked_for_and_stand_in_the_plan() -> None
     assert best.run.hours.expected == pytest.approx(50_000_000 * best.seconds_per_token / 3600, rel=0.01)
 
 
+def test_a_run_is_as_long_as_its_stated_steps() -> None:
+    found = find_plans(open_recipe(LLAMA_8B, "lora", train__max_steps=50), shape_of(LLAMA_8B), machine())
+    best = found.recommended
+    assert best is not None
+    assert found.plan is not None
+    assert found.plan.speed is not None
+    assert best.run.steps == 50
+    assert found.tokens == 50 * best.speed.tokens_per_step
+    assert found.plan.speed.run == best.run
+
+
 def test_without_tokens_a_million_is_told() -> None:
     found = searched(SMOLLM, "lora")
     assert found.tokens == TOLD_TOKENS
