@@ -27,12 +27,11 @@ from tunekit.render.fit_parts import (
     truth,
 )
 from tunekit.render.plain import without_trailing_spaces
-from tunekit.render.plan_text import PLAN_FLAGS, STYLES, fixes_table, section, warnings_list
+from tunekit.render.plan_parts import FIT_FLAGS
+from tunekit.render.plan_text import STYLES, fixes_table, section, warnings_list
 from tunekit.units import GIB
 
 _MARK = ">"
-FIT_FLAGS = {"method.kind": "--method", "train.max_seq_length": "--seq", **PLAN_FLAGS}
-"""What `fit` takes flags for, of keys that a fix may set."""
 
 
 def render_search(found: SearchResult, console: Console) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from tunekit.hardware.calibration import MEANINGS, Calibration
 from tunekit.hardware.spec import Measured
@@ -17,6 +18,11 @@ from tunekit.render.probe_text import measured_words
 from tunekit.speed.lengths import mean_length, positions_per_step, tokens_per_step
 from tunekit.units import GIB, format_bytes, format_count
 
+PLAN_FLAGS: Mapping[str, str] = MappingProxyType({"hardware": "--on"})
+FIT_FLAGS: Mapping[str, str] = MappingProxyType(
+    {"method.kind": "--method", "train.max_seq_length": "--seq", **PLAN_FLAGS}
+)
+"""What `plan` and `fit` take flags for, of keys that a fix may set."""
 METHOD_NAMES = {"full": "full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
 SIZE_KEYS = (
     "zero.overlap_comm",
@@ -285,6 +291,13 @@ def overrule_hint(plan: Plan, *, typed: str = "--trust {judge}") -> str:
         return ""
     name, trusted = ("memory model", "table") if model_rejects else ("LLaMA-Factory table", "model")
     return f"Only the {name} rejects; {typed.format(judge=trusted)} overrules it."
+
+
+def as_words(change: str, flags: Mapping[str, str]) -> str:
+    """A change as it stands behind a command, with flags for what they say; `--on` also overrules the recipe's own."""
+    words = [word.partition("=") for word in change.split()]
+    plain = ["".join(parts) for parts in words if parts[0] not in flags]
+    return " ".join((*plain, *(f"{flags[key]} {value}" for key, _, value in words if key in flags)))
 
 
 def rejection_text(plan: Plan) -> str:

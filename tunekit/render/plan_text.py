@@ -16,8 +16,10 @@ from tunekit.launcher.history import MeasuredBefore
 from tunekit.planner.plan import Fix, Plan
 from tunekit.render.plain import without_trailing_spaces
 from tunekit.render.plan_parts import (
+    PLAN_FLAGS,
     Cell,
     MemoryColumn,
+    as_words,
     before_line,
     facts,
     judge_rows,
@@ -35,8 +37,6 @@ from tunekit.speed.terms import SpeedEstimate
 from tunekit.units import GIB, format_bytes
 
 STYLES = {"fits": "green", "tight": "yellow", "rejected": "red", "passes": "green", "fails": "red"}
-PLAN_FLAGS = {"hardware": "--on"}
-"""What `plan` takes flags for, of keys that a fix may set."""
 _TERMS_SHOWN = 5
 _WIDEST_BAR = 20
 _PHASE_WIDTH = 19
@@ -230,13 +230,6 @@ def _fixes_title(plan: Plan) -> str:
     return "What to change" if plan.verdict == "rejected" else "To be sure that it fits"
 
 
-def _as_words(change: str, flags: Mapping[str, str]) -> str:
-    """A change as it stands behind a command, with flags for what they say; `--on` also overrules the recipe's own."""
-    words = [word.partition("=") for word in change.split()]
-    plain = ["".join(parts) for parts in words if parts[0] not in flags]
-    return " ".join((*plain, *(f"{flags[key]} {value}" for key, _, value in words if key in flags)))
-
-
 def fixes_table(fixes: tuple[Fix, ...], flags: Mapping[str, str] = PLAN_FLAGS) -> Table:
     """Changes with what they cost, and what is needed then."""
     fast = any(fix.tokens_per_second for fix in fixes)
@@ -246,5 +239,5 @@ def fixes_table(fixes: tuple[Fix, ...], flags: Mapping[str, str] = PLAN_FLAGS) -
         verdict = Text("not enough" if fix.verdict == "rejected" else fix.verdict, STYLES[fix.verdict])
         rate = [f"{fix.tokens_per_second:,.0f}" if fix.tokens_per_second else "-"] if fast else []
         told = "\n".join(filter(None, (fix.note, needs_words(fix))))
-        table.add_row(verdict, *rate, Text.assemble((_as_words(fix.set, flags), "bold"), "\n", (told, "dim")))
+        table.add_row(verdict, *rate, Text.assemble((as_words(fix.set, flags), "bold"), "\n", (told, "dim")))
     return table

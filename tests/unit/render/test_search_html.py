@@ -5,6 +5,7 @@ from dataclasses import replace
 from planning import CODELLAMA_34B, LLAMA_8B
 from searching import searched
 
+from tunekit.render.plan_parts import FIT_FLAGS, as_words
 from tunekit.render.search_html import search_html, search_page
 
 
@@ -18,7 +19,10 @@ def test_a_notebook_shows_the_frontier_and_the_page_the_same() -> None:
 
 def test_a_search_without_a_plan_that_fits_can_be_shown() -> None:
     found = searched(CODELLAMA_34B, "full")
-    assert found.fixes[0].set in search_page(found)
+    first, page = found.fixes[0].set, search_page(found)
+    assert first.startswith("method.kind=")
+    assert as_words(first, FIT_FLAGS) in page, "as it is typed behind `tunekit fit`"
+    assert first not in page
     assert 'class="scatter"' not in search_html(found)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from tunekit.launcher.history import MeasuredBefore
 from tunekit.memory.terms import MemoryTerm, Place
@@ -15,6 +16,7 @@ from tunekit.render.pages.memory_bars import memory_charts
 from tunekit.render.pages.parts import Cell, Lines, Section, Table, Text, Tile, View, cells
 from tunekit.render.pages.step_bars import step_chart
 from tunekit.render.plan_parts import (
+    as_words,
     facts,
     judge_rows,
     memory_columns,
@@ -129,19 +131,19 @@ def judges_section(plan: Plan, trust_typed: str = TRUST_FLAG) -> Section:
     return Section(title="Judges", parts=(Table(caption="Both judges", head=head, rows=rows), Lines(lines=said)))
 
 
-def fixes_section(plan: Plan) -> Section:
-    """What to change, in order."""
+def fixes_section(plan: Plan, flags: Mapping[str, str] = MappingProxyType({})) -> Section:
+    """What to change, in order; as keys of a recipe, or with a command's `flags` as it is typed."""
     fast = any(fix.tokens_per_second for fix in plan.fixes)
     rows = tuple(
         (
             Cell(text="not enough" if fix.verdict == "rejected" else fix.verdict, look="badge"),
             Cell(text=needs_words(fix) or "–"),
             *([Cell(text=f"{fix.tokens_per_second:,.0f}" if fix.tokens_per_second else "–", look="number")] * fast),
-            Cell(text=fix.set, look="code", more=fix.note),
+            Cell(text=as_words(fix.set, flags), look="code", more=fix.note),
         )
         for fix in plan.fixes
     )
-    head = ("then", "needs then", *(["tokens/s"] * fast), "set this, and what it costs")
+    head = ("then", "needs then", *(["tokens/s"] * fast), f"{'type' if flags else 'set'} this, and what it costs")
     heading = "What to change" if plan.verdict == "rejected" else "To be sure that it fits"
     return Section(title=heading, parts=(Table(caption=heading, head=head, rows=rows),))
 

@@ -30,6 +30,7 @@ from tunekit.render.pages.plan_view import (
     time_tile,
 )
 from tunekit.render.pages.scatter import scatter
+from tunekit.render.plan_parts import FIT_FLAGS
 from tunekit.units import GIB, format_count
 
 
@@ -59,7 +60,7 @@ def _sections(found: SearchResult, priced: tuple[Section, ...], after: tuple[Sec
         known = tuple(cells(label, text) for label, text in recommended_lines(found, best) if label != "Keys")
         yield Section(title="Recommended", parts=(Table(caption="The recommended plan", rows=known),))
     if found.fixes and found.plan is not None:
-        yield fixes_section(replace(found.plan, fixes=found.fixes))
+        yield fixes_section(replace(found.plan, fixes=found.fixes), FIT_FLAGS)
     if best is not None and found.plan is not None and found.plan.warnings:
         yield Section(title="Warnings", parts=(Lines(lines=found.plan.warnings, listed=True),))
     yield from after
