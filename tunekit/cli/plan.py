@@ -132,12 +132,15 @@ def _after(made: Plan, way: InTheWay, typed: Typed) -> After:
     hint = gated_hint(made.recipe.model.path, made.recipe.model.revision)
     said += [hint] if hint else []
     word = "Mend the data first, then" if way.data else "Next"
-    return After(said=tuple(said), word=word, typed=_next(made, way, _without_wrong_columns(typed, way)))
+    return After(said=tuple(said), word=word, typed=_next(made, way, _without_wrong_columns(made, typed, way)))
 
 
-def _without_wrong_columns(typed: Typed, way: InTheWay) -> Typed:
-    """The words without a mapping of columns that the data do not have: what was said names another."""
-    wrong = any(COLUMNS in fault for fault in way.data)
+def _without_wrong_columns(made: Plan, typed: Typed, way: InTheWay) -> Typed:
+    """The words without a mapping of columns that the data do not have: what was said names another.
+
+    Beside rows of their own for evaluation it may be those that lack them, and the mapping is right.
+    """
+    wrong = made.recipe.data.eval_path is None and any(COLUMNS in fault for fault in way.data)
     return replace(typed, overrides=tuple(word for word in typed.overrides if not (wrong and word.startswith(COLUMNS))))
 
 

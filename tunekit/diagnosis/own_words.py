@@ -14,10 +14,13 @@ _ERROR = re.compile(
 )
 """What stands before or in the words of an error: its class, a level, torch's glog."""
 _SPEAKS_OF = re.compile(
-    r"(?i)\b(?:tips?|hints?|notes?|\w*warnings?|if|when|whenever|unless|until|in case|avoid|avoids|avoiding|prevents?"
-    r"|preventing|for example|e\.g|such as|see|may|might|could|can|should|retry|retries|retrying)\b"
+    r"(?i)(?<![\w/.-])(?:tips?|hints?|notes?|\w*warnings?|if|when|whenever|unless|until|in case|avoid|avoids|avoiding"
+    r"|prevents?|preventing|for example|e\.g|such as|see|may(?! +\d)|might|could|can|should|retry|retries|retrying)"
+    r"(?![\w/-]|\.\w)"
 )
-_ONLY_A_PREFIX = re.compile(r"(?:[\s\d\[\]():.,TZ+|/-]|(?i:rank|worker))*")
+"""No part of a path, and not the month of May."""
+_DATES = "Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec|UTC|GMT|CET|CEST"
+_ONLY_A_PREFIX = re.compile(rf"(?:[\s\d\[\]():.,TZ+|/-]|{_DATES}|(?i:rank|worker))*")
 """Times and ranks: what follows them is the beginning of what is said."""
 
 

@@ -95,7 +95,7 @@ def read_result(run_dir: RunDir, plan: Plan, *, attempt: int, observed: Observed
     if STOPPED in (observed.exit_code, observed.failing_code) and not _failed_beside_stop(run_dir, observed):
         return _stopped(run_dir, attempt, measured)
     # The same, where the peer that was lost was seen to end first.
-    if all_ended_as_asked(run_dir, plan.job.batch.world_size):
+    if all_ended_as_asked(run_dir, plan.job.batch.world_size, gone_first=observed.failing_rank):
         return _stopped(run_dir, attempt, measured)
     return _failed(run_dir, plan, attempt, observed)
 

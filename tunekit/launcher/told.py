@@ -20,9 +20,14 @@ def told_by(run_dir: RunDir, world_size: int) -> list[Cause]:
     return [*_recorded(run_dir), *_logged(run_dir, world_size)]
 
 
-def all_ended_as_asked(run_dir: RunDir, world_size: int) -> bool:
-    """Whether somebody was asked to end, and every other rank was too, or only lost that one."""
+def all_ended_as_asked(run_dir: RunDir, world_size: int, *, gone_first: int | None) -> bool:
+    """Whether somebody was asked to end, and every other rank was too, or only lost that one.
+
+    `gone_first`: the rank seen to vanish first, if any was; who was asked because of that one does not count.
+    """
     told = told_by(run_dir, world_size)
+    if gone_first is not None and not any(cause.asked and cause.rank == gone_first for cause in told):
+        return False
     everybody = {cause.rank for cause in told} == set(range(world_size))
     return everybody and any(cause.asked for cause in told) and all(map(is_consequence, told))
 

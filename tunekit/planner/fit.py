@@ -126,7 +126,10 @@ def _nearest(asked: Asked, nearest: Trial | None) -> Resolved | None:
 
 
 def _written(asked: Asked, settings: tuple[Setting, ...]) -> Recipe | None:
-    return applied(origin_of(asked.recipe), Change(settings=settings, note=""))
+    """The recipe with what was chosen; what a DeepSpeed JSON of the user's own says is not said again."""
+    own = asked.recipe.zero.config is not None
+    chosen = tuple(each for each in settings if not (own and each[0].startswith("zero.")))
+    return applied(origin_of(asked.recipe), Change(settings=chosen, note=""))
 
 
 def _without_steps_of_example(plan: Plan) -> Plan:

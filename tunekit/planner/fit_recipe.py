@@ -14,6 +14,8 @@ from tunekit.recipe.loading import as_mapping, dump_yaml
 from tunekit.recipe.schema import MethodKind, Recipe
 from tunekit.units import GIB, format_count, format_figure
 
+SAID_BY_A_JSON = ("stage", "offload_optimizer", "offload_param", "offload_ratio", "bf16_states")
+"""Of the section `zero`, where it names a DeepSpeed JSON."""
 EXAMPLE_DATA = "examples/data/finetuning_qa.jsonl"
 
 
@@ -38,7 +40,7 @@ def refuse_two_answers(recipe: Recipe, *, model: str, data: str | None, method: 
         ("--method", "method.kind", method, recipe.method.kind),
     )
     for flag, key, told, typed in asked:
-        if told is not None and told != typed:
+        if told is not None and str(told) != typed:
             raise UsageError(f"{flag} {told} and {key}={typed} contradict each other; type one of them.")
 
 
@@ -99,4 +101,7 @@ def recipe_text(found: SearchResult) -> str:
         header += f"# No checkpoints: a run that stops could not go on here. {found.no_resume}.\n"
     if plan.recipe.data.path == EXAMPLE_DATA:
         header += "# Nobody named data: data.path is tunekit's example. Replace it with your own.\n"
-    return header + dump_yaml(as_mapping(plan.recipe, written_only=True))
+    values = as_mapping(plan.recipe, written_only=True)
+    if plan.recipe.zero.config is not None:
+        values["zero"] = {name: value for name, value in values["zero"].items() if name not in SAID_BY_A_JSON}
+    return header + dump_yaml(values)

@@ -89,6 +89,8 @@ def find_ways(asked: Asked, nearest: Resolved) -> tuple[Fix, ...]:
     `nearest` is what comes nearest to fitting.
     """
     free = Change(settings=opened(asked.origin, asked.recipe, nearest.trial.job.batch), note="")
+    if asked.recipe.zero.config is not None:
+        free = Change(settings=(("zero.config", "null"),), note="without the DeepSpeed JSON of your own")
     opening = _search(asked, nearest, free) if free.settings else None
     # What is enough alone is never joined: the other part would be for nothing.
     beside = NO_CHANGE if opening else free

@@ -118,10 +118,11 @@ def _refuse_second_lists(files: Iterable[Path]) -> None:
     """Two JSON files that were written one after the other, also where the second begins beyond the rows looked at."""
     left = _SCANNED_BYTES
     for file in files:
-        left -= file.stat().st_size
+        size = file.stat().st_size
+        left -= size
         if left < 0:
             return
-        if ending(file) == ".json" and _has_second_list(file):
+        if ending(file) == ".json" and size and _has_second_list(file):
             for _ in read_rows(file):
                 pass
 

@@ -122,7 +122,7 @@ def _named_after(split: str, files: Mapping[Path, Sequence[str]]) -> list[Path]:
     """`train`, `train-00000-of-00001`, `train_1` and what lies in `train/`; else `my_train`; else `training`."""
     starts = ("", r".*[-._ \d]")
     for word, start in product((split, *_ALSO_NAMED.get(split, ())), starts):
-        name = re.compile(rf"{start}{re.escape(word)}([-._ \d].*)?", re.IGNORECASE)
+        name = re.compile(rf"{start}{re.escape(word)}(set|data)?([-._ \d].*)?", re.IGNORECASE)
         named = [path for path, parts in files.items() if any(name.fullmatch(part) for part in parts)]
         if named:
             return named

@@ -9,6 +9,7 @@ POWER_BOUND = 0.4
 """1e12 operations per second and watt beyond which cards are held back: RTX 4090 0.37, A5000 0.48, L40S 1.03."""
 HELD_BACK = 0.65
 """Of the peak beyond it: A5000 and L40S in published runs; V100 83 of 125 (1803.04014)."""
+OTHER_BOARDS = ("pcie", "nvl", "max-q")
 KNEE, SLOPE, STEEP = 0.6, 0.2, 2.0
 """A lowered limit: (limit / maker's limit)^0.2 down to 0.6 of it, squares below.
 
@@ -79,5 +80,12 @@ def _unbound(gpu: Gpu) -> bool:
 
 
 def _watts(gpu: Gpu) -> int | None:
+    """The maker's watts; None where the card is another board than the one in the table, with watts of its own."""
     known = card_of(gpu)
-    return known.gpu.power_watts if known else None
+    if known is None or any(_says(gpu, board) and not _says(known.gpu, board) for board in OTHER_BOARDS):
+        return None
+    return known.gpu.power_watts
+
+
+def _says(gpu: Gpu, word: str) -> bool:
+    return word in gpu.name.casefold()

@@ -116,6 +116,9 @@ def test_columns_that_the_data_do_not_have_are_not_typed_again(
     assert show("quickstart", "data.path=faq.csv", wrong, on="dual_rtx4090") == 0
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == "Mend the data first, then: tunekit launch quickstart data.path=faq.csv --on dual_rtx4090"
+    (tmp_path / "right.csv").write_text("question,answer\n1,2\n")
+    assert show("quickstart", "data.path=right.csv", "data.eval_path=faq.csv", wrong, on="dual_rtx4090") == 0
+    assert wrong in capsys.readouterr().out.splitlines()[-1], "it is right for the rows to learn from"
 
 
 def test_explain_prints_the_formulas(capsys: pytest.CaptureFixture[str]) -> None:

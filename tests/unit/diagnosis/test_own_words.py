@@ -72,3 +72,19 @@ def test_a_line_without_an_end_takes_no_time_with_its_square():
     began = time.process_time()
     assert not all_told(text)
     assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize("month", ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[Tue {} 12 10:00:01 2026] Out of memory: Killed process 1234 (python) total-vm:1kB",
+        "Tue {} 12 10:00:01 UTC 2026: CUDA out of memory. Tried to allocate 2.00 GiB",
+    ],
+)
+def test_no_month_hides_what_happened(line, month):
+    assert all_told(line.format(month))
+
+
+def test_no_word_of_a_path_hides_what_happened():
+    assert all_told("/data/test/if/run.sh: line 3:    71 Killed                  python train.py")

@@ -188,6 +188,7 @@ def test_a_rank_that_lost_a_peer_which_said_that_it_was_asked_has_not_failed(run
     write_json(run_dir.failure, lost)
     run_dir.rank_log(0).write_text(f"step 8/8\n[   18.5 s] stopped\n{ENDED_AS_ASKED}\n")
     assert judge(run_dir, 1).state == "stopped"
+    assert judge(run_dir, 1, failing_rank=1, failing_code=1).state == "failed", "it failed before the other was asked"
 
 
 def test_who_was_killed_is_named_where_the_other_was_asked_to_end_because_of_it(run_dir):

@@ -78,20 +78,22 @@ def test_only_consequences_are_better_than_nothing(run_dir):
 
 
 def test_who_ended_as_asked_says_so_in_its_log(run_dir):
-    assert not all_ended_as_asked(run_dir, 2)
+    assert not all_ended_as_asked(run_dir, 2, gone_first=None)
     write_log(run_dir, 0, f"{TRACEBACK}step 4\n{ENDED_AS_ASKED}\n[W] a library's farewell\n")
     assert find_cause(run_dir, world_size=2) == Cause(rank=1, silent=True)
-    assert not all_ended_as_asked(run_dir, 2), "the other one said nothing"
+    assert not all_ended_as_asked(run_dir, 2, gone_first=None), "the other one said nothing"
     write_log(run_dir, 1, LOST)
-    assert all_ended_as_asked(run_dir, 2)
+    assert all_ended_as_asked(run_dir, 2, gone_first=None)
+    assert all_ended_as_asked(run_dir, 2, gone_first=0)
+    assert not all_ended_as_asked(run_dir, 2, gone_first=1), "it was asked because the other one had failed"
     write_log(run_dir, 1, TRACEBACK)
     assert last(find_cause(run_dir, world_size=2)) == (1, "ValueError")
-    assert not all_ended_as_asked(run_dir, 2)
+    assert not all_ended_as_asked(run_dir, 2, gone_first=None)
     write_log(run_dir, 1, f"{ENDED_AS_ASKED}\n")
-    assert all_ended_as_asked(run_dir, 2)
+    assert all_ended_as_asked(run_dir, 2, gone_first=None)
     for rank in (0, 1):
         write_log(run_dir, rank, LOST)
-    assert not all_ended_as_asked(run_dir, 2), "nobody was asked"
+    assert not all_ended_as_asked(run_dir, 2, gone_first=None), "nobody was asked"
 
 
 def test_nobody_said_anything(run_dir):

@@ -11,6 +11,7 @@ from planning import LLAMA_8B, SMOLLM, machine, recipe_for, shape_of
 from searching import open_recipe, searched
 
 from tunekit.errors import UsageError
+from tunekit.notebook import fit
 from tunekit.planner.fit import find_plans
 from tunekit.planner.fit_recipe import EXAMPLE_DATA, check_goal, recipe_text, refuse_two_answers, tokens_asked
 from tunekit.planner.fit_recipe import open_recipe as opened
@@ -193,3 +194,13 @@ def test_a_flag_and_a_key_that_say_different_things_are_refused(typed: dict[str,
     refuse_two_answers(recipe, model=recipe.model.path, method=None, data=None)
     with pytest.raises(UsageError, match=re.escape(said)):
         refuse_two_answers(recipe, **{**known, **typed})
+
+
+def test_a_json_of_the_users_own_stays_in_the_written_recipe(tmp_path: Path) -> None:
+    file = tmp_path / "ds.json"
+    file.write_text('{"zero_optimization": {"stage": 2}}')
+    found = fit(LLAMA_8B, [f"zero.config={file}"], on="dual_rtx4090", method="lora", data=EXAMPLE_DATA)
+    zero = load_text(recipe_text(found)).zero
+    assert (zero.config, zero.stage) == (str(file), None), "the file says it"
+    assert f"config: {file}" in recipe_text(found)
+    assert "stage:" not in recipe_text(found)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from planning import CODELLAMA_34B, LLAMA_8B, machine, shape_of
 from searching import open_recipe
 
+from tunekit.notebook import fit
 from tunekit.planner.candidates import NVME_FOLDER
 from tunekit.planner.fit import search_for
 from tunekit.planner.plan import Fix
@@ -104,3 +106,11 @@ def test_a_key_is_stated_where_somebody_gave_it_a_value() -> None:
     one = asked(LLAMA_8B, None, "zero.stage=auto train.micro_batch_size=2")
     assert [one.states(key) for key in ("method.kind", "zero.stage", "train.micro_batch_size")] == [False, False, True]
     assert asked(LLAMA_8B, "lora").states("method.kind")
+
+
+def test_behind_a_json_of_the_users_own_the_ways_without_it_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "ds.json"
+    file.write_text('{"zero_optimization": {"stage": 2}}')
+    found = fit("codellama/CodeLlama-34b-hf", [f"zero.config={file}"], on="dual_rtx4090", method="full")
+    assert found.recommended is None
+    assert any("zero.config=null" in fix.set and "method.kind=qlora" in fix.set for fix in found.fixes)

@@ -234,3 +234,9 @@ def test_real_files_are_recognised(shared_data: Path, name: str, format: str, ro
 def test_real_preference_data_is_refused(shared_data: Path) -> None:
     with pytest.raises(UsageError, match="preference data"):
         check(shared_data / "dpo_en_demo.json")
+
+
+def test_an_empty_json_file_beside_a_good_one_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('[{"prompt": "a", "completion": "b"}]')
+    (tmp_path / "b.json").touch()
+    assert check_data_file(tmp_path, DataSection(path=str(tmp_path))) is not None

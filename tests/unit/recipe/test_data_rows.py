@@ -221,3 +221,10 @@ def test_a_comma_that_stands_in_a_name_does_not_win_over_more_semicolons(tmp_pat
 def test_hostile_rows_are_one_clear_error(tmp_path: Path, name: str, text: str) -> None:
     with pytest.raises(UsageError, match=name):
         list(read_rows(write(tmp_path, name, text)))
+
+
+@pytest.mark.parametrize(("train", "test"), [("trainset", "testset"), ("trainData", "testData"), ("train", "test")])
+def test_a_test_set_is_never_learned_from(tmp_path: Path, train: str, test: str) -> None:
+    for name in (train, test):
+        (tmp_path / f"{name}.jsonl").write_text("{}")
+    assert [path.stem for path in data_files(tmp_path)] == [train]

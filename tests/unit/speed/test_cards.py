@@ -69,3 +69,19 @@ def test_no_more_watts_and_no_higher_peak_make_an_unknown_card_slower() -> None:
 )
 def test_units_of_32_bits_are_those_of_the_data_sheet(name: str, share: float) -> None:
     assert fp32_share(card(name)) == share
+
+
+@pytest.mark.parametrize(
+    ("known", "reported", "watts"),
+    [
+        ("a100_40gb", "NVIDIA A100-PCIE-40GB", 250),
+        ("v100_32gb", "Tesla V100-PCIE-32GB", 250),
+        ("h200", "NVIDIA H200 NVL", 600),
+    ],
+)
+def test_another_board_has_watts_of_its_own_and_nobody_limited_it(known: str, reported: str, watts: int) -> None:
+    card = known_gpus()[known].gpu
+    other = replace(card, name=reported, power_watts=watts)
+    assert clock_share(other) == 1.0
+    assert "limited" not in large_products(other)[1]
+    assert clock_share(replace(card, power_watts=watts)) < 1.0

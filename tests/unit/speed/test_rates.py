@@ -78,10 +78,11 @@ def test_all_cards_together_copy_no_more_than_ram_moves(cards: int) -> None:
     assert rates_of(box(cards, NVLINK, ram_bandwidth=10**9)).collective == rates_of(box(cards, NVLINK)).collective
 
 
-def test_ram_bounds_what_was_measured_with_one_card_but_not_a_gather_of_all() -> None:
+def test_ram_bounds_nothing_that_was_measured() -> None:
+    """The probe copies to all cards at once: RAM is in its figures."""
     measured = Measured(date="2026-11-01", to_gpu_rate=12 * 10**9, all_gather_rate=6 * 10**9)
     rates = rates_of(replace(box(ram_bandwidth=20 * 10**9), measured=measured))
-    assert rates.to_gpu.value == 10e9
+    assert (rates.to_gpu.value, rates.to_gpu.measured) == (12e9, True)
     assert rates.collective.value == 6e9
 
 
